@@ -1,0 +1,1 @@
+"""Pli: a secure health messaging server."""

@@ -1,0 +1,1 @@
+"""Pure values that every layer shares: no I/O, no clock, standard library only."""

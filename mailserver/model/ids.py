@@ -1,0 +1,19 @@
+"""Identifiers: 16 random bytes each, typed apart so that one is never passed for another."""
+
+from typing import NewType
+
+AccountId = NewType("AccountId", bytes)
+MailboxId = NewType("MailboxId", bytes)
+ItemId = NewType("ItemId", bytes)
+"""One placement of a message in a mailbox; COPY makes a new one."""
+EmailId = NewType("EmailId", bytes)
+"""The message itself; COPY and MOVE keep it (RFC 8474)."""
+BlobId = NewType("BlobId", bytes)
+DocumentId = NewType("DocumentId", bytes)
+SlotId = NewType("SlotId", bytes)
+EntryId = NewType("EntryId", bytes)
+DeliveryId = NewType("DeliveryId", bytes)
+JobId = NewType("JobId", bytes)
+SessionId = NewType("SessionId", bytes)
+
+ID_BYTES = 16

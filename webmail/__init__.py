@@ -1,0 +1,1 @@
+"""Pli web pages for patients and professionals."""
