@@ -221,6 +221,7 @@ log_pending = Table(
     metadata,
     key("account_id", Id),
     key("sequence", BigInteger()),
+    clear("created_at", BigInteger()),
     clear("leaf", LargeBinary()),
     clear("row_mac", LargeBinary(32)),
 )

@@ -1,0 +1,279 @@
+"""Accounts as an administrator makes them: keys through custody, every act in the account's own log (K4, L1)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from mailserver.audit.events import (
+    Actor,
+    ActorKind,
+    AuditEvent,
+    AuditObject,
+    EventKind,
+    ObjectKind,
+    ParameterName,
+)
+from mailserver.crypto.custodian import CustodianVerbs
+from mailserver.crypto.roots import FIRST_EPOCH, AccountKeys
+from mailserver.crypto.seal import KeyPair
+from mailserver.crypto.secret import Secret, random_id, random_secret
+from mailserver.crypto.slots import (
+    ARGON2_DEFAULT,
+    Argon2Parameters,
+    SlotHeader,
+    SlotKind,
+    SlotScope,
+    format_slot_header,
+    new_app_password,
+    parse_app_password,
+    parse_slot_header,
+    password_secret,
+    seal_slot,
+    seal_slot_to,
+    slot_payload,
+)
+from mailserver.model.account import BIRTH_MAILBOXES, AccountKind, AccountState
+from mailserver.model.address import Address
+from mailserver.model.errors import Conflict, Denied, Malformed, NotFound
+from mailserver.model.ids import AccountId, MailboxId, SlotId
+from mailserver.model.patient import Ins
+from mailserver.service.access_log import PreparedEntry, add_entries, prepare_entry
+from mailserver.service.directory import Directory, Profile, tag_mac
+from mailserver.service.keys import release_info
+from mailserver.store import web_rows
+from mailserver.store.accounts import AccountRow, SlotRow
+from mailserver.store.mailboxes import MailboxRow, add_mailbox
+from mailserver.store.store import Store
+from mailserver.store.writer import Unit
+
+ADMINISTRATOR = Actor(ActorKind.ADMINISTRATOR, "Administrateur", "pli account")
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """What is asked for. ``second_factor`` is a TOTP secret (base32)."""
+
+    kind: AccountKind
+    address: Address
+    profile: Profile
+    ins: Ins | None = None
+    members: tuple[Address, ...] = ()
+    password: Secret | None = None
+    has_app_password: bool = True
+    second_factor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MadeAccount:
+    account_id: AccountId
+    app_password: str | None
+
+
+class Administration:
+    """Makes, lists and disables accounts. ``argon2`` may be lowered to the floor for demonstrations and tests."""
+
+    def __init__(
+        self,
+        store: Store,
+        directory: Directory,
+        custody: CustodianVerbs,
+        argon2: Argon2Parameters = ARGON2_DEFAULT,
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._custody = custody
+        self._argon2 = argon2
+
+    def add_account(self, new: NewAccount, now: datetime) -> MadeAccount:
+        """Make an account with its keys, its mailboxes and its slots, in one transaction.
+
+        1. The request is judged: domain, kind, identity, members. 2. The custodian makes the keys.
+        3. Slots are sealed from the released AMK. 4. One Unit writes everything with its log entry.
+        Raises Malformed, Conflict("address-taken"), NotFound("member").
+        """
+        self._judge(new)
+        account_id = AccountId(random_id())
+        made = self._custody.provision(account_id)
+        row = AccountRow(
+            account_id,
+            new.kind,
+            AccountState.ACTIVE,
+            int(now.timestamp()),
+            FIRST_EPOCH,
+            random_id(),
+            made.mail_public,
+            made.space_public,
+            made.signing_public,
+            self._directory.seal_profile(account_id, new.profile),
+            self._directory.seal_second_factor(account_id, new.second_factor) if new.second_factor else None,
+        )
+        custody = _slot(row, made.custody_header, (SlotKind.CUSTODY, SlotScope.CUSTODY), made.custody_body)
+        slots, app_password = self._slots(row, custody, new)
+        entry = prepare_entry(row, _act(now, EventKind.ADMINISTRATOR_ACT, ObjectKind.ACCOUNT, "account-made"))
+        self._write(new, row, [custody, *slots], entry)
+        return MadeAccount(account_id, app_password)
+
+    def _judge(self, new: NewAccount) -> None:
+        if not self._directory.is_ours(new.address.domain):
+            raise Malformed("domain-not-ours")
+        if (new.kind is AccountKind.PATIENT) != (new.ins is not None):
+            raise Malformed("ins-needed" if new.ins is None else "ins-unexpected")
+        if new.members and not new.kind.is_shared:
+            raise Malformed("members-unexpected")
+        with self._store.database.read() as connection:
+            if self._directory.find_account(connection, new.address) is not None:
+                raise Conflict("address-taken")
+            if new.ins is not None and self._directory.find_patient(connection, new.ins) is not None:
+                raise Conflict("ins-taken")
+
+    def _slots(self, row: AccountRow, custody: SlotRow, new: NewAccount) -> tuple[list[SlotRow], str | None]:
+        wants_app_password = new.has_app_password and not new.kind.is_shared
+        if new.password is None and not wants_app_password and not new.members:
+            return [], None
+        keys = self._release(row.account_id, custody, "account add")
+        slots = [self._member_slot(row, keys, member) for member in new.members]
+        if new.password is not None:
+            slots.append(self._password_slot(row, keys, new.password))
+        if not wants_app_password:
+            return slots, None
+        app_password = new_app_password()
+        slots.append(self._app_password_slot(row, keys, (app_password, SlotScope.IMAP_SMTP), row.created_at))
+        return slots, app_password
+
+    def _release(self, account_id: AccountId, custody: SlotRow, basis: str) -> AccountKeys:
+        session = random_secret()
+        pair = KeyPair.from_seed(session)
+        sealed = self._custody.release(account_id, custody.header, custody.body, pair.public, basis)
+        return AccountKeys(Secret(pair.open(sealed, release_info(account_id))))
+
+    def _password_slot(self, row: AccountRow, keys: AccountKeys, password: Secret) -> SlotRow:
+        slot_id = random_id()
+        header = SlotHeader(
+            row.account_id, slot_id, SlotKind.PASSWORD, SlotScope.WEB, random_id(), self._argon2
+        )
+        secret = password_secret(
+            header,
+            password.reveal().decode(),
+            lambda value: self._custody.harden(row.account_id, slot_id, value),
+        )
+        body = seal_slot(header, secret, slot_payload(keys, SlotScope.WEB))
+        return _slot(row, format_slot_header(header), (SlotKind.PASSWORD, SlotScope.WEB), body)
+
+    def _app_password_slot(
+        self, row: AccountRow, keys: AccountKeys, password: tuple[str, SlotScope], now: int
+    ) -> SlotRow:
+        text, scope = password
+        header = SlotHeader(row.account_id, random_id(), SlotKind.APP_PASSWORD, scope, random_id())
+        parsed = parse_app_password(text)
+        body = seal_slot(header, parsed.secret, slot_payload(keys, scope))
+        slot = _slot(row, format_slot_header(header), (SlotKind.APP_PASSWORD, scope), body)
+        return replace(slot, tag_mac=tag_mac(self._store, parsed.tag), created_at=now)
+
+    def _member_slot(self, row: AccountRow, keys: AccountKeys, member: Address) -> SlotRow:
+        """K11: the box's mail root sealed to the member's mail key."""
+        with self._store.database.read() as connection:
+            person = self._directory.find_account(connection, member)
+        if person is None or person.kind is not AccountKind.PER:
+            raise NotFound("member")
+        header = SlotHeader(row.account_id, random_id(), SlotKind.MEMBER, SlotScope.IMAP_SMTP, random_id())
+        body = seal_slot_to(header, person.mail_public, person.account_id + keys.mail.secret.reveal())
+        return _slot(row, format_slot_header(header), (SlotKind.MEMBER, SlotScope.IMAP_SMTP), body)
+
+    def _write(
+        self, new: NewAccount, row: AccountRow, slots: Sequence[SlotRow], entry: PreparedEntry
+    ) -> None:
+        accounts, directory = self._store.accounts, self._directory
+
+        def run(connection: Connection) -> None:
+            accounts.add_account(connection, row)
+            sealed = directory.seal_address(row.account_id, new.address)
+            accounts.add_address(connection, row.account_id, directory.address_mac(new.address), sealed)
+            if new.ins is not None:
+                accounts.add_identity(connection, row.account_id, directory.ins_mac(new.ins))
+            for slot in slots:
+                accounts.add_slot(connection, slot)
+            for mailbox in birth_mailboxes(row.account_id, row.created_at):
+                add_mailbox(connection, mailbox)
+            add_entries(connection, self._store.macs, [entry])
+
+        try:
+            self._store.writer.commit(Unit(row.account_id, run))
+        except Conflict as error:
+            raise Conflict("address-taken") from error
+
+    def disable_account(self, address: Address, now: datetime) -> None:
+        """No login, no delivery, no session from now on; what is stored stays."""
+        row = self._load(address)
+        disabled = replace(row, state=AccountState.DISABLED)
+        entry = prepare_entry(
+            row, _act(now, EventKind.ADMINISTRATOR_ACT, ObjectKind.ACCOUNT, "account-disabled")
+        )
+
+        def run(connection: Connection) -> None:
+            self._store.accounts.replace_account(connection, disabled)
+            self._store.accounts.add_revocation(connection, row.account_id)
+            web_rows.delete_sessions(connection, row.account_id)
+            add_entries(connection, self._store.macs, [entry])
+
+        self._store.writer.commit(Unit(row.account_id, run))
+
+    def add_app_password(self, address: Address, scope: SlotScope, now: datetime) -> str:
+        """A further app password, made through custody and logged. Raises Denied for a shared box."""
+        row = self._load(address)
+        if row.kind.is_shared:
+            raise Denied("shared-box-has-members")
+        with self._store.database.read() as connection:
+            custody = self._store.accounts.find_slots(connection, row.account_id, kind=SlotKind.CUSTODY.value)
+        if not custody:
+            raise Denied("custody-slot")
+        keys = self._release(row.account_id, custody[0], "account app-password")
+        text = new_app_password()
+        slot = self._app_password_slot(row, keys, (text, scope), int(now.timestamp()))
+        entry = prepare_entry(
+            row, _act(now, EventKind.SLOT_ADDED, ObjectKind.APP_PASSWORD, "app-password-made")
+        )
+
+        def run(connection: Connection) -> None:
+            self._store.accounts.add_slot(connection, slot)
+            add_entries(connection, self._store.macs, [entry])
+
+        self._store.writer.commit(Unit(row.account_id, run))
+        return text
+
+    def list_accounts(self) -> list[tuple[AccountRow, Profile, tuple[Address, ...]]]:
+        with self._store.database.read() as connection:
+            return [
+                (
+                    row,
+                    self._directory.open_profile(row),
+                    self._directory.list_addresses(connection, row.account_id),
+                )
+                for row in list(self._store.accounts.list_accounts(connection))
+            ]
+
+    def _load(self, address: Address) -> AccountRow:
+        with self._store.database.read() as connection:
+            row = self._directory.find_account(connection, address)
+        if row is None:
+            raise NotFound("account")
+        return row
+
+
+def birth_mailboxes(account_id: AccountId, now: int) -> list[MailboxRow]:
+    """The mailboxes that exist from the start; their names follow from their roles, so no record is sealed yet."""
+    return [
+        MailboxRow(account_id, MailboxId(random_id()), role, now, 1, 1, 0, 0, 0, 0, 1, 0, now, None)
+        for _name, role in BIRTH_MAILBOXES
+    ]
+
+
+def _slot(row: AccountRow, header: bytes, what: tuple[SlotKind, SlotScope], body: bytes) -> SlotRow:
+    slot_id = SlotId(parse_slot_header(header).slot)
+    kind, scope = what[0].value, what[1].value
+    return SlotRow(row.account_id, slot_id, kind, scope, None, header, body, row.created_at, None)
+
+
+def _act(now: datetime, kind: EventKind, what: ObjectKind, act: str) -> AuditEvent:
+    return AuditEvent(kind, now, ADMINISTRATOR, AuditObject(what, parameters=((ParameterName.ACT, act),)))

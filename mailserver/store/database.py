@@ -1,0 +1,124 @@
+"""Connections: one engine for reads, one for the writer, on SQLite or PostgreSQL.
+
+SQLite runs in WAL with full synchronisation; processes that write queue on a file lock before BEGIN IMMEDIATE,
+because SQLite's own busy handler is unfair under load. Database errors leave here as Unavailable.
+"""
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import QueuePool
+
+from mailserver.model.errors import Conflict, PliError, Unavailable
+
+READ_CONNECTIONS = 8
+_BUSY_SECONDS = 30
+
+
+class Database:
+    """One store. ``url`` is ``sqlite:///path`` or ``postgresql+psycopg://…``."""
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._lock_descriptor: int | None = None
+        self.reader = self._engine(READ_CONNECTIONS, writes=False)
+        self.writer = self._engine(1, writes=True)
+
+    def _engine(self, connections: int, *, writes: bool) -> Engine:
+        if not self.is_sqlite:
+            isolation = "READ COMMITTED" if writes else "REPEATABLE READ"
+            return create_engine(
+                self.url, pool_size=connections, max_overflow=0, pool_pre_ping=True, isolation_level=isolation
+            )
+        engine = create_engine(
+            self.url,
+            poolclass=QueuePool,
+            pool_size=connections,
+            max_overflow=0,
+            connect_args={"check_same_thread": False, "timeout": _BUSY_SECONDS},
+        )
+        begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin) and None)
+        return engine
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A short read transaction: one snapshot, never held across a socket write."""
+        with translated(), self.reader.connect() as connection, connection.begin():
+            yield connection
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Connection]:
+        """The write transaction of this process; commit is durable on return (R1)."""
+        with translated(), self._turn(), self.writer.connect() as connection, connection.begin():
+            yield connection
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self.is_sqlite or not self.url.database:
+            yield
+            return
+        if self._lock_descriptor is None:
+            path = Path(self.url.database).with_suffix(".lock")
+            self._lock_descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock_descriptor, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock_descriptor, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        self.reader.dispose()
+        self.writer.dispose()
+        if self._lock_descriptor is not None:
+            os.close(self._lock_descriptor)
+            self._lock_descriptor = None
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # we emit BEGIN ourselves
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "secure_delete=ON",
+        "cache_size=-32768",
+        "mmap_size=268435456",
+        "temp_store=MEMORY",
+    ):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Database exceptions → the error tree: a constraint is a Conflict, anything else is Unavailable."""
+    try:
+        yield
+    except PliError:
+        raise
+    except IntegrityError as error:
+        raise Conflict("constraint") from error
+    except PoolTimeoutError as error:
+        raise Unavailable("database-busy") from error
+    except OperationalError as error:
+        raise Unavailable(_operational_code(error)) from error
+    except DBAPIError as error:
+        raise Unavailable("database") from error
+
+
+def _operational_code(error: OperationalError) -> str:
+    """Tell a full disk (R4) and a failed fsync (R5) from the rest; the driver's text stays in the chain."""
+    text = str(error.orig).lower()
+    if "full" in text or "no space left" in text:
+        return "disk-full"
+    if "disk i/o error" in text:
+        return "disk-io"
+    return "database"

@@ -1,0 +1,158 @@
+"""Changes to items: STORE and expunge, with the mailbox's counters moved in the same transaction.
+
+What leaves writes a tombstone; its seal goes first (shredding), its octets when no holder is left.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, insert, literal, select, update
+
+from mailserver.model.account import Flag
+from mailserver.model.ids import AccountId, BlobId, MailboxId
+from mailserver.store import schema
+from mailserver.store.items import RANGES_PER_STATEMENT, UidRange, has_holder, slices, within
+
+_item, _seal, _blob = schema.item, schema.seal, schema.blob
+
+
+class FlagChange(StrEnum):
+    ADD = "add"
+    REMOVE = "remove"
+    REPLACE = "replace"
+
+
+def mark_flags(
+    connection: Connection,
+    place: tuple[AccountId, MailboxId],
+    ranges: Sequence[UidRange],
+    change: tuple[FlagChange, int],
+    modseq: int,
+) -> list[tuple[int, int]]:
+    """Apply a STORE; returns (uid, flags) of the items that changed. Counters follow in the same transaction."""
+    mode, bits = change
+    new: ColumnElement[int]
+    differs: ColumnElement[bool]
+    match mode:
+        case FlagChange.ADD:
+            new, differs = _item.c.flags.bitwise_or(bits), _item.c.flags.bitwise_and(bits) != bits
+        case FlagChange.REMOVE:
+            new, differs = _item.c.flags.bitwise_and(~bits), _item.c.flags.bitwise_and(bits) != 0
+        case FlagChange.REPLACE:
+            new, differs = literal(bits), _item.c.flags != bits
+    changed: list[tuple[int, int]] = []
+    for part in slices(ranges):
+        here = and_(_item.c.account_id == place[0], _item.c.mailbox_id == place[1], within(_item.c.uid, part))
+        before = _count_flags(connection, here)
+        rows = connection.execute(
+            update(_item)
+            .where(here, differs)
+            .values(flags=new, modseq=modseq)
+            .returning(_item.c.uid, _item.c.flags)
+        )
+        changed.extend((uid, flags) for uid, flags in rows)
+        after = _count_flags(connection, here)
+        _move_counters(connection, place, modseq, (after[0] - before[0], after[1] - before[1]))
+    changed.sort()
+    return changed
+
+
+def _count_flags(connection: Connection, here: ColumnElement[bool]) -> tuple[int, int]:
+    seen = _item.c.flags.bitwise_and(int(Flag.SEEN))
+    deleted = _item.c.flags.bitwise_and(int(Flag.DELETED))
+    query = select(
+        func.coalesce(func.sum(case((seen == 0, 1), else_=0)), 0),
+        func.coalesce(func.sum(case((deleted != 0, 1), else_=0)), 0),
+    ).where(here)
+    unseen, gone = connection.execute(query).one()
+    return int(unseen), int(gone)
+
+
+def _move_counters(
+    connection: Connection, place: tuple[AccountId, MailboxId], modseq: int, delta: tuple[int, int]
+) -> None:
+    table = schema.mailbox
+    connection.execute(
+        update(table)
+        .where(table.c.account_id == place[0], table.c.mailbox_id == place[1])
+        .values(
+            unseen_count=table.c.unseen_count + delta[0],
+            deleted_count=table.c.deleted_count + delta[1],
+            highestmodseq=modseq,
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Expunged:
+    """What left, and the blob files that no account holds any more (delete after the commit)."""
+
+    uids: list[int]
+    orphans: list[BlobId]
+
+
+def expunge(
+    connection: Connection, place: tuple[AccountId, MailboxId], ranges: Sequence[UidRange], modseq: int
+) -> Expunged:
+    """Remove items: seals first, tombstones written, counters moved, blobs released."""
+    gone: list[tuple[int, int, bytes, int, bool]] = []
+    for part in slices(ranges):
+        here = and_(_item.c.account_id == place[0], _item.c.mailbox_id == place[1], within(_item.c.uid, part))
+        query = (
+            delete(_item)
+            .where(here)
+            .returning(_item.c.uid, _item.c.flags, _item.c.blob_id, _item.c.padded_bytes, _item.c.is_adopted)
+        )
+        rows = connection.execute(query).tuples().all()
+        gone.extend(
+            (uid, flags, bytes(blob_id), padded, adopted) for uid, flags, blob_id, padded, adopted in rows
+        )
+        connection.execute(
+            delete(_seal).where(
+                _seal.c.account_id == place[0], _seal.c.mailbox_id == place[1], within(_seal.c.uid, part)
+            )
+        )
+    if not gone:
+        return Expunged([], [])
+    stones = [
+        {"account_id": place[0], "mailbox_id": place[1], "uid": row[0], "modseq": modseq} for row in gone
+    ]
+    connection.execute(insert(schema.tombstone), stones)
+    table = schema.mailbox
+    connection.execute(
+        update(table)
+        .where(table.c.account_id == place[0], table.c.mailbox_id == place[1])
+        .values(
+            exists_count=table.c.exists_count - len(gone),
+            unseen_count=table.c.unseen_count - sum(not row[1] & Flag.SEEN for row in gone),
+            deleted_count=table.c.deleted_count - sum(bool(row[1] & Flag.DELETED) for row in gone),
+            unadopted_count=table.c.unadopted_count - sum(not row[4] for row in gone),
+            padded_bytes=table.c.padded_bytes - sum(row[3] for row in gone),
+            highestmodseq=modseq,
+        )
+    )
+    blob_ids = {BlobId(row[2]) for row in gone}
+    return Expunged(sorted(row[0] for row in gone), _release(connection, place[0], blob_ids))
+
+
+def _release(connection: Connection, account_id: AccountId, blob_ids: set[BlobId]) -> list[BlobId]:
+    """Delete blob rows that no item of the account names; returns files left without any holder."""
+    ids = list(blob_ids)
+    orphans: list[BlobId] = []
+    for start in range(0, len(ids), RANGES_PER_STATEMENT):
+        part = ids[start : start + RANGES_PER_STATEMENT]
+        held = select(_item.c.blob_id).where(_item.c.account_id == account_id, _item.c.blob_id.in_(part))
+        still = {bytes(blob_id) for blob_id in connection.execute(held).scalars()}
+        free = [blob_id for blob_id in part if blob_id not in still]
+        rows = connection.execute(
+            delete(_blob)
+            .where(_blob.c.account_id == account_id, _blob.c.blob_id.in_(free))
+            .returning(_blob.c.blob_id, _blob.c.octets.is_(None))
+        ).all()
+        orphans.extend(
+            BlobId(bytes(blob_id))
+            for blob_id, is_file in rows
+            if is_file and not has_holder(connection, blob_id)
+        )
+    return orphans

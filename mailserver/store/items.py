@@ -1,0 +1,250 @@
+"""Items: one placement of a message in a mailbox, its seal beside it, its octets in ``blob``.
+
+UIDs never move. Every change takes the account's next mod-sequence; what leaves writes a tombstone. The wraps go
+first when a message is deleted (shredding), its octets when no holder is left.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import starmap
+
+from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
+from sqlalchemy.sql import operators
+
+from mailserver.model.ids import AccountId, BlobId, EmailId, ItemId, MailboxId
+from mailserver.store import schema
+
+UidRange = tuple[int, int]
+"""First and last UID, both included."""
+RANGES_PER_STATEMENT = 200
+_item, _seal, _blob = schema.item, schema.seal, schema.blob
+
+
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    """A row of ``item`` and its ``seal``, ready to insert."""
+
+    account_id: AccountId
+    mailbox_id: MailboxId
+    uid: int
+    item_id: ItemId
+    email_id: EmailId
+    blob_id: BlobId
+    flags: int
+    modseq: int
+    padded_bytes: int
+    received_at: int
+    saved_at: int
+    is_adopted: bool
+    wrap: bytes
+    place_tag: bytes
+    summary: bytes
+    row_mac: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRow:
+    """An item with its seal, as stored."""
+
+    uid: int
+    item_id: ItemId
+    email_id: EmailId
+    blob_id: BlobId
+    flags: int
+    modseq: int
+    padded_bytes: int
+    received_at: int
+    saved_at: int
+    is_adopted: bool
+    wrap: bytes
+    place_tag: bytes
+    summary: bytes
+    row_mac: bytes | None
+
+
+_ITEM_COLUMNS = tuple(column.name for column in _item.c)
+_SEAL_COLUMNS = tuple(column.name for column in _seal.c)
+_ADD_ITEM, _ADD_SEAL, _ADD_BLOB = insert(_item), insert(_seal), insert(_blob)
+
+
+def add_items(connection: Connection, items: Sequence[NewItem]) -> None:
+    connection.execute(_ADD_ITEM, [{name: getattr(new, name) for name in _ITEM_COLUMNS} for new in items])
+    connection.execute(_ADD_SEAL, [{name: getattr(new, name) for name in _SEAL_COLUMNS} for new in items])
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRow:
+    """``octets`` is None when the sealed bytes are a file of the blob folder."""
+
+    blob_id: BlobId
+    stored_bytes: int
+    digest: bytes
+    octets: bytes | None
+
+
+def add_blob(connection: Connection, account_id: AccountId, row: BlobRow) -> None:
+    connection.execute(
+        _ADD_BLOB,
+        [
+            {
+                "account_id": account_id,
+                "blob_id": row.blob_id,
+                "stored_bytes": row.stored_bytes,
+                "digest": row.digest,
+                "octets": row.octets,
+            }
+        ],
+    )
+
+
+def find_blob(connection: Connection, account_id: AccountId, blob_id: BlobId) -> BlobRow | None:
+    query = select(_blob).where(_blob.c.account_id == account_id, _blob.c.blob_id == blob_id)
+    found = connection.execute(query).first()
+    if found is None:
+        return None
+    octets = None if found.octets is None else bytes(found.octets)
+    return BlobRow(blob_id, found.stored_bytes, bytes(found.digest), octets)
+
+
+def has_holder(connection: Connection, blob_id: BlobId) -> bool:
+    """True while any account holds the blob."""
+    return (
+        connection.execute(select(_blob.c.blob_id).where(_blob.c.blob_id == blob_id).limit(1)).first()
+        is not None
+    )
+
+
+def within(table_uid: ColumnElement[int], ranges: Sequence[UidRange]) -> ColumnElement[bool]:
+    return or_(*(operators.eq(table_uid, lo) if lo == hi else table_uid.between(lo, hi) for lo, hi in ranges))
+
+
+def slices(ranges: Sequence[UidRange]) -> Iterable[Sequence[UidRange]]:
+    for start in range(0, len(ranges), RANGES_PER_STATEMENT):
+        yield ranges[start : start + RANGES_PER_STATEMENT]
+
+
+def list_flags(
+    connection: Connection, account_id: AccountId, mailbox_id: MailboxId
+) -> list[tuple[int, int, int]]:
+    """(uid, flags, modseq) of every item, by UID: what a session's view is made of."""
+    query = (
+        select(_item.c.uid, _item.c.flags, _item.c.modseq)
+        .where(_item.c.account_id == account_id, _item.c.mailbox_id == mailbox_id)
+        .order_by(_item.c.uid)
+    )
+    return connection.execute(query).tuples().all()  # type: ignore[return-value] # a sequence of plain tuples
+
+
+def list_changes(
+    connection: Connection, account_id: AccountId, mailbox_id: MailboxId, since_modseq: int
+) -> tuple[list[tuple[int, int, int]], list[int]]:
+    """(uid, flags, modseq) changed or arrived after ``since_modseq``, and the UIDs that left; both by UID."""
+    query = (
+        select(_item.c.uid, _item.c.flags, _item.c.modseq)
+        .where(
+            _item.c.account_id == account_id, _item.c.mailbox_id == mailbox_id, _item.c.modseq > since_modseq
+        )
+        .order_by(_item.c.uid)
+    )
+    stone = schema.tombstone
+    gone = (
+        select(stone.c.uid)
+        .where(
+            stone.c.account_id == account_id, stone.c.mailbox_id == mailbox_id, stone.c.modseq > since_modseq
+        )
+        .order_by(stone.c.uid)
+    )
+    changed = [(uid, flags, modseq) for uid, flags, modseq in connection.execute(query)]
+    return changed, list(connection.execute(gone).scalars())
+
+
+def list_items(
+    connection: Connection, account_id: AccountId, mailbox_id: MailboxId, ranges: Sequence[UidRange]
+) -> list[ItemRow]:
+    """Items with their seals, by UID. The caller bounds the ranges: a page is about 1 MiB."""
+    rows: list[ItemRow] = []
+    for part in slices(ranges):
+        query = (
+            select(
+                _item.c.uid,
+                _item.c.item_id,
+                _item.c.email_id,
+                _item.c.blob_id,
+                _item.c.flags,
+                _item.c.modseq,
+                _item.c.padded_bytes,
+                _item.c.received_at,
+                _item.c.saved_at,
+                _item.c.is_adopted,
+                _seal.c.wrap,
+                _seal.c.place_tag,
+                _seal.c.summary,
+                _seal.c.row_mac,
+            )
+            .join(
+                _seal,
+                and_(
+                    _seal.c.account_id == _item.c.account_id,
+                    _seal.c.mailbox_id == _item.c.mailbox_id,
+                    _seal.c.uid == _item.c.uid,
+                ),
+            )
+            .where(_item.c.account_id == account_id, _item.c.mailbox_id == mailbox_id)
+            .where(within(_item.c.uid, part))
+            .order_by(_item.c.uid)
+        )
+        rows.extend(starmap(ItemRow, connection.execute(query).tuples()))
+    return rows
+
+
+def list_unadopted(
+    connection: Connection, account_id: AccountId, mailbox_id: MailboxId, limit: int
+) -> list[ItemRow]:
+    """The oldest items still sealed to the account's public key."""
+    query = (
+        select(_item.c.uid)
+        .where(
+            _item.c.account_id == account_id, _item.c.mailbox_id == mailbox_id, _item.c.is_adopted.is_(False)
+        )
+        .order_by(_item.c.uid)
+        .limit(limit)
+    )
+    uids = list(connection.execute(query).scalars())
+    return list_items(connection, account_id, mailbox_id, [(uid, uid) for uid in uids])
+
+
+@dataclass(frozen=True, slots=True)
+class Resealed:
+    """The seal of an adopted item."""
+
+    uid: int
+    wrap: bytes
+    place_tag: bytes
+    summary: bytes
+
+
+def mark_adopted(
+    connection: Connection, account_id: AccountId, mailbox_id: MailboxId, resealed: Sequence[Resealed]
+) -> None:
+    """Replace the seals of items that are still unadopted; one that left meanwhile is skipped."""
+    count = 0
+    for new in resealed:
+        here = (_item.c.account_id == account_id, _item.c.mailbox_id == mailbox_id, _item.c.uid == new.uid)
+        changed = connection.execute(
+            update(_item).where(*here, _item.c.is_adopted.is_(False)).values(is_adopted=True)
+        )
+        if changed.rowcount:
+            count += 1
+            connection.execute(
+                update(_seal)
+                .where(
+                    _seal.c.account_id == account_id, _seal.c.mailbox_id == mailbox_id, _seal.c.uid == new.uid
+                )
+                .values(wrap=new.wrap, place_tag=new.place_tag, summary=new.summary, row_mac=None)
+            )
+    table = schema.mailbox
+    connection.execute(
+        update(table)
+        .where(table.c.account_id == account_id, table.c.mailbox_id == mailbox_id)
+        .values(unadopted_count=table.c.unadopted_count - count)
+    )

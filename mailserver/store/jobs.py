@@ -1,0 +1,184 @@
+"""The outbound queue: one job per recipient, leased by a worker, one row per attempt (R7).
+
+What a job says (recipient, return path) is sealed under the day's service key (K20); the next hop's domain and the
+times are routing, in clear.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from mailserver.model.ids import AccountId, BlobId, JobId
+from mailserver.store import schema
+from mailserver.store.row_macs import RowMacs
+
+
+class Lane(StrEnum):
+    RELAY = "relay"
+    """To another operator's MX."""
+    NOTICE = "notice"
+    """Codes and notifications to ordinary addresses: woken at once, dropped at expiry."""
+
+
+class JobState(StrEnum):
+    WAITING = "waiting"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    job_id: JobId
+    account_id: AccountId
+    lane: Lane
+    state: JobState
+    next_hop: str
+    created_at: int
+    next_try_at: int
+    expires_at: int
+    attempts: int
+    delay_noticed: bool
+    key_epoch: int
+    blob_id: BlobId | None
+    order: bytes
+
+    def mac_fields(self) -> tuple[bytes | int | str | None, ...]:
+        """What decides where a message goes; times and counts move."""
+        return (
+            self.job_id,
+            self.account_id,
+            self.lane.value,
+            self.next_hop,
+            self.created_at,
+            self.expires_at,
+            self.key_epoch,
+            self.blob_id,
+            self.order,
+        )
+
+
+_job = schema.job
+_FIELDS = (
+    _job.c.job_id,
+    _job.c.account_id,
+    _job.c.lane,
+    _job.c.state,
+    _job.c.next_hop,
+    _job.c.created_at,
+    _job.c.next_try_at,
+    _job.c.expires_at,
+    _job.c.attempts,
+    _job.c.delay_noticed,
+    _job.c.key_epoch,
+    _job.c.blob_id,
+    _job.c.order,
+    _job.c.row_mac,
+)
+
+
+class JobStore:
+    def __init__(self, macs: RowMacs) -> None:
+        self._macs = macs
+
+    def add_jobs(self, connection: Connection, rows: Sequence[JobRow]) -> None:
+        values = [
+            {name: getattr(row, name) for name in row.__slots__}
+            | {
+                "lane": row.lane.value,
+                "state": row.state.value,
+                "lease_until": 0,
+                "lease_holder": None,
+                "row_mac": self._macs.sign("job", row.mac_fields()),
+            }
+            for row in rows
+        ]
+        connection.execute(insert(_job), values)
+
+    def lease_jobs(
+        self, connection: Connection, holder: bytes, now: int, *, seconds: int, limit: int
+    ) -> list[JobRow]:
+        """Take due jobs that nobody holds, oldest first; a holder that died loses them when its lease ends."""
+        due = (
+            select(_job.c.job_id)
+            .where(
+                _job.c.state == JobState.WAITING.value, _job.c.next_try_at <= now, _job.c.lease_until <= now
+            )
+            .order_by(_job.c.next_try_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        ids = list(connection.execute(due).scalars())
+        if not ids:
+            return []
+        connection.execute(
+            update(_job).where(_job.c.job_id.in_(ids)).values(lease_until=now + seconds, lease_holder=holder)
+        )
+        found = connection.execute(select(*_FIELDS).where(_job.c.job_id.in_(ids))).tuples()
+        return sorted((self._row(row) for row in found), key=lambda row: row.next_try_at)
+
+    def _row(self, found: tuple[object, ...]) -> JobRow:
+        *fields, mac = found
+        row = JobRow(*fields)  # type: ignore[arg-type] # columns in the order of the dataclass
+        row = replace(row, lane=Lane(row.lane), state=JobState(row.state))
+        self._macs.check("job", row.mac_fields(), mac)  # type: ignore[arg-type] # a column of bytes
+        return row
+
+    def list_jobs(self, connection: Connection, account_id: AccountId | None = None) -> list[JobRow]:
+        query = select(*_FIELDS).order_by(_job.c.created_at)
+        if account_id is not None:
+            query = query.where(_job.c.account_id == account_id)
+        return [self._row(found) for found in connection.execute(query).tuples()]
+
+
+def mark_retry(connection: Connection, row: JobRow, next_try_at: int, *, delay_noticed: bool) -> None:
+    connection.execute(
+        update(_job)
+        .where(_job.c.job_id == row.job_id)
+        .values(
+            next_try_at=next_try_at,
+            attempts=row.attempts + 1,
+            lease_until=0,
+            lease_holder=None,
+            delay_noticed=delay_noticed,
+        )
+    )
+
+
+def mark_final(connection: Connection, row: JobRow, state: JobState) -> None:
+    """The job's final state: its order is shredded with it (K20); the row stays as its timeline."""
+    connection.execute(
+        update(_job)
+        .where(_job.c.job_id == row.job_id)
+        .values(state=state.value, attempts=row.attempts + 1, lease_until=0, lease_holder=None, order=b"")
+    )
+
+
+def add_attempt(
+    connection: Connection, job_id: JobId, number: int, at: int, outcome: tuple[str, int]
+) -> None:
+    values = {"job_id": job_id, "number": number, "at": at, "result": outcome[0], "reply_code": outcome[1]}
+    connection.execute(insert(schema.attempt), [values])
+
+
+def next_due(connection: Connection) -> int | None:
+    """When the earliest waiting job is due or its lease ends."""
+    query = select(func.min(func.coalesce(_job.c.next_try_at, 0))).where(
+        _job.c.state == JobState.WAITING.value
+    )
+    return connection.execute(query).scalar()
+
+
+def has_jobs_of_epoch(connection: Connection, epoch: int) -> bool:
+    """True while a waiting job needs the day key of ``epoch``."""
+    query = select(_job.c.job_id).where(_job.c.state == JobState.WAITING.value, _job.c.key_epoch == epoch)
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def delete_finished(connection: Connection, before: int) -> None:
+    """Drop the timelines of jobs finished before ``before``."""
+    done = (_job.c.state != JobState.WAITING.value, _job.c.created_at < before)
+    ids = select(_job.c.job_id).where(*done)
+    connection.execute(delete(schema.attempt).where(schema.attempt.c.job_id.in_(ids)))
+    connection.execute(delete(_job).where(*done))

@@ -1,0 +1,173 @@
+"""Mailbox rows: counters are kept, never counted; the name and the keywords live in the sealed record.
+
+``uidnext`` and ``highestmodseq`` only grow; mailbox ids are random and never reused, so no key depends on
+UIDVALIDITY.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+
+from mailserver.model.account import Role
+from mailserver.model.errors import NotFound
+from mailserver.model.ids import AccountId, MailboxId
+from mailserver.store import schema
+
+_table = schema.mailbox
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxRow:
+    account_id: AccountId
+    mailbox_id: MailboxId
+    role: Role
+    uidvalidity: int
+    uidnext: int
+    highestmodseq: int
+    exists_count: int
+    unseen_count: int
+    deleted_count: int
+    padded_bytes: int
+    first_recent_uid: int
+    unadopted_count: int
+    created_at: int
+    record: bytes | None
+
+
+_COLUMNS = tuple(_table.c)
+_LIST = select(*_COLUMNS).where(_table.c.account_id == bindparam("account"))
+_LOAD = _LIST.where(_table.c.mailbox_id == bindparam("mailbox"))
+_BY_ROLE = _LIST.where(_table.c.role == bindparam("role"))
+
+
+def _row(found: Row[tuple[object, ...]]) -> MailboxRow:
+    values = found._asdict()  # the row's own columns, by name
+    values["role"] = Role(values["role"])
+    return MailboxRow(**values)
+
+
+def add_mailbox(connection: Connection, row: MailboxRow) -> None:
+    values = {column.name: getattr(row, column.name) for column in _COLUMNS} | {"role": row.role.value}
+    connection.execute(insert(_table), [values])
+
+
+def list_mailboxes(connection: Connection, account_id: AccountId) -> list[MailboxRow]:
+    return [_row(found) for found in connection.execute(_LIST, {"account": account_id})]
+
+
+def find_mailbox(connection: Connection, account_id: AccountId, mailbox_id: MailboxId) -> MailboxRow | None:
+    found = connection.execute(_LOAD, {"account": account_id, "mailbox": mailbox_id}).first()
+    return None if found is None else _row(found)
+
+
+def load_mailbox(connection: Connection, account_id: AccountId, mailbox_id: MailboxId) -> MailboxRow:
+    row = find_mailbox(connection, account_id, mailbox_id)
+    if row is None:
+        raise NotFound("mailbox")
+    return row
+
+
+def load_by_role(connection: Connection, account_id: AccountId, role: Role) -> MailboxRow:
+    """The special-use mailbox (the oldest if several were made)."""
+    query = _BY_ROLE.order_by(_table.c.created_at, _table.c.mailbox_id)
+    found = connection.execute(query, {"account": account_id, "role": role.value}).first()
+    if found is None:
+        raise NotFound("mailbox")
+    return _row(found)
+
+
+def mark_record(
+    connection: Connection, account_id: AccountId, mailbox_id: MailboxId, record: bytes, role: Role
+) -> None:
+    """Replace the sealed record (name, subscription, keywords) and the role."""
+    query = update(_table).where(_table.c.account_id == account_id, _table.c.mailbox_id == mailbox_id)
+    connection.execute(query.values(record=record, role=role.value))
+
+
+def delete_mailbox(connection: Connection, account_id: AccountId, mailbox_id: MailboxId) -> None:
+    """Delete the row; the caller has expunged the items first."""
+    for table in (schema.tombstone, _table):
+        connection.execute(
+            delete(table).where(table.c.account_id == account_id, table.c.mailbox_id == mailbox_id)
+        )
+
+
+def next_uidvalidity(connection: Connection, account_id: AccountId, now: int) -> int:
+    """A UIDVALIDITY above every one this account has: seconds, moved up when two are made in one second."""
+    highest = connection.execute(
+        select(func.max(_table.c.uidvalidity)).where(_table.c.account_id == account_id)
+    ).scalar()
+    return max(now, (highest or 0) + 1)
+
+
+_MODSEQ = (
+    update(schema.counter)
+    .where(schema.counter.c.account_id == bindparam("account"))
+    .values(modseq=schema.counter.c.modseq + 1)
+    .returning(schema.counter.c.modseq)
+)
+
+
+def next_modseq(connection: Connection, account_id: AccountId) -> int:
+    """The account's next mod-sequence (RFC 7162); it also locks the account's counter row first (R8)."""
+    value = connection.execute(_MODSEQ, {"account": account_id}).scalar()
+    if value is None:
+        raise NotFound("account")
+    return int(value)
+
+
+_PLACE = (
+    update(_table)
+    .where(_table.c.account_id == bindparam("account"), _table.c.mailbox_id == bindparam("mailbox"))
+    .values(
+        uidnext=_table.c.uidnext + bindparam("count"),
+        exists_count=_table.c.exists_count + bindparam("count"),
+        unseen_count=_table.c.unseen_count + bindparam("unseen"),
+        deleted_count=_table.c.deleted_count + bindparam("deleted"),
+        unadopted_count=_table.c.unadopted_count + bindparam("unadopted"),
+        padded_bytes=_table.c.padded_bytes + bindparam("padded"),
+        highestmodseq=bindparam("modseq"),
+    )
+    .returning(_table.c.uidnext)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """What a batch of new items adds to a mailbox's counters."""
+
+    count: int
+    unseen: int
+    deleted: int
+    unadopted: int
+    padded_bytes: int
+
+
+def place(
+    connection: Connection, account_id: AccountId, mailbox_id: MailboxId, modseq: int, arrivals: Arrivals
+) -> int:
+    """Take ``arrivals.count`` UIDs; returns the first. Raises NotFound when the mailbox is gone."""
+    parameters = {
+        "account": account_id,
+        "mailbox": mailbox_id,
+        "modseq": modseq,
+        "count": arrivals.count,
+        "unseen": arrivals.unseen,
+        "deleted": arrivals.deleted,
+        "unadopted": arrivals.unadopted,
+        "padded": arrivals.padded_bytes,
+    }
+    uidnext = connection.execute(_PLACE, parameters).scalar()
+    if uidnext is None:
+        raise NotFound("mailbox")
+    return int(uidnext) - arrivals.count
+
+
+def claim_recent(connection: Connection, account_id: AccountId, mailbox_id: MailboxId) -> None:
+    r"""The selecting session takes \Recent: later sessions see none of the present messages as recent."""
+    query = update(_table).where(
+        _table.c.account_id == account_id,
+        _table.c.mailbox_id == mailbox_id,
+        _table.c.first_recent_uid != _table.c.uidnext,
+    )
+    connection.execute(query.values(first_recent_uid=_table.c.uidnext))

@@ -1,0 +1,148 @@
+"""Rows of a patient's space: filed documents, cases set aside, and what correspondents wrote (contacts).
+
+They arrive while the patient is away, sealed to the space key; each carries a row MAC so that a database writer
+cannot plant a document or a correspondent.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Row, delete, insert, select
+
+from mailserver.model.errors import NotFound
+from mailserver.model.ids import AccountId, BlobId, DocumentId
+from mailserver.store import schema
+from mailserver.store.row_macs import RowMacs
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRow:
+    document_id: DocumentId
+    blob_id: BlobId
+    filed_at: int
+    padded_bytes: int
+    wrap: bytes
+    record: bytes
+
+    def mac_fields(self, account_id: AccountId) -> tuple[bytes | int, ...]:
+        return (
+            account_id,
+            self.document_id,
+            self.blob_id,
+            self.filed_at,
+            self.padded_bytes,
+            self.wrap,
+            self.record,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SealedRecord:
+    """One sealed record with its id and its time."""
+
+    record_id: bytes
+    created_at: int
+    record: bytes
+
+
+class SpaceStore:
+    """Reads and writes the rows of patients' spaces."""
+
+    def __init__(self, macs: RowMacs) -> None:
+        self._macs = macs
+
+    def add_document(self, connection: Connection, account_id: AccountId, row: DocumentRow) -> None:
+        values = {
+            "account_id": account_id,
+            "document_id": row.document_id,
+            "blob_id": row.blob_id,
+            "filed_at": row.filed_at,
+            "padded_bytes": row.padded_bytes,
+            "wrap": row.wrap,
+            "record": row.record,
+            "row_mac": self._macs.sign("document", row.mac_fields(account_id)),
+        }
+        connection.execute(insert(schema.document), [values])
+
+    def list_documents(self, connection: Connection, account_id: AccountId) -> list[DocumentRow]:
+        """Newest first."""
+        table = schema.document
+        query = select(table).where(table.c.account_id == account_id)
+        query = query.order_by(table.c.filed_at.desc(), table.c.document_id)
+        return [self._document(account_id, found) for found in connection.execute(query)]
+
+    def load_document(
+        self, connection: Connection, account_id: AccountId, document_id: DocumentId
+    ) -> DocumentRow:
+        table = schema.document
+        query = select(table).where(table.c.account_id == account_id, table.c.document_id == document_id)
+        found = connection.execute(query).first()
+        if found is None:
+            raise NotFound("document")
+        return self._document(account_id, found)
+
+    def _document(self, account_id: AccountId, found: Row[tuple[object, ...]]) -> DocumentRow:
+        values = found._mapping  # noqa: SLF001 # SQLAlchemy's public name for a row's mapping
+        row = DocumentRow(
+            DocumentId(bytes(values["document_id"])),
+            BlobId(bytes(values["blob_id"])),
+            values["filed_at"],
+            values["padded_bytes"],
+            bytes(values["wrap"]),
+            bytes(values["record"]),
+        )
+        self._macs.check("document", row.mac_fields(account_id), values["row_mac"])
+        return row
+
+    def add_contact(self, connection: Connection, account_id: AccountId, row: SealedRecord) -> None:
+        mac = self._macs.sign("contact", (account_id, row.record_id, row.created_at, row.record))
+        values = {"contact_id": row.record_id, "created_at": row.created_at, "record": row.record}
+        connection.execute(insert(schema.contact), [values | {"account_id": account_id, "row_mac": mac}])
+
+    def list_contacts(self, connection: Connection, account_id: AccountId) -> list[SealedRecord]:
+        """What was received, oldest first."""
+        table = schema.contact
+        rows = []
+        query = select(table).where(table.c.account_id == account_id)
+        for found in connection.execute(query.order_by(table.c.created_at, table.c.contact_id)):
+            row = SealedRecord(bytes(found.contact_id), found.created_at, bytes(found.record))
+            self._macs.check(
+                "contact", (account_id, row.record_id, row.created_at, row.record), found.row_mac
+            )
+            rows.append(row)
+        return rows
+
+    def add_set_aside(self, connection: Connection, account_id: AccountId, row: SealedRecord) -> None:
+        mac = self._macs.sign("set_aside", (account_id, row.record_id, row.created_at, row.record))
+        values = {"case_id": row.record_id, "created_at": row.created_at, "record": row.record}
+        connection.execute(insert(schema.set_aside), [values | {"account_id": account_id, "row_mac": mac}])
+
+    def list_set_aside(self, connection: Connection, account_id: AccountId) -> list[SealedRecord]:
+        table = schema.set_aside
+        rows = []
+        query = select(table).where(table.c.account_id == account_id).order_by(table.c.created_at)
+        for found in connection.execute(query):
+            row = SealedRecord(bytes(found.case_id), found.created_at, bytes(found.record))
+            self._macs.check(
+                "set_aside", (account_id, row.record_id, row.created_at, row.record), found.row_mac
+            )
+            rows.append(row)
+        return rows
+
+
+def has_delivery(connection: Connection, account_id: AccountId, fingerprint: bytes) -> bool:
+    """True when this very message was already delivered to this account within the fold window (R2)."""
+    table = schema.delivery
+    query = select(table.c.created_at).where(
+        table.c.account_id == account_id, table.c.fingerprint == fingerprint
+    )
+    return connection.execute(query).first() is not None
+
+
+def add_delivery(connection: Connection, account_id: AccountId, fingerprint: bytes, now: int) -> None:
+    values = {"account_id": account_id, "fingerprint": fingerprint, "created_at": now}
+    connection.execute(insert(schema.delivery), [values])
+
+
+def delete_deliveries(connection: Connection, before: int) -> None:
+    """Forget fingerprints older than the fold window (48 h)."""
+    connection.execute(delete(schema.delivery).where(schema.delivery.c.created_at < before))
