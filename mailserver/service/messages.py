@@ -1,0 +1,281 @@
+"""Messages of an open account: what IMAP and the web read, place and change.
+
+The first sight of a message that arrived while its owner was away adopts it: it is resealed under the mail key.
+A body is read only with a MailPermit, which exists once the reading is in the access log (L1, L4).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from mailserver.crypto.blob import Decryptor
+from mailserver.crypto.ctx import ctx
+from mailserver.crypto.secret import Secret, random_id
+from mailserver.model.account import Flag
+from mailserver.model.errors import Corrupt
+from mailserver.model.ids import AccountId, BlobId, EmailId, ItemId, MailboxId
+from mailserver.service.intake import Intake
+from mailserver.service.keys import OpenAccount
+from mailserver.service.mail_permit import MailPermit
+from mailserver.service.sealing import Place, PlaceStamp, SealedBlob, seal_octets, shared_octets
+from mailserver.store import item_changes, items, mailboxes
+from mailserver.store.item_changes import FlagChange
+from mailserver.store.items import BlobRow, ItemRow, NewItem, UidRange
+from mailserver.store.mailboxes import Arrivals, MailboxRow
+from mailserver.store.store import Store
+from mailserver.store.writer import Unit
+
+PAGE_ITEMS = 500
+"""Items of one page: about 1 MiB of seals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """A mailbox at one moment: its row and (uid, flags, modseq) of every item."""
+
+    row: MailboxRow
+    rows: list[tuple[int, int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What happened after a mod-sequence."""
+
+    changed: list[tuple[int, int, int]]
+    vanished: list[int]
+    row: MailboxRow
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedItem:
+    """An item whose summary is open. ``summary`` is the format of ``mailserver.mime.summary``."""
+
+    row: ItemRow
+    place: Place
+    summary: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    uidvalidity: int
+    uid: int
+    modseq: int
+
+
+class MessageReader:
+    """Random access to the octets of one message; only the chunks asked for are opened."""
+
+    def __init__(self, decryptor: Decryptor, size_bytes: int) -> None:
+        self._decryptor = decryptor
+        self.size_bytes = size_bytes
+
+    def read(self, start: int, stop: int) -> bytes:
+        stop = min(stop, self.size_bytes)
+        return self._decryptor.read(start, stop) if start < stop else b""
+
+
+class Messages:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def select(self, account: OpenAccount, mailbox_id: MailboxId, *, claims_recent: bool) -> Selected:
+        """Counters and flags of a mailbox. ``claims_recent``: SELECT, not EXAMINE."""
+        with self._store.database.read() as connection:
+            row = mailboxes.load_mailbox(connection, account.account_id, mailbox_id)
+            rows = items.list_flags(connection, account.account_id, mailbox_id)
+        if claims_recent and row.first_recent_uid != row.uidnext:
+
+            def run(connection: Connection) -> None:
+                mailboxes.claim_recent(connection, account.account_id, mailbox_id)
+
+            self._store.writer.submit(Unit(account.account_id, run))
+        return Selected(row, rows)
+
+    def changes(self, account: OpenAccount, mailbox_id: MailboxId, since_modseq: int) -> Changes | None:
+        """News of a mailbox; None when nothing moved. Raises NotFound when it was deleted."""
+        with self._store.database.read() as connection:
+            row = mailboxes.load_mailbox(connection, account.account_id, mailbox_id)
+            if row.highestmodseq <= since_modseq:
+                return None
+            changed, vanished = items.list_changes(connection, account.account_id, mailbox_id, since_modseq)
+        return Changes(changed, vanished, row)
+
+    def page(
+        self, account: OpenAccount, mailbox_id: MailboxId, ranges: Sequence[UidRange]
+    ) -> list[OpenedItem]:
+        """Items with open summaries, by UID; those not yet adopted are adopted on the way."""
+        with self._store.database.read() as connection:
+            rows = items.list_items(connection, account.account_id, mailbox_id, ranges)
+        keys, macs = account.mail_keys(), self._store.macs
+        opened, resealed = [], []
+        for row in rows:
+            place = Place(account.account_id, mailbox_id, row.uid, row.item_id)
+            summary = keys.open_summary(macs, place, row)
+            opened.append(OpenedItem(row, place, summary))
+            if not row.is_adopted:
+                resealed.append(keys.reseal(place, keys.open_key(macs, place, row), summary))
+        if resealed:
+
+            def run(connection: Connection) -> None:
+                items.mark_adopted(connection, account.account_id, mailbox_id, resealed)
+
+            self._store.writer.submit(Unit(account.account_id, run))
+        return opened
+
+    def reader(
+        self, account: OpenAccount, item: OpenedItem, size_bytes: int, permit: MailPermit
+    ) -> MessageReader:
+        """The octets of one message. Raises Denied without a permit for this account, Corrupt when altered."""
+        permit.demand(account.account_id)
+        data_key = account.mail_keys().open_key(self._store.macs, item.place, item.row)
+        return MessageReader(self._decryptor(account.account_id, item.row.blob_id, data_key), size_bytes)
+
+    def _decryptor(self, account_id: AccountId, blob_id: BlobId, data_key: Secret) -> Decryptor:
+        with self._store.database.read() as connection:
+            blob = items.find_blob(connection, account_id, blob_id)
+        if blob is None:
+            raise Corrupt("blob-missing")
+        octets = blob.octets
+        read_at = self._store.blobs.reader(blob_id) if octets is None else lambda lo, hi: octets[lo:hi]
+        return Decryptor(data_key, ctx("blob", blob_id), read_at, blob.stored_bytes)
+
+    def append(
+        self,
+        account: OpenAccount,
+        mailbox_id: MailboxId,
+        intake: Intake,
+        summary: bytes,
+        stamp: tuple[int, int, int],
+    ) -> Placed:
+        """APPEND of a finished intake. ``stamp`` = (flags, received_at, now). Raises NotFound("mailbox")."""
+        small = intake.small
+        blob = seal_octets(small) if small is not None else shared_octets(intake.keep())
+        return self.append_sealed(account, mailbox_id, blob, summary, stamp)
+
+    def append_sealed(
+        self,
+        account: OpenAccount,
+        mailbox_id: MailboxId,
+        blob: SealedBlob,
+        summary: bytes,
+        stamp: tuple[int, int, int],
+    ) -> Placed:
+        """Place octets already sealed under a data key (a copy in Sent shares the blob of what was sent)."""
+        flags, received_at, now = stamp
+        item_id, email_id = ItemId(random_id()), EmailId(random_id())
+        keys = account.mail_keys()
+
+        def run(connection: Connection) -> Placed:
+            modseq = mailboxes.next_modseq(connection, account.account_id)
+            arrivals = _arrivals([(flags, blob.padded_bytes)])
+            uid = mailboxes.place(connection, account.account_id, mailbox_id, modseq, arrivals)
+            place = Place(account.account_id, mailbox_id, uid, item_id)
+            full = PlaceStamp(flags, modseq, received_at, now)
+            items.add_items(connection, [keys.seal_item(place, blob, summary, full, email_id)])
+            items.add_blob(connection, account.account_id, blob.row)
+            row = mailboxes.load_mailbox(connection, account.account_id, mailbox_id)
+            return Placed(row.uidvalidity, uid, modseq)
+
+        return self._store.writer.commit(Unit(account.account_id, run))
+
+    def mark_flags(
+        self,
+        account: OpenAccount,
+        mailbox_id: MailboxId,
+        ranges: Sequence[UidRange],
+        change: tuple[FlagChange, int],
+    ) -> tuple[list[tuple[int, int]], int]:
+        """STORE: the (uid, flags) that changed, and the mod-sequence of the change."""
+
+        def run(connection: Connection) -> tuple[list[tuple[int, int]], int]:
+            modseq = mailboxes.next_modseq(connection, account.account_id)
+            place = (account.account_id, mailbox_id)
+            return item_changes.mark_flags(connection, place, ranges, change, modseq), modseq
+
+        return self._store.writer.commit(Unit(account.account_id, run))
+
+    def expunge(
+        self, account: OpenAccount, mailbox_id: MailboxId, ranges: Sequence[UidRange]
+    ) -> tuple[list[int], int]:
+        """Remove items for good; the UIDs that left and the mod-sequence. The wraps are gone with the commit."""
+
+        def run(connection: Connection) -> tuple[item_changes.Expunged, int]:
+            modseq = mailboxes.next_modseq(connection, account.account_id)
+            return item_changes.expunge(connection, (account.account_id, mailbox_id), ranges, modseq), modseq
+
+        gone, modseq = self._store.writer.commit(Unit(account.account_id, run))
+        for blob_id in gone.orphans:
+            self._store.blobs.delete(blob_id)
+        return gone.uids, modseq
+
+    def copy(
+        self, account: OpenAccount, source: MailboxId, ranges: Sequence[UidRange], target: MailboxId, now: int
+    ) -> tuple[int, list[tuple[int, int]]]:
+        """COPY: (target's UIDVALIDITY, [(source uid, new uid)]). All or nothing. Raises NotFound("mailbox")."""
+        unit = self._transfer(account, (source, target), ranges, now, is_move=False)
+        validity, pairs, _modseq = self._store.writer.commit(unit)
+        return validity, pairs
+
+    def move(
+        self, account: OpenAccount, source: MailboxId, ranges: Sequence[UidRange], target: MailboxId, now: int
+    ) -> tuple[int, list[tuple[int, int]]]:
+        """MOVE (RFC 6851): as ``copy``, the source items gone in the same transaction."""
+        unit = self._transfer(account, (source, target), ranges, now, is_move=True)
+        validity, pairs, _modseq = self._store.writer.commit(unit)
+        return validity, pairs
+
+    def _transfer(
+        self,
+        account: OpenAccount,
+        mailbox_ids: tuple[MailboxId, MailboxId],
+        ranges: Sequence[UidRange],
+        now: int,
+        *,
+        is_move: bool,
+    ) -> Unit[tuple[int, list[tuple[int, int]], int]]:
+        """Open outside the writer, reseal inside it at the new UIDs. An item that left meanwhile is skipped."""
+        source, target = mailbox_ids
+        opened = self.page(account, source, ranges)
+        keys, macs = account.mail_keys(), self._store.macs
+        data_keys = {item.row.uid: keys.open_key(macs, item.place, item.row) for item in opened}
+
+        def run(connection: Connection) -> tuple[int, list[tuple[int, int]], int]:
+            here = (account.account_id, source)
+            modseq = mailboxes.next_modseq(connection, account.account_id)
+            current = {row.uid: row for row in items.list_items(connection, *here, ranges)}
+            present = [item for item in opened if item.row.uid in current]
+            row = mailboxes.load_mailbox(connection, account.account_id, target)
+            if not present:
+                return row.uidvalidity, [], modseq
+            flags = [current[item.row.uid].flags for item in present]
+            arrivals = _arrivals(list(zip(flags, (item.row.padded_bytes for item in present), strict=True)))
+            first = mailboxes.place(connection, account.account_id, target, modseq, arrivals)
+            fresh: list[NewItem] = []
+            for offset, item in enumerate(present):
+                place = Place(account.account_id, target, first + offset, ItemId(random_id()))
+                blob = SealedBlob(data_keys[item.row.uid], _blob_of(item.row), item.row.padded_bytes)
+                stamp = PlaceStamp(flags[offset], modseq, item.row.received_at, now)
+                fresh.append(keys.seal_item(place, blob, item.summary, stamp, item.row.email_id))
+            items.add_items(connection, fresh)
+            pairs = [(item.row.uid, first + offset) for offset, item in enumerate(present)]
+            if is_move:
+                item_changes.expunge(connection, here, [(uid, uid) for uid, _new in pairs], modseq)
+            return row.uidvalidity, pairs, modseq
+
+        return Unit(account.account_id, run)
+
+
+def _blob_of(row: ItemRow) -> BlobRow:
+    """A copy names the blob that exists; nothing is written for it."""
+    return BlobRow(row.blob_id, 0, b"", None)
+
+
+def _arrivals(placed: Sequence[tuple[int, int]]) -> Arrivals:
+    return Arrivals(
+        len(placed),
+        sum(not flags & Flag.SEEN for flags, _padded in placed),
+        sum(bool(flags & Flag.DELETED) for flags, _padded in placed),
+        0,
+        sum(padded for _flags, padded in placed),
+    )
