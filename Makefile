@@ -1,0 +1,54 @@
+# make demo | demo-once | test | check | bench | clean
+# Each target does its own set-up: .venv, hash-pinned requirements and, where root runs it, Debian packages.
+# Another interpreter: make test PYTHON=python3.12 · arguments for the program behind a target: make test ARGS="-k imap"
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+PYTHON ?= python3
+ARGS ?=
+PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore
+PINNED := $(PIP) --require-hashes --only-binary :all:
+
+.PHONY: help demo demo-once test check bench clean
+
+help:
+	@sed -n '1,3s/^# //p' Makefile
+
+demo: .venv/.run
+	@.venv/bin/pli demo --dir .demo $(ARGS)
+
+demo-once: .venv/.run
+	@.venv/bin/pli demo --once --dir .demo $(ARGS)
+
+test: .venv/.dev
+	@scripts/debian-packages test
+	@.venv/bin/python -m pytest --numprocesses auto --dist loadgroup $(ARGS)
+
+check: .venv/.dev
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/python -m pytest tests/architecture $(ARGS)
+
+bench: .venv/.dev
+	@scripts/debian-packages bench
+	@.venv/bin/python -m bench $(ARGS)
+
+clean:
+	@rm -rf .venv .demo .work build dist pli.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/pip:
+	@PYTHON=$(PYTHON) scripts/make-venv
+
+.venv/.run: requirements/build.txt requirements/run.txt requirements/run.in pyproject.toml | .venv/bin/pip
+	@echo "installing what Pli runs on"
+	@$(PINNED) -r requirements/build.txt -r requirements/run.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.dev: .venv/.run requirements/dev.txt
+	@echo "installing what the checks and tests run on"
+	@$(PINNED) -r requirements/dev.txt
+	@touch $@
