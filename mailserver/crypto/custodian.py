@@ -1,0 +1,280 @@
+"""The custodian (K7): the keys that the database must not meet, and the few verbs that use them.
+
+It holds the custody pair, the harden key, the row key, the log's signing seeds and the master of hourly and service
+keys, in a folder outside the data directory and its backups. No verb returns an AMK or a seed in clear. Every act on
+an account is journaled first. One instance serves a folder, whatever the number of workers.
+"""
+
+import hashlib
+import hmac
+import re
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from mailserver.crypto.ctx import Raw, ctx
+from mailserver.crypto.custodian_files import KeyFolder
+from mailserver.crypto.custodian_journal import Journal, JournalHead
+from mailserver.crypto.hkdf import mac
+from mailserver.crypto.log_keys import LogSigningKeys
+from mailserver.crypto.roots import FIRST_EPOCH, AccountKeys
+from mailserver.crypto.seal import KeyPair, PublicKey
+from mailserver.crypto.secret import Secret, random_id, random_secret
+from mailserver.crypto.slots import (
+    SlotHeader,
+    SlotKind,
+    SlotScope,
+    format_slot_header,
+    open_slot_with,
+    parse_slot_header,
+    seal_slot_to,
+)
+from mailserver.crypto.wrap import Wrapper
+from mailserver.model.errors import Corrupt, Denied, Malformed, NotFound, OverLimit
+
+Clock: TypeAlias = Callable[[], datetime]
+
+KEYS_NAME = "custodian.keys"
+JOURNAL_NAME = "journal"
+HOURS_KEPT = 13
+"""A session lives 12 h at most, so its hour's key must last until the end of the twelfth hour after it."""
+_MAGIC = b"pli/1/custodian-keys\0"
+_SEEDS = 6
+_PURPOSE = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_BASIS_LIMIT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """A new account's public keys (of FIRST_EPOCH) and its custody slot: nothing here is secret."""
+
+    mail_public: bytes
+    space_public: bytes
+    signing_public: bytes
+    custody_header: bytes
+    custody_body: bytes
+
+    @property
+    def amk_sealed(self) -> bytes:
+        """The AMK as the custody slot holds it: sealed to the custody key."""
+        return self.custody_body
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseLimit:
+    """At most ``count`` releases per account in any ``window``."""
+
+    count: int = 60
+    window: timedelta = timedelta(hours=1)
+
+
+class CustodianVerbs(Protocol):
+    """What both the custodian and a client of its channel answer."""
+
+    def provision(self, account: bytes) -> Provisioned: ...
+    def harden(self, account: bytes, slot: bytes, value: bytes) -> bytes: ...
+    def release(
+        self, account: bytes, custody_header: bytes, custody_body: bytes, session_public: bytes, basis: str
+    ) -> bytes: ...
+    def row_key(self) -> Secret: ...
+    def hourly_key(self, hour: int) -> Secret: ...
+    def service_key(self, purpose: str, epoch: int) -> Secret: ...
+    def drop_service_key(self, purpose: str, epoch: int) -> None: ...
+
+
+def utc_now() -> datetime:
+    """The default clock."""
+    return datetime.now(UTC)
+
+
+class Custodian:
+    """The keys of one folder, open and locked. Its verbs may be called from any thread."""
+
+    def __init__(self, folder: KeyFolder, now: Clock, limit: ReleaseLimit) -> None:
+        """Use ``open`` or ``create``. NotFound("keys") for an empty folder, Corrupt("custodian-keys") for a damaged one."""
+        content = folder.find_file(KEYS_NAME)
+        if content is None:
+            raise NotFound("keys")
+        custody, harden, row, log_ed25519, log_mldsa, master = _parse_keys(content)
+        self._custody = KeyPair.from_seed(custody)
+        self._harden = harden
+        self._row = row
+        self._log_keys = LogSigningKeys(log_ed25519, log_mldsa)
+        self._master = Wrapper(master)
+        self._folder = folder
+        self._now = now
+        self._limit = limit
+        self._lock = threading.RLock()
+        self._journal = Journal(folder.open_append(JOURNAL_NAME))
+        self._released: dict[str, deque[datetime]] = {}
+        for line in self._journal.recent:
+            if line.verb == "release":
+                self._released.setdefault(line.account, deque()).append(line.time)
+        self._purged_hour = -1
+        self._purge_hours()
+
+    @classmethod
+    def create(cls, folder: Path, now: Clock = utc_now, limit: ReleaseLimit = ReleaseLimit()) -> "Custodian":
+        """Make fresh keys and open them; Conflict("keys-exist") when the folder has keys already."""
+        opened = KeyFolder.create(folder)
+        try:
+            opened.add_file(KEYS_NAME, _format_keys([random_secret() for _ in range(_SEEDS)]))
+            return cls(opened, now, limit)
+        except BaseException:
+            opened.close()
+            raise
+
+    @classmethod
+    def open(cls, folder: Path, now: Clock = utc_now, limit: ReleaseLimit = ReleaseLimit()) -> "Custodian":
+        """Open existing keys; errors as KeyFolder's and ``__init__``'s."""
+        opened = KeyFolder(folder)
+        try:
+            return cls(opened, now, limit)
+        except BaseException:
+            opened.close()
+            raise
+
+    def close(self) -> None:
+        """Give the folder back to whoever opens it next."""
+        self._journal.close()
+        self._folder.close()
+
+    @property
+    def custody_public(self) -> bytes:
+        """The public key that custody slots are sealed to."""
+        return self._custody.public
+
+    @property
+    def journal_head(self) -> JournalHead:
+        """Where the journal stands now."""
+        return self._journal.head
+
+    def provision(self, account: bytes) -> Provisioned:
+        """Random AMK for ``account``; only its public keys and its custody slot leave."""
+        keys = AccountKeys(random_secret())
+        header = SlotHeader(account, random_id(), SlotKind.CUSTODY, SlotScope.CUSTODY, random_id())
+        body = seal_slot_to(header, self._custody.public, keys.amk.reveal())
+        provisioned = Provisioned(
+            keys.mail.pair(FIRST_EPOCH).public,
+            keys.space.pair(FIRST_EPOCH).public,
+            keys.signing.public,
+            format_slot_header(header),
+            body,
+        )
+        with self._lock:
+            self._journal.append(self._now(), "provision", account, "", sync=True)
+        return provisioned
+
+    def harden(self, account: bytes, slot: bytes, value: bytes) -> bytes:
+        """K3: HMAC(harden key, ctx("harden", account, slot, Raw(value))); journaled without waiting for the disk."""
+        hardened = mac(self._harden, "harden", account, slot, Raw(value))
+        with self._lock:
+            self._journal.append(self._now(), "harden", account, "", sync=False)
+        return hardened
+
+    def release(
+        self, account: bytes, custody_header: bytes, custody_body: bytes, session_public: bytes, basis: str
+    ) -> bytes:
+        """The AMK of a custody slot, sealed to ``session_public`` with info = ctx("release", account).
+
+        1. The slot is this account's custody slot (Denied("custody-slot")) and opens (Corrupt("unseal")).
+        2. The account has not had too many releases (OverLimit("release-rate")).
+        3. The act is in the journal, with its basis (short, without private data), before the answer leaves.
+        """
+        if not 0 < len(basis) <= _BASIS_LIMIT:
+            raise Malformed("release-basis")
+        header = parse_slot_header(custody_header)
+        if header.account != account or header.kind is not SlotKind.CUSTODY:
+            raise Denied("custody-slot")
+        amk = open_slot_with(custody_header, custody_body, self._custody)
+        sealed = PublicKey(session_public).seal(amk, ctx("release", account))
+        with self._lock:
+            now = self._now()
+            released = self._count_released(account.hex(), now)
+            self._journal.append(now, "release", account, basis, sync=True)
+            released.append(now)
+        return sealed
+
+    def row_key(self) -> Secret:
+        """The key of row MACs (K23)."""
+        return self._row
+
+    def log_keys(self) -> LogSigningKeys:
+        """The log's signing keys (L7); they never cross the channel."""
+        return self._log_keys
+
+    def hourly_key(self, hour: int) -> Secret:
+        """The random key of an hour (Unix time // 3600), kept for HOURS_KEPT hours.
+
+        It is made on first use during its hour, or within one hour of it (nodes' clocks differ). NotFound("hourly-key")
+        for any other hour that has none: sessions of that hour are over.
+        """
+        with self._lock:
+            current = self._purge_hours()
+            may_create = abs(hour - current) <= 1
+            return self._load_key(f"hour-{hour}", ctx("hourly-key", hour), may_create=may_create)
+
+    def service_key(self, purpose: str, epoch: int) -> Secret:
+        """The random key of (purpose, epoch), made on first use; purpose is lower-case letters, digits and hyphens."""
+        name, context = _service_name(purpose, epoch)
+        with self._lock:
+            return self._load_key(name, context, may_create=True)
+
+    def drop_service_key(self, purpose: str, epoch: int) -> None:
+        """Shred the key of (purpose, epoch); asking for it again makes another."""
+        name, _context = _service_name(purpose, epoch)
+        with self._lock:
+            self._folder.remove_file(name)
+
+    def _load_key(self, name: str, context: bytes, *, may_create: bool) -> Secret:
+        stored = self._folder.find_file(name)
+        if stored is not None:
+            return Secret(self._master.unwrap(stored, context))
+        if not may_create:
+            raise NotFound("hourly-key")
+        key = random_secret()
+        self._folder.add_file(name, self._master.wrap(key.reveal(), context))
+        return key
+
+    def _purge_hours(self) -> int:
+        """Shred the keys of hours that no session can need; return the current hour."""
+        current = int(self._now().timestamp()) // 3600
+        if current == self._purged_hour:
+            return current
+        for name in self._folder.list_files("hour-"):
+            if int(name.removeprefix("hour-")) <= current - HOURS_KEPT:
+                self._folder.remove_file(name)
+        self._purged_hour = current
+        return current
+
+    def _count_released(self, account: str, now: datetime) -> deque[datetime]:
+        released = self._released.setdefault(account, deque())
+        while released and released[0] <= now - self._limit.window:
+            released.popleft()
+        if len(released) >= self._limit.count:
+            raise OverLimit("release-rate")
+        return released
+
+
+def _service_name(purpose: str, epoch: int) -> tuple[str, bytes]:
+    if _PURPOSE.fullmatch(purpose) is None:
+        raise Malformed("service-purpose")
+    return f"service-{purpose}-{epoch}", ctx("service-key", purpose, epoch)
+
+
+def _format_keys(seeds: list[Secret]) -> bytes:
+    """Magic ‖ seeds of 32 bytes ‖ SHA-256 of both, which finds damage, not malice."""
+    content = _MAGIC + b"".join(seed.reveal() for seed in seeds)
+    return content + hashlib.sha256(content).digest()
+
+
+def _parse_keys(raw: bytes) -> list[Secret]:
+    content, digest = raw[:-32], raw[-32:]
+    size_ok = len(content) == len(_MAGIC) + 32 * _SEEDS and content.startswith(_MAGIC)
+    if not size_ok or not hmac.compare_digest(hashlib.sha256(content).digest(), digest):
+        raise Corrupt("custodian-keys")
+    return [Secret(content[at : at + 32]) for at in range(len(_MAGIC), len(content), 32)]

@@ -1,0 +1,235 @@
+"""The custodian's verbs over a stream socket (a socket pair, or a Unix socket).
+
+A message is u32 length ‖ fields, each u32 length ‖ bytes; no pickle, nothing evaluated. A request is verb ‖ arguments,
+an answer is "ok" ‖ results or "error" ‖ class ‖ code ‖ detail. Integers are u64 big-endian, texts UTF-8. Only a
+connection that the server's side calls *administrator* may provision and release.
+"""
+
+import logging
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+from mailserver.crypto.custodian import HOURS_KEPT, CustodianVerbs, Provisioned
+from mailserver.crypto.secret import Secret
+from mailserver.model.errors import (
+    Conflict,
+    Corrupt,
+    Denied,
+    Malformed,
+    NotFound,
+    OverLimit,
+    PliError,
+    Unavailable,
+)
+
+ExtraVerb: TypeAlias = Callable[[bytes], bytes]
+
+MESSAGE_LIMIT_BYTES = 16 * 1024 * 1024
+_ERRORS: dict[bytes, type[PliError]] = {
+    kind.__name__.encode(): kind
+    for kind in (Conflict, Corrupt, Denied, Malformed, NotFound, OverLimit, Unavailable)
+}
+_ADMINISTRATOR_VERBS = frozenset({b"provision", b"release"})
+_logger = logging.getLogger(__name__)
+
+
+class CustodianServer:
+    """Answers connections for one custodian. ``extra`` adds verbs of the application (the log signer)."""
+
+    def __init__(self, custodian: CustodianVerbs, extra: Mapping[str, ExtraVerb] | None = None) -> None:
+        self._custodian = custodian
+        self._extra = dict(extra or {})
+
+    def serve_connection(self, sock: socket.socket, *, administrator: bool = False) -> None:
+        """Answer until the peer leaves or speaks nonsense, then close; blocking, one thread per connection."""
+        with sock:
+            while True:
+                try:
+                    request = _receive(sock)
+                    _send(sock, self._answer(request, administrator=administrator))
+                except (OSError, EOFError, Malformed):
+                    return
+
+    def _answer(self, request: Sequence[bytes], *, administrator: bool) -> list[bytes]:
+        try:
+            verb, *arguments = request
+            refused = verb in _ADMINISTRATOR_VERBS and not administrator
+            return _refuse_verb() if refused else [b"ok", *self._perform(verb, arguments)]
+        except PliError as error:
+            return _format_error(error)
+        except (ValueError, OverflowError):  # a field of the wrong size or number
+            return _format_error(Malformed("custodian-request"))
+        except Exception as error:  # noqa: BLE001  one bad request must not stop the others; its words may be private
+            _logger.error("custodian: request failed: %s", type(error).__name__)  # noqa: TRY400  no trace: it may hold keys
+            return _format_error(Unavailable("custodian"))
+
+    def _perform(self, verb: bytes, arguments: Sequence[bytes]) -> list[bytes]:
+        custodian = self._custodian
+        match verb, *arguments:
+            case b"harden", account, slot, value:
+                return [custodian.harden(account, slot, value)]
+            case (b"row_key",):
+                return [custodian.row_key().reveal()]
+            case b"hourly_key", hour:
+                return [custodian.hourly_key(_parse_u64(hour)).reveal()]
+            case b"service_key", purpose, epoch:
+                return [custodian.service_key(purpose.decode(), _parse_u64(epoch)).reveal()]
+            case b"drop_service_key", purpose, epoch:
+                custodian.drop_service_key(purpose.decode(), _parse_u64(epoch))
+                return []
+            case b"provision", account:
+                made = custodian.provision(account)
+                publics = [made.mail_public, made.space_public, made.signing_public]
+                return [*publics, made.custody_header, made.custody_body]
+            case b"release", account, header, body, public, basis:
+                return [custodian.release(account, header, body, public, basis.decode())]
+            case b"call", name, payload if name.decode() in self._extra:
+                return [self._extra[name.decode()](payload)]
+            case _:
+                raise NotFound("custodian-verb")
+
+
+class CustodianClient:
+    """A worker's side: the same verbs, blocking, from any thread, one request at a time.
+
+    The row key and the latest hourly keys stay in memory, so that sessions and reception go on while the custodian is
+    away. After a failure of the socket every call that needs it raises Unavailable("custodian"): make a new client.
+    """
+
+    def __init__(self, sock: socket.socket, timeout_seconds: float = 30.0) -> None:
+        sock.settimeout(timeout_seconds)
+        self._sock = sock
+        self._lock = threading.Lock()
+        self._broken = False
+        self._row_key: Secret | None = None
+        self._hourly_keys: dict[int, Secret] = {}
+
+    def close(self) -> None:
+        """Leave; the server's thread ends."""
+        self._sock.close()
+
+    def provision(self, account: bytes) -> Provisioned:
+        """As Custodian.provision; Denied("custodian-verb") for a worker's connection."""
+        mail, space, signing, header, body = self._ask(5, b"provision", account)
+        return Provisioned(mail, space, signing, header, body)
+
+    def harden(self, account: bytes, slot: bytes, value: bytes) -> bytes:
+        """As Custodian.harden."""
+        return self._ask(1, b"harden", account, slot, value)[0]
+
+    def release(
+        self, account: bytes, custody_header: bytes, custody_body: bytes, session_public: bytes, basis: str
+    ) -> bytes:
+        """As Custodian.release; Denied("custodian-verb") for a worker's connection."""
+        slot = (custody_header, custody_body)
+        return self._ask(1, b"release", account, *slot, session_public, basis.encode())[0]
+
+    def row_key(self) -> Secret:
+        """As Custodian.row_key; asked once."""
+        if self._row_key is None:
+            self._row_key = Secret(self._ask(1, b"row_key")[0])
+        return self._row_key
+
+    def hourly_key(self, hour: int) -> Secret:
+        """As Custodian.hourly_key; the HOURS_KEPT latest stay in memory."""
+        key = self._hourly_keys.get(hour)
+        if key is None:
+            key = Secret(self._ask(1, b"hourly_key", _format_u64(hour))[0])
+            kept = {**self._hourly_keys, hour: key}
+            self._hourly_keys = {each: kept[each] for each in sorted(kept)[-HOURS_KEPT:]}
+        return key
+
+    def service_key(self, purpose: str, epoch: int) -> Secret:
+        """As Custodian.service_key; never kept here, so that dropping a key ends it everywhere."""
+        return Secret(self._ask(1, b"service_key", purpose.encode(), _format_u64(epoch))[0])
+
+    def drop_service_key(self, purpose: str, epoch: int) -> None:
+        """As Custodian.drop_service_key."""
+        self._ask(0, b"drop_service_key", purpose.encode(), _format_u64(epoch))
+
+    def call(self, name: str, payload: bytes) -> bytes:
+        """A verb that the application registered; NotFound("custodian-verb") when it did not."""
+        return self._ask(1, b"call", name.encode(), payload)[0]
+
+    def _ask(self, results: int, *request: bytes) -> list[bytes]:
+        with self._lock:
+            if self._broken:
+                raise Unavailable("custodian")
+            try:
+                _send(self._sock, request)
+                status, *fields = _receive(self._sock)
+            except (OSError, EOFError, Malformed, ValueError):
+                self._break()
+                raise Unavailable("custodian") from None
+        if status == b"error":
+            raise _parse_error(fields)
+        if status != b"ok" or len(fields) != results:
+            raise Unavailable("custodian")
+        return fields
+
+    def _break(self) -> None:
+        """An answer may still be on its way: nothing read after it could be trusted to be ours."""
+        self._broken = True
+        self._sock.close()
+
+
+def _send(sock: socket.socket, fields: Sequence[bytes]) -> None:
+    body = b"".join(part for field in fields for part in (len(field).to_bytes(4, "big"), field))
+    sock.sendall(len(body).to_bytes(4, "big") + body)
+
+
+def _receive(sock: socket.socket) -> list[bytes]:
+    """One message; EOFError when the peer left, Malformed when it is too long or its lengths lie."""
+    size = int.from_bytes(_read_exactly(sock, 4), "big")
+    if size > MESSAGE_LIMIT_BYTES:
+        raise Malformed("custodian-message")
+    body = _read_exactly(sock, size)
+    fields = []
+    at = 0
+    while at < size:
+        end = at + 4 + int.from_bytes(body[at : at + 4], "big")
+        if end > size:
+            raise Malformed("custodian-message")
+        fields.append(body[at + 4 : end])
+        at = end
+    return fields
+
+
+def _read_exactly(sock: socket.socket, size: int) -> bytes:
+    buffer = bytearray(size)
+    view = memoryview(buffer)
+    while view:
+        received = sock.recv_into(view)
+        if not received:
+            raise EOFError
+        view = view[received:]
+    return bytes(buffer)
+
+
+def _format_u64(value: int) -> bytes:
+    return value.to_bytes(8, "big")
+
+
+def _parse_u64(raw: bytes) -> int:
+    if len(raw) != 8:
+        raise Malformed("custodian-request")
+    return int.from_bytes(raw, "big")
+
+
+def _refuse_verb() -> list[bytes]:
+    return _format_error(Denied("custodian-verb"))
+
+
+def _format_error(error: PliError) -> list[bytes]:
+    kind = next(name for name, each in _ERRORS.items() if isinstance(error, each))
+    return [b"error", kind, error.code.encode(), error.detail.encode()]
+
+
+def _parse_error(fields: Sequence[bytes]) -> PliError:
+    match fields:
+        case [kind, code, detail] if kind in _ERRORS:
+            return _ERRORS[kind](code.decode(errors="replace"), detail.decode(errors="replace"))
+        case _:
+            return Unavailable("custodian")
