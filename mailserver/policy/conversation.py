@@ -1,0 +1,85 @@
+"""Whom a patient may write to: one Conversation per professional who has written (``facts/mssante`` §4.6).
+
+Only a professional opens it. ``X-MSS-MES: FIN`` forbids an answer to the one message that carries it; a subject that
+is exactly ``[FIN]`` forbids answers to everything before; the next message without either opens it again. A Reply-To
+in a trusted domain takes the sender's place as contact. Values only: the store keeps them sealed.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from mailserver.model.address import Address
+from mailserver.policy.trust_list import TrustList
+
+END_MARK = "FIN"
+END_SUBJECT = "[FIN]"
+CLOSED_MESSAGES = 1000
+"""Marks kept per conversation; the oldest is forgotten first."""
+
+
+class ConversationState(StrEnum):
+    OPEN = "open"
+    CLOSED_FOR_MESSAGE = "closed-for-message"
+    """Every message since the conversation was opened or ended forbids its answer."""
+    CLOSED_ALL = "closed-all"
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What a patient may do towards one professional. ``closed_messages`` are Message-IDs that take no answer."""
+
+    correspondent: Address
+    state: ConversationState
+    reply_to: Address | None = None
+    closed_messages: tuple[str, ...] = ()
+
+    @property
+    def contact(self) -> Address:
+        """The one address that the patient may write to."""
+        return self.reply_to or self.correspondent
+
+    def is_closed_for(self, message_id: str | None) -> bool:
+        """Whether this message (None for a new thread) takes no answer of its own."""
+        return self.state is not ConversationState.OPEN or message_id in self.closed_messages
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedFacts:
+    """One message from a professional to the patient. ``end_mark`` is X-MSS-MES's value; header values are unfolded."""
+
+    message_id: str
+    sender: Address
+    subject: str
+    end_mark: str | None = None
+    reply_to: Address | None = None
+
+    @property
+    def ends_message(self) -> bool:
+        """Three capitals, nothing else (``facts/mssante`` §3.3)."""
+        return self.end_mark is not None and self.end_mark.strip() == END_MARK
+
+    @property
+    def ends_all(self) -> bool:
+        return self.subject == END_SUBJECT
+
+
+def receive_message(known: Conversation | None, received: ReceivedFacts, trusted: TrustList) -> Conversation:
+    """The conversation after this message; ``known`` is the one with the same sender, None at their first message."""
+    start = known or Conversation(received.sender, ConversationState.CLOSED_FOR_MESSAGE)
+    reply_to = received.reply_to
+    if reply_to is not None and (
+        not trusted.is_listed(reply_to.domain) or reply_to.key == received.sender.key
+    ):
+        reply_to = None
+    moved = replace(start, correspondent=received.sender, reply_to=reply_to)
+    if received.ends_all:
+        return replace(moved, state=ConversationState.CLOSED_ALL, closed_messages=())
+    if not received.ends_message:
+        return replace(moved, state=ConversationState.OPEN)
+    # a message that wants no answer leaves earlier ones open, and opens nothing
+    is_open = moved.state is ConversationState.OPEN
+    return replace(
+        moved,
+        state=ConversationState.OPEN if is_open else ConversationState.CLOSED_FOR_MESSAGE,
+        closed_messages=(*moved.closed_messages, received.message_id)[-CLOSED_MESSAGES:],
+    )

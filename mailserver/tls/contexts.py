@@ -1,0 +1,107 @@
+"""The TLS profiles: client-facing ports, the MX port between operators, and our own calls to peers.
+
+Everywhere: TLS 1.2 and 1.3, ECDHE, authenticated encryption; no compression, no renegotiation, no tickets. Between
+operators: RSA certificates of one pinned authority on both sides and the suites of the MSSanté table
+(0xC030, 0xC02F; its CBC suites 0xC028, 0xC027 by a setting). A context is built once and replaced when its files change.
+"""
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from mailserver.model.errors import Malformed
+
+CLIENT_SUITES = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+)
+"""Mozilla's intermediate list for TLS 1.2, without finite-field Diffie-Hellman."""
+PEER_SUITES = ("ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-AES128-GCM-SHA256")
+PEER_CBC_SUITES = ("ECDHE-RSA-AES256-SHA384", "ECDHE-RSA-AES128-SHA256")
+
+
+@dataclass(frozen=True, slots=True)
+class PeerFiles:
+    """PEM files of the link between operators; ``crl`` is the authority's revocation list, None when not checked."""
+
+    cert: Path
+    key: Path
+    ca: Path
+    crl: Path | None = None
+
+
+def client_facing_context(cert: Path, key: Path) -> ssl.SSLContext:
+    """For 443, 465, 993 (implicit TLS) and 143, 587 (STARTTLS). Raises Malformed when a file cannot be used."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _harden(context, CLIENT_SUITES)
+    context.num_tickets = 0
+    _use_identity(context, cert, key)
+    return context
+
+
+def peer_server_context(files: PeerFiles, *, is_cbc_allowed: bool = False) -> ssl.SSLContext:
+    """For the MX port: asks for a client certificate of the pinned authority.
+
+    A missing certificate passes the handshake, so that policy can refuse it with a code; a wrong one fails it.
+    Raises Malformed when a file cannot be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _harden(context, PEER_SUITES + (PEER_CBC_SUITES if is_cbc_allowed else ()))
+    context.num_tickets = 0
+    _use_identity(context, files.cert, files.key)
+    _trust(context, files)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    return context
+
+
+def peer_client_context(files: PeerFiles, *, is_cbc_allowed: bool = False) -> ssl.SSLContext:
+    """For the gateway's calls: shows our certificate and demands one of the pinned authority.
+
+    Host names are not checked: policy compares the peer's DN with the trust list, which is the stricter rule.
+    Raises Malformed when a file cannot be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    _harden(context, PEER_SUITES + (PEER_CBC_SUITES if is_cbc_allowed else ()))
+    _use_identity(context, files.cert, files.key)
+    _trust(context, files)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _harden(context: ssl.SSLContext, suites: tuple[str, ...]) -> None:
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.maximum_version = ssl.TLSVersion.TLSv1_3
+    context.set_ciphers(":".join(suites))
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
+    context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+
+
+def _use_identity(context: ssl.SSLContext, cert: Path, key: Path) -> None:
+    try:
+        # an encrypted key would ask on the terminal: answer with nothing, so that it fails instead
+        context.load_cert_chain(cert, key, password=lambda: b"")
+    except (OSError, ValueError) as error:
+        raise Malformed("tls-certificate", "certificate or key file cannot be used") from error
+
+
+def _trust(context: ssl.SSLContext, files: PeerFiles) -> None:
+    try:
+        context.load_verify_locations(cafile=files.ca)
+    except (OSError, ValueError) as error:
+        raise Malformed("tls-authority", "authority file cannot be used") from error
+    if not context.get_ca_certs():
+        raise Malformed("tls-authority", "no authority in the file")
+    # the file may hold one intermediate authority alone, which is the narrowest pin
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    if files.crl is None:
+        return
+    try:
+        context.load_verify_locations(cafile=files.crl)
+    except (OSError, ValueError) as error:
+        raise Malformed("tls-revocation", "revocation list cannot be used") from error
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF

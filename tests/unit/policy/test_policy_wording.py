@@ -1,0 +1,79 @@
+"""The table of replies: complete, well-formed SMTP, useful sentences, nothing private."""
+
+import re
+
+import pytest
+
+from mailserver.policy.decision import Reason
+from mailserver.policy.wording import LINE_OCTETS, WORDINGS, format_reply, to_ascii, wording_for
+
+LINE = re.compile(rb"([2-5]\d\d)([ -])([245]\.\d{1,3}\.\d{1,3}) ([ -~]+)")
+
+
+def test_the_table_is_complete():
+    assert set(WORDINGS) == set(Reason)
+
+
+@pytest.mark.parametrize("reason", Reason)
+@pytest.mark.parametrize("detail", ["", "certificate has expired", "é" * 50, "x" * 5000, "a\r\n250 ok"])
+def test_replies_are_well_formed(reason, detail):
+    reply = format_reply(reason, detail)
+    assert reply.endswith(b"\r\n")
+    lines = reply.removesuffix(b"\r\n").split(b"\r\n")
+    assert max(map(len, lines)) + 2 <= LINE_OCTETS
+    wording = wording_for(reason)
+    for number, line in enumerate(lines, 1):
+        code, mark, enhanced, _ = LINE.fullmatch(line).groups()
+        assert code == str(wording.code).encode()
+        assert enhanced == wording.enhanced.encode()
+        assert mark == (b" " if number == len(lines) else b"-")
+    assert len(lines) >= 2
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_enhanced_code_agrees_with_the_code(reason):
+    """RFC 3463 §2: the class is the first digit of the reply."""
+    wording = wording_for(reason)
+    assert wording.enhanced[0] == str(wording.code)[0]
+    assert (wording.code < 400) == (reason is Reason.ACCEPTED)
+
+
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.ACCEPTED])
+def test_sentences_say_what_and_what_next(reason):
+    wording = wording_for(reason)
+    assert wording.english.isascii()
+    assert "@" not in wording.english + wording.french
+    for text in (wording.english, wording.french):
+        assert len(re.findall(r"[.;]", text)) >= 2, "what happened, then what to do"
+        assert text.endswith(".")
+        assert len(text) < 200
+
+
+def test_refusals_have_their_own_words():
+    assert len({wording.english for wording in WORDINGS.values()}) == len(Reason)
+    assert len({wording.french for wording in WORDINGS.values()}) == len(Reason)
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [Reason.TRUST_LIST_STALE, Reason.TRUST_LIST_EMPTY, Reason.REVOCATION_UNKNOWN, Reason.TOO_MANY_RECIPIENTS],
+)
+def test_our_own_trouble_is_temporary(reason):
+    assert wording_for(reason).is_temporary
+
+
+def test_other_refusals_are_final():
+    final = [reason for reason in Reason if not wording_for(reason).is_temporary]
+    assert len(final) == len(Reason) - 4
+
+
+def test_detail_is_shown_first():
+    first, *_ = format_reply(Reason.CERTIFICATE_EXPIRED, "certificate has expired").split(b"\r\n")
+    assert first == b"530-5.7.5 (certificate has expired)"
+
+
+def test_french_in_ascii():
+    assert (
+        to_ascii("L’adresse « œuvre » a été refusée – déjà…")
+        == 'L\'adresse " oeuvre " a ete refusee - deja...'
+    )
