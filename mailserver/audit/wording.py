@@ -1,0 +1,155 @@
+"""An event as one sentence in the third person, French or English: actor first, object quoted.
+
+Every kind has its words in both languages; a test walks the whole family. The sentence has no date: pages group
+by date and say from where and by which client beside it.
+"""
+
+from enum import StrEnum
+
+from mailserver.audit.events import (
+    Actor,
+    AuditEvent,
+    AuditObject,
+    EventKind,
+    EventResult,
+    ObjectKind,
+    ParameterName,
+)
+
+
+class Language(StrEnum):
+    FRENCH = "fr"
+    ENGLISH = "en"
+
+
+_VERBS: dict[EventKind, tuple[tuple[str, str], tuple[str, str]]] = {
+    # kind: ((done, tried) in French, (done, tried) in English)
+    EventKind.LOGIN: (("a ouvert une session sur", "ouvrir une session sur"), ("logged in to", "log in to")),
+    EventKind.LOGIN_FAILED: (
+        ("a échoué à ouvrir une session sur", "ouvrir une session sur"),
+        ("failed to log in to", "log in to"),
+    ),
+    EventKind.DOCUMENT_OPENED: (("a consulté", "consulter"), ("opened", "open")),
+    EventKind.MESSAGE_OPENED: (("a lu", "lire"), ("read", "read")),
+    EventKind.MAILBOX_READ: (("a relevé", "relever"), ("collected mail from", "collect mail from")),
+    EventKind.SEARCHED: (("a cherché dans", "chercher dans"), ("searched in", "search in")),
+    EventKind.DELIVERED: (("a remis", "remettre"), ("delivered", "deliver")),
+    EventKind.SENT: (("a envoyé", "envoyer"), ("sent", "send")),
+    EventKind.FILED: (("a classé", "classer"), ("filed", "file")),
+    EventKind.REPLACED: (("a remplacé", "remplacer"), ("replaced", "replace")),
+    EventKind.HIDDEN: (("a masqué", "masquer"), ("hid", "hide")),
+    EventKind.SHOWN: (("a rendu visible", "rendre visible"), ("made visible", "make visible")),
+    EventKind.SHARED: (("a partagé", "partager"), ("shared", "share")),
+    EventKind.UNSHARED: (("a cessé de partager", "cesser de partager"), ("stopped sharing", "stop sharing")),
+    EventKind.GRANT_GIVEN: (("a accordé", "accorder"), ("gave", "give")),
+    EventKind.GRANT_ENDED: (("a retiré", "retirer"), ("withdrew", "withdraw")),
+    EventKind.BLOCKED: (("a bloqué", "bloquer"), ("blocked", "block")),
+    EventKind.UNBLOCKED: (("a débloqué", "débloquer"), ("unblocked", "unblock")),
+    EventKind.BREAK_GLASS: (
+        ("a ouvert en urgence", "ouvrir en urgence"),
+        ("opened in an emergency", "open in an emergency"),
+    ),
+    EventKind.EXPORTED: (
+        ("a téléchargé une copie de", "télécharger une copie de"),
+        ("downloaded a copy of", "download a copy of"),
+    ),
+    EventKind.DELETED: (("a supprimé", "supprimer"), ("deleted", "delete")),
+    EventKind.KEY_CHANGED: (("a changé", "changer"), ("changed", "change")),
+    EventKind.SLOT_ADDED: (("a ajouté", "ajouter"), ("added", "add")),
+    EventKind.SLOT_REMOVED: (("a retiré", "retirer"), ("removed", "remove")),
+    EventKind.SETTING_CHANGED: (("a modifié", "modifier"), ("modified", "modify")),
+    EventKind.CUSTODIAN_ACT: (
+        ("a utilisé la clé gardée pour", "utiliser la clé gardée pour"),
+        ("used the kept key for", "use the kept key for"),
+    ),
+    EventKind.ADMINISTRATOR_ACT: (
+        ("est intervenu, comme administration, sur", "intervenir, comme administration, sur"),
+        ("acted as administrator on", "act as administrator on"),
+    ),
+    EventKind.SUPPORT_ACT: (
+        ("est intervenu, comme assistance, sur", "intervenir, comme assistance, sur"),
+        ("acted as support on", "act as support on"),
+    ),
+    EventKind.LOG_READ: (("a consulté", "consulter"), ("viewed", "view")),
+    EventKind.LOG_REOPENED: (
+        ("a rouvert, après une restauration,", "rouvrir, après une restauration,"),
+        ("reopened, after a restore,", "reopen, after a restore,"),
+    ),
+}
+
+_OBJECTS: dict[ObjectKind, tuple[str, str]] = {
+    ObjectKind.ACCOUNT: ("le compte", "the account"),
+    ObjectKind.APP_PASSWORD: ("le mot de passe d’application", "the app password"),
+    ObjectKind.CONTACT: ("le contact", "the contact"),
+    ObjectKind.DOCUMENT: ("le document", "the document"),
+    ObjectKind.GRANT: ("le droit d’accès", "the right of access"),
+    ObjectKind.KEY: ("la clé", "the key"),
+    ObjectKind.LOG: ("l’historique des accès", "the access history"),
+    ObjectKind.MAILBOX: ("la boîte aux lettres", "the mailbox"),
+    ObjectKind.MESSAGE: ("le message", "the message"),
+    ObjectKind.PERSON: ("l’accès de", "the access of"),
+    ObjectKind.SETTING: ("le réglage", "the setting"),
+    ObjectKind.SLOT: ("le moyen de connexion", "the means of login"),
+    ObjectKind.SPACE: ("l’espace santé", "the health space"),
+}
+
+_PARAMETERS: dict[ParameterName, tuple[str, str]] = {
+    ParameterName.ACT: ("acte", "act"),
+    ParameterName.AUTHOR: ("auteur", "author"),
+    ParameterName.COUNT: ("nombre de fois", "times"),
+    ParameterName.DEVICE: ("appareil", "device"),
+    ParameterName.FINGERPRINT: ("empreinte", "fingerprint"),
+    ParameterName.PATIENT: ("patient", "patient"),
+    ParameterName.REASON: ("motif", "reason"),
+    ParameterName.RECIPIENT: ("destinataire", "recipient"),
+    ParameterName.UNTIL: ("jusqu’au", "until"),
+}
+
+_NOBODY = ("Une personne non identifiée", "An unidentified person")
+_QUOTES = (("« ", " »"), ("“", "”"))
+_BEHALF = (", au nom de ", ", on behalf of ")
+_TRIED = (" a tenté de ", " tried to ")
+_TRIED_ELIDED = " a tenté d’"
+_VOWELS = "aeiouhéèê"
+_COLON = (" : ", ": ")
+_SEMICOLON = (" ; ", "; ")
+_OUTCOMES: dict[EventResult, tuple[str, str]] = {
+    EventResult.DONE: ("", ""),
+    EventResult.REFUSED: (" – accès refusé", " – access refused"),
+    EventResult.FAILED: (" – sans succès", " – without success"),
+}
+
+
+def describe(event: AuditEvent, language: Language) -> str:
+    """One sentence, closed by a full stop: ``Dr Alix Demo a consulté le document « Bilan ».``"""
+    at = 0 if language is Language.FRENCH else 1
+    done, tried = _VERBS[event.kind][at]
+    who = _actor_words(event.who, at)
+    if event.on_behalf_of is not None:
+        who += _BEHALF[at] + _actor_words(event.on_behalf_of, at) + ","
+    verb = f" {done}" if event.result is EventResult.DONE else _attempt(tried, at)
+    return f"{who}{verb} {_object_words(event.what, at)}{_OUTCOMES[event.result][at]}."
+
+
+def _attempt(tried: str, at: int) -> str:
+    is_elided = at == 0 and tried[0] in _VOWELS
+    return (_TRIED_ELIDED if is_elided else _TRIED[at]) + tried
+
+
+def _actor_words(actor: Actor, at: int) -> str:
+    position = ", ".join(filter(None, (actor.profession, actor.structure)))
+    name = actor.name or _NOBODY[at]
+    return f"{name} ({position})" if position else name
+
+
+def _object_words(what: AuditObject, at: int) -> str:
+    opening, closing = _QUOTES[at]
+    words = _OBJECTS[what.kind][at]
+    if what.words:
+        words += f" {opening}{what.words}{closing}"
+    if what.parameters:
+        said = _SEMICOLON[at].join(
+            f"{_PARAMETERS[name][at]}{_COLON[at]}{value}" for name, value in what.parameters
+        )
+        words += f" ({said})"
+    return words
