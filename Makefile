@@ -7,7 +7,7 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 ARGS ?=
-PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore
+PIP := .venv/bin/python -m pip install -qq --disable-pip-version-check --root-user-action=ignore
 PINNED := $(PIP) --require-hashes --only-binary :all:
 
 .PHONY: help demo demo-once test check bench clean
