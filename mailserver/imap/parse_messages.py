@@ -1,0 +1,199 @@
+"""FETCH, STORE, COPY, MOVE (RFC 9051 §6.4.5 to §6.4.8). Each function stands after the verb and its space."""
+
+import re
+
+from mailserver.imap.commands import (
+    BodySection,
+    Copy,
+    Fetch,
+    FetchItem,
+    Move,
+    Partial,
+    Section,
+    SectionText,
+    Store,
+    StoreMode,
+)
+from mailserver.imap.cursor import Cursor
+from mailserver.imap.grammar import (
+    FETCH_NAME,
+    FIELD_NAME,
+    MAX_NUMBER64,
+    PARTIAL,
+    SECTION_PART,
+    SECTION_TEXT,
+    parse_number,
+)
+from mailserver.imap.parse_mailboxes import MOST_FLAGS
+from mailserver.model.errors import Malformed
+
+MOST_ITEMS = 256
+"""Items of one FETCH, and fields of one section: bounds what one short line can ask for."""
+
+MACROS: dict[str, tuple[FetchItem, ...]] = {
+    "FAST": (FetchItem.FLAGS, FetchItem.INTERNALDATE, FetchItem.RFC822_SIZE),
+    "ALL": (FetchItem.FLAGS, FetchItem.INTERNALDATE, FetchItem.RFC822_SIZE, FetchItem.ENVELOPE),
+    "FULL": (
+        FetchItem.FLAGS,
+        FetchItem.INTERNALDATE,
+        FetchItem.RFC822_SIZE,
+        FetchItem.ENVELOPE,
+        FetchItem.BODY,
+    ),
+}
+"""RFC 9051 §6.4.5."""
+
+_LEGACY = {
+    "RFC822": BodySection(Section(), label="RFC822"),
+    "RFC822.HEADER": BodySection(Section(text=SectionText.HEADER), is_peek=True, label="RFC822.HEADER"),
+    "RFC822.TEXT": BodySection(Section(text=SectionText.TEXT), label="RFC822.TEXT"),
+}
+"""RFC 3501 §6.4.5: only RFC822.HEADER leaves \\Seen alone."""
+
+# store-att-flags = (["+" / "-"] "FLAGS" [".SILENT"]) SP (flag-list / (flag *(SP flag)))
+_STORE_ITEM = re.compile(rb"([+-]?FLAGS)(\.SILENT)? ", re.IGNORECASE)
+
+
+def parse_fetch(cursor: Cursor, uid: bool) -> Fetch:
+    messages = cursor.sequence_set()
+    cursor.space()
+    items = _parse_items(cursor)
+    changed_since, wants_vanished = None, False
+    if cursor.skip(b" "):
+        changed_since, wants_vanished = _parse_modifiers(cursor)
+        if wants_vanished and not uid:  # RFC 7162 §3.2.6
+            raise Malformed("bad_modifier", "VANISHED is for UID FETCH")
+    return Fetch(messages, tuple(dict.fromkeys(items)), uid, changed_since, wants_vanished)
+
+
+def parse_store(cursor: Cursor, uid: bool) -> Store:
+    messages = cursor.sequence_set()
+    cursor.space()
+    unchanged_since = _parse_unchanged_since(cursor)
+    found = cursor.take(_STORE_ITEM)
+    if found is None:
+        raise Malformed("bad_store_item")
+    if cursor.is_before(b"("):
+        flags = cursor.listed(cursor.flag, most=MOST_FLAGS, may_be_empty=True)
+    else:
+        flags = _parse_bare_flags(cursor)
+    mode = StoreMode(found[1].decode("ascii").upper())
+    return Store(messages, mode, tuple(dict.fromkeys(flags)), found[2] is not None, uid, unchanged_since)
+
+
+def parse_copy(cursor: Cursor, uid: bool) -> Copy:
+    messages = cursor.sequence_set()
+    cursor.space()
+    return Copy(messages, cursor.mailbox(), uid)
+
+
+def parse_move(cursor: Cursor, uid: bool) -> Move:
+    """RFC 6851 §3."""
+    messages = cursor.sequence_set()
+    cursor.space()
+    return Move(messages, cursor.mailbox(), uid)
+
+
+def _parse_items(cursor: Cursor) -> tuple[FetchItem | BodySection, ...]:
+    if cursor.is_before(b"("):
+        return cursor.listed(lambda: _parse_item(cursor, _parse_name(cursor)), most=MOST_ITEMS)
+    name = _parse_name(cursor)
+    return MACROS.get(name) or (_parse_item(cursor, name),)
+
+
+def _parse_name(cursor: Cursor) -> str:
+    return cursor.expect(FETCH_NAME, "bad_fetch_item").decode("ascii").upper()
+
+
+def _parse_item(cursor: Cursor, name: str) -> FetchItem | BodySection:
+    if name in {"BODY", "BODY.PEEK"} and cursor.skip(b"["):
+        section = _parse_section(cursor)
+        return BodySection(section, _parse_partial(cursor), is_peek=name == "BODY.PEEK")
+    legacy = _LEGACY.get(name)
+    if legacy is not None:
+        return legacy
+    try:
+        return FetchItem(name)
+    except ValueError:
+        raise Malformed("bad_fetch_item") from None
+
+
+def _parse_section(cursor: Cursor) -> Section:
+    """RFC 9051 §9 section-spec, after its bracket."""
+    digits = cursor.take(SECTION_PART)
+    part = tuple(map(int, digits[0].split(b"."))) if digits else ()
+    if cursor.skip(b"]"):
+        return Section(part)
+    if part:
+        cursor.need(b".", "bad_section")
+    text = SectionText(cursor.expect(SECTION_TEXT, "bad_section").decode("ascii").upper())
+    if text is SectionText.MIME and not part:
+        raise Malformed("bad_section")
+    fields: tuple[str, ...] = ()
+    if text in {SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT}:
+        cursor.space()
+        fields = cursor.listed(lambda: parse_field_name(cursor.astring()), most=MOST_ITEMS)
+    cursor.need(b"]", "bad_section")
+    return Section(part, text, fields)
+
+
+def parse_field_name(octets: bytes) -> str:
+    """A header field's name (RFC 5322 §3.6.8); Malformed ``bad_field_name``."""
+    if not FIELD_NAME.fullmatch(octets):
+        raise Malformed("bad_field_name")
+    return octets.decode("ascii")
+
+
+def _parse_partial(cursor: Cursor) -> Partial | None:
+    if not cursor.is_before(b"<"):
+        return None
+    found = cursor.take(PARTIAL)
+    if found is None:
+        raise Malformed("bad_partial")
+    offset = parse_number(found[1], highest=MAX_NUMBER64)
+    count = parse_number(found[2], highest=MAX_NUMBER64)
+    if not count:
+        raise Malformed("bad_partial")
+    return Partial(offset, count)
+
+
+def _parse_modifiers(cursor: Cursor) -> tuple[int | None, bool]:
+    """``(CHANGEDSINCE n [VANISHED])``, RFC 7162 §3.1.4.1; some clients send 0."""
+    found = cursor.listed(lambda: _parse_modifier(cursor), most=2)
+    numbers = [number for number in found if number is not None]
+    if len(numbers) != 1:
+        raise Malformed("bad_modifier")
+    return numbers[0], len(found) == 2
+
+
+def _parse_modifier(cursor: Cursor) -> int | None:
+    """The number of CHANGEDSINCE, or None for VANISHED."""
+    match cursor.keyword():
+        case "CHANGEDSINCE":
+            cursor.space()
+            return cursor.number(MAX_NUMBER64)
+        case "VANISHED":
+            return None
+        case _:
+            raise Malformed("bad_modifier")
+
+
+def _parse_unchanged_since(cursor: Cursor) -> int | None:
+    """``(UNCHANGEDSINCE n) ``, RFC 7162 §3.1.3."""
+    if not cursor.skip(b"("):
+        return None
+    if cursor.keyword() != "UNCHANGEDSINCE":
+        raise Malformed("bad_modifier")
+    cursor.space()
+    modseq = cursor.number(MAX_NUMBER64)
+    cursor.need(b") ")
+    return modseq
+
+
+def _parse_bare_flags(cursor: Cursor) -> tuple[str, ...]:
+    flags = [cursor.flag()]
+    while cursor.skip(b" "):
+        if len(flags) == MOST_FLAGS:
+            raise Malformed("too_many_items")
+        flags.append(cursor.flag())
+    return tuple(flags)

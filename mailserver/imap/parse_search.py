@@ -1,0 +1,185 @@
+"""SEARCH: the whole key tree of RFC 9051 §6.4.4 and RFC 3501 §6.4.4, with MODSEQ (RFC 7162 §3.1.5).
+
+Nesting is bounded (S3), counting parentheses, NOT and OR; texts are decoded from the command's charset.
+"""
+
+from collections.abc import Callable
+
+from mailserver.imap.commands import Search
+from mailserver.imap.cursor import Cursor, decode_text
+from mailserver.imap.grammar import ATOM, DATE, MAX_NUMBER64, parse_date, parse_flag
+from mailserver.imap.parse_messages import parse_field_name
+from mailserver.imap.search_keys import (
+    AndKey,
+    DateField,
+    DateKey,
+    DateOrder,
+    EveryKey,
+    FlagKey,
+    HeaderKey,
+    ModseqKey,
+    NotKey,
+    OrKey,
+    RecentKey,
+    SearchKey,
+    SetKey,
+    SizeKey,
+    TextKey,
+)
+from mailserver.model.errors import Malformed
+
+MOST_NESTING = 50
+"""S3."""
+
+CHARSETS: dict[str, str] = {
+    "US-ASCII": "ascii",
+    "UTF-8": "utf-8",
+    "ISO-8859-1": "iso-8859-1",
+    "ISO-8859-15": "iso-8859-15",
+    "WINDOWS-1252": "cp1252",
+}
+"""Charsets a SEARCH may name, as Python spells them. Without one, UTF-8 (RFC 9051 §6.4.4)."""
+
+
+def parse_search(cursor: Cursor, uid: bool) -> Search:
+    """Stands after the verb and its space. Malformed ``bad_charset`` for a charset not in CHARSETS."""
+    charset = None
+    parser = _Keys(cursor, "utf-8")
+    found = parser.name()
+    if found == "CHARSET":
+        cursor.space()
+        charset = decode_text(cursor.astring(), "ascii").upper()
+        if charset not in CHARSETS:
+            raise Malformed("bad_charset")
+        cursor.space()
+        parser = _Keys(cursor, CHARSETS[charset])
+        found = parser.name()
+    keys = [parser.key(found, 0)]
+    while cursor.skip(b" "):
+        keys.append(parser.key(parser.name(), 0))
+    return Search(_joined(keys), charset, uid)
+
+
+class _Keys:
+    """The keys of one SEARCH. ``name`` reads a key's name (empty before a set or a parenthesis), ``key`` the rest."""
+
+    def __init__(self, cursor: Cursor, charset: str) -> None:
+        self._cursor = cursor
+        self._charset = charset
+
+    def name(self) -> str:
+        if self._cursor.is_before(b"(") or self._cursor.is_before_sequence_set():
+            return ""
+        return self._cursor.keyword("bad_search_key")
+
+    def key(self, name: str, depth: int) -> SearchKey:
+        if depth > MOST_NESTING:
+            raise Malformed("too_deep")
+        simple = _SIMPLE.get(name)
+        if simple is not None:
+            return simple
+        match name:
+            case "":
+                return self._group(depth) if self._cursor.skip(b"(") else self._set(uid=False)
+            case "NOT":
+                return NotKey(self._operand(depth))
+            case "OR":
+                left = self._operand(depth)
+                return OrKey(left, self._operand(depth))
+            case _:
+                return self._with_argument(name)
+
+    def _operand(self, depth: int) -> SearchKey:
+        self._cursor.space()
+        return self.key(self.name(), depth + 1)
+
+    def _group(self, depth: int) -> SearchKey:
+        keys = [self.key(self.name(), depth + 1)]
+        while not self._cursor.skip(b")"):
+            self._cursor.space()
+            keys.append(self.key(self.name(), depth + 1))
+        return _joined(keys)
+
+    def _with_argument(self, name: str) -> SearchKey:
+        parse = _ARGUMENT_KEYS.get(name)
+        if parse is None:
+            raise Malformed("bad_search_key")
+        self._cursor.space()
+        return parse(self)
+
+    def _set(self, *, uid: bool) -> SetKey:
+        return SetKey(self._cursor.sequence_set(), uid)
+
+    def uid_set(self) -> SetKey:
+        return self._set(uid=True)
+
+    def keyword(self, is_set: bool) -> FlagKey:
+        return FlagKey(parse_flag(self._cursor.expect(ATOM, "bad_flag")), is_set)
+
+    def date(self, field: DateField, order: DateOrder) -> DateKey:
+        return DateKey(field, order, parse_date(self._cursor.expect(DATE, "bad_date")))
+
+    def size(self, is_larger: bool) -> SizeKey:
+        return SizeKey(self._cursor.number(MAX_NUMBER64), is_larger)
+
+    def modseq(self) -> ModseqKey:
+        """RFC 7162 §3.1.5: the entry name and type are read and, as there is one modseq per message, ignored."""
+        if self._cursor.is_before(b'"'):
+            self._cursor.string()
+            self._cursor.space()
+            self._cursor.keyword()
+            self._cursor.space()
+        return ModseqKey(self._cursor.number(MAX_NUMBER64))
+
+    def text(self) -> str:
+        return decode_text(self._cursor.astring(), self._charset)
+
+    def header(self) -> HeaderKey:
+        name = parse_field_name(self._cursor.astring()).lower()
+        self._cursor.space()
+        return HeaderKey(name, self.text())
+
+
+def _joined(keys: list[SearchKey]) -> SearchKey:
+    return keys[0] if len(keys) == 1 else AndKey(tuple(keys))
+
+
+_FLAGS = {
+    "ANSWERED": "\\Answered",
+    "DELETED": "\\Deleted",
+    "DRAFT": "\\Draft",
+    "FLAGGED": "\\Flagged",
+    "SEEN": "\\Seen",
+}
+
+_SIMPLE: dict[str, SearchKey] = {
+    "ALL": EveryKey(),
+    "RECENT": RecentKey(),
+    "OLD": NotKey(RecentKey()),
+    "NEW": AndKey((RecentKey(), FlagKey("\\Seen", is_set=False))),
+    **{name: FlagKey(flag) for name, flag in _FLAGS.items()},
+    **{f"UN{name}": FlagKey(flag, is_set=False) for name, flag in _FLAGS.items()},
+}
+
+_ARGUMENT_KEYS: dict[str, Callable[[_Keys], SearchKey]] = {
+    "BEFORE": lambda keys: keys.date(DateField.INTERNAL, DateOrder.BEFORE),
+    "ON": lambda keys: keys.date(DateField.INTERNAL, DateOrder.ON),
+    "SINCE": lambda keys: keys.date(DateField.INTERNAL, DateOrder.SINCE),
+    "SENTBEFORE": lambda keys: keys.date(DateField.SENT, DateOrder.BEFORE),
+    "SENTON": lambda keys: keys.date(DateField.SENT, DateOrder.ON),
+    "SENTSINCE": lambda keys: keys.date(DateField.SENT, DateOrder.SINCE),
+    "LARGER": lambda keys: keys.size(is_larger=True),
+    "SMALLER": lambda keys: keys.size(is_larger=False),
+    "KEYWORD": lambda keys: keys.keyword(is_set=True),
+    "UNKEYWORD": lambda keys: keys.keyword(is_set=False),
+    "UID": _Keys.uid_set,
+    "MODSEQ": _Keys.modseq,
+    "HEADER": _Keys.header,
+    "FROM": lambda keys: HeaderKey("from", keys.text()),
+    "TO": lambda keys: HeaderKey("to", keys.text()),
+    "CC": lambda keys: HeaderKey("cc", keys.text()),
+    "BCC": lambda keys: HeaderKey("bcc", keys.text()),
+    "SUBJECT": lambda keys: HeaderKey("subject", keys.text()),
+    "BODY": lambda keys: TextKey(keys.text(), with_header=False),
+    "TEXT": lambda keys: TextKey(keys.text(), with_header=True),
+}
