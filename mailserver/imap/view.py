@@ -1,0 +1,231 @@
+"""MailboxView: what one session believes about its selected mailbox (RFC 9051 §5.2, §5.5, §7.5.1).
+
+Parallel columns sorted by UID; a message's number is its place, plus one. The store tells it Changes; it answers with
+the untagged responses that make the client believe the same. A vanished message keeps its place until its EXPUNGE is
+sent, so that numbers never move under a command that uses them.
+"""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from mailserver.imap.encode import format_exists, format_expunge, format_fetch, format_recent
+from mailserver.imap.flags import format_flags
+from mailserver.imap.sequence_set import Run, SequenceSet
+from mailserver.model.errors import Corrupt, NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message is in the mailbox; UIDs arrive in ascending order."""
+
+    uid: int
+    flags: int
+    modseq: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlagsChanged:
+    uid: int
+    flags: int
+    modseq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    uid: int
+
+
+Change = Arrived | FlagsChanged | Vanished
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What this client is told along with flags: UID, MODSEQ (RFC 7162 §3.2), RECENT (gone in IMAP4rev2)."""
+
+    with_uid: bool = False
+    with_modseq: bool = False
+    with_recent: bool = True
+
+
+class MailboxView:
+    """One per selected mailbox; not thread-safe. ``keywords`` are the mailbox's own, as they stand now."""
+
+    def __init__(
+        self,
+        uids: Iterable[int],
+        flags: Iterable[int],
+        modseqs: Iterable[int],
+        *,
+        keywords: tuple[str, ...] = (),
+        recent_from: int | None = None,
+    ) -> None:
+        r"""Columns of one length, UIDs strictly ascending, or Corrupt ``bad_columns``.
+
+        ``recent_from``: the first UID that no session was told about before (RFC 3501 §2.3.2); None: none is recent.
+        """
+        self.keywords = keywords
+        self._uids = array("Q", uids)
+        self._flags = array("Q", flags)
+        self._modseqs = array("Q", modseqs)
+        self._vanished: set[int] = set()
+        ascending = self._uids.tolist()
+        is_sorted = all(map(int.__lt__, ascending, ascending[1:]))
+        if not is_sorted or not len(self._uids) == len(self._flags) == len(self._modseqs):
+            raise Corrupt("bad_columns")
+        self._next_uid = self._uids[-1] + 1 if self._uids else 1
+        self._recent_from = self._next_uid if recent_from is None else recent_from
+
+    @property
+    def exists(self) -> int:
+        """The number of messages the client counts, vanished ones that it was not told of included."""
+        return len(self._uids)
+
+    @property
+    def recent(self) -> int:
+        return len(self._uids) - bisect_left(self._uids, self._recent_from)
+
+    @property
+    def uids(self) -> Sequence[int]:
+        """The UID column; not to be changed, and not to be kept across ``apply``."""
+        return self._uids
+
+    @property
+    def flags(self) -> Sequence[int]:
+        """The flag column, parallel to ``uids``."""
+        return self._flags
+
+    @property
+    def modseqs(self) -> Sequence[int]:
+        """The modseq column, parallel to ``uids``."""
+        return self._modseqs
+
+    def uid_at(self, number: int) -> int:
+        """The UID of message ``number``, from 1; NotFound ``no_such_message``."""
+        if not 1 <= number <= len(self._uids):
+            raise NotFound("no_such_message")
+        return self._uids[number - 1]
+
+    def find_number(self, uid: int) -> int | None:
+        """The message number of ``uid``."""
+        at = bisect_left(self._uids, uid)
+        return at + 1 if at < len(self._uids) and self._uids[at] == uid else None
+
+    @property
+    def vanished(self) -> AbstractSet[int]:
+        """UIDs of messages that are gone though the client still counts them; not to be changed."""
+        return self._vanished
+
+    def is_recent(self, uid: int) -> bool:
+        return uid >= self._recent_from
+
+    def first_unseen(self, seen_bit: int) -> int | None:
+        """The number of the first message without that flag (RFC 3501 §7.1 UNSEEN)."""
+        return next((number for number, flags in enumerate(self._flags, 1) if not flags & seen_bit), None)
+
+    def runs_of(self, messages: SequenceSet, *, uid: bool) -> list[Run]:
+        """Slices of the columns that a client's set names."""
+        return messages.runs_of_uids(self._uids) if uid else messages.runs_of_numbers(len(self._uids))
+
+    def uids_of(self, messages: SequenceSet, *, uid: bool) -> Sequence[int]:
+        """The UIDs a client's set names, ascending; vanished ones included."""
+        found = array("Q")
+        for start, stop in self.runs_of(messages, uid=uid):
+            found += self._uids[start:stop]
+        return found
+
+    def note_flags(self, changes: Iterable[FlagsChanged]) -> None:
+        """Believe these without telling: STORE .SILENT (RFC 9051 §6.4.6), and flags that a FETCH just told."""
+        for change in changes:
+            self._believe(change)
+
+    def apply(
+        self, changes: Iterable[Change], *, hold_expunges: bool, dialect: Dialect | None = None
+    ) -> list[bytes]:
+        """The responses that bring the client up to date, in the order EXPUNGE, EXISTS, RECENT, FETCH.
+
+        What it already believes is not repeated. ``hold_expunges``: see ``states.holds_expunges``; those held come
+        with the next call that does not hold.
+        """
+        dialect = dialect or Dialect()
+        before, first_new = len(self._uids), self._next_uid
+        told: set[int] = set()
+        for change in changes:
+            if isinstance(change, Vanished):
+                self._vanish(change.uid, first_new)
+            elif change.uid >= self._next_uid:
+                self._append(change)
+            elif self._believe(change, with_modseq=dialect.with_modseq) and change.uid < first_new:
+                told.add(change.uid)
+        has_arrived = len(self._uids) > before
+        responses = [] if hold_expunges else self._expunge()
+        if has_arrived:
+            responses.append(format_exists(len(self._uids)))
+            if dialect.with_recent:
+                responses.append(format_recent(self.recent))
+        responses += self.format_flags_of(sorted(told), dialect)
+        return responses
+
+    def format_flags_of(self, uids: Iterable[int], dialect: Dialect) -> list[bytes]:
+        """FETCH responses with the flags of these messages; those that are gone are passed over."""
+        responses = []
+        for uid in uids:
+            number = self.find_number(uid)
+            if number is None or uid in self._vanished:
+                continue
+            is_recent = dialect.with_recent and uid >= self._recent_from
+            pieces = [b"FLAGS " + format_flags(self._flags[number - 1], self.keywords, is_recent)]
+            if dialect.with_uid:
+                pieces.append(b"UID %d" % uid)
+            if dialect.with_modseq:
+                pieces.append(b"MODSEQ (%d)" % self._modseqs[number - 1])
+            responses.append(format_fetch(number, pieces))
+        return responses
+
+    def _append(self, change: Arrived | FlagsChanged) -> None:
+        self._uids.append(change.uid)
+        self._flags.append(change.flags)
+        self._modseqs.append(change.modseq)
+        self._next_uid = change.uid + 1
+
+    def _vanish(self, uid: int, first_new: int) -> None:
+        """Wait for an EXPUNGE, unless the client was never told of the message."""
+        at = bisect_left(self._uids, uid)
+        if at == len(self._uids) or self._uids[at] != uid:
+            return
+        if uid < first_new:
+            self._vanished.add(uid)
+        else:
+            del self._uids[at], self._flags[at], self._modseqs[at]
+
+    def _believe(self, change: Arrived | FlagsChanged, *, with_modseq: bool = False) -> bool:
+        """Take over flags; whether the client would see a difference. Older and unknown news change nothing."""
+        number = self.find_number(change.uid)
+        if number is None or change.modseq <= self._modseqs[number - 1]:
+            return False
+        is_different = self._flags[number - 1] != change.flags
+        self._flags[number - 1] = change.flags
+        self._modseqs[number - 1] = change.modseq
+        return is_different or with_modseq
+
+    def _expunge(self) -> list[bytes]:
+        """Forget the vanished messages in one pass; highest first, so that no number moves before it is told."""
+        gone = sorted(bisect_left(self._uids, uid) for uid in self._vanished)
+        self._vanished.clear()
+        if gone:
+            self._uids = _without(self._uids, gone)
+            self._flags = _without(self._flags, gone)
+            self._modseqs = _without(self._modseqs, gone)
+        return [format_expunge(at + 1) for at in reversed(gone)]
+
+
+def _without(column: "array[int]", gone: list[int]) -> "array[int]":
+    kept = array(column.typecode)
+    start = 0
+    for at in gone:
+        kept += column[start:at]
+        start = at + 1
+    kept += column[start:]
+    return kept

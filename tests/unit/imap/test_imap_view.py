@@ -1,0 +1,130 @@
+"""What one session is told, change by change."""
+
+import pytest
+
+from mailserver.imap.sequence_set import parse_sequence_set
+from mailserver.imap.view import Arrived, Dialect, FlagsChanged, MailboxView, Vanished
+from mailserver.model.account import Flag
+from mailserver.model.errors import Corrupt, NotFound
+
+SEEN, DELETED = Flag.SEEN, Flag.DELETED
+
+
+def view(uids=(2, 4, 6, 8), **more):
+    return MailboxView(uids, [0] * len(uids), [1] * len(uids), **more)
+
+
+def told(mailbox, *changes, hold=False, dialect=None):
+    return b"".join(mailbox.apply(changes, hold_expunges=hold, dialect=dialect)).decode().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("uids", "flags", "modseqs"), [([1, 1], [0, 0], [1, 1]), ([2, 1], [0, 0], [1, 1]), ([1], [0, 0], [1])]
+)
+def test_bad_columns(uids, flags, modseqs):
+    with pytest.raises(Corrupt) as caught:
+        MailboxView(uids, flags, modseqs)
+    assert caught.value.code == "bad_columns"
+
+
+def test_numbers():
+    mailbox = view()
+    assert (mailbox.exists, mailbox.uid_at(2), mailbox.find_number(6)) == (4, 4, 3)
+    assert mailbox.find_number(5) is mailbox.find_number(9) is None
+    for number in (0, 5):
+        with pytest.raises(NotFound) as caught:
+            mailbox.uid_at(number)
+        assert caught.value.code == "no_such_message"
+
+
+def test_sets():
+    mailbox = view()
+    odd = parse_sequence_set(b"1,3:*", most_ranges=9)
+    assert list(mailbox.uids_of(odd, uid=False)) == [2, 6, 8]
+    assert list(mailbox.uids_of(odd, uid=True)) == [4, 6, 8]
+
+
+def test_arrival():
+    assert told(view(), Arrived(9, 0, 2)) == ["* 5 EXISTS", "* 1 RECENT"]
+    assert told(view(), Arrived(9, 0, 2), dialect=Dialect(with_recent=False)) == ["* 5 EXISTS"]
+
+
+def test_expunge_comes_highest_first_then_exists():
+    assert told(view(), Vanished(2), Arrived(9, 0, 2), Vanished(6)) == [
+        "* 3 EXPUNGE",
+        "* 1 EXPUNGE",
+        "* 3 EXISTS",
+        "* 1 RECENT",
+    ]
+
+
+def test_held_expunge_keeps_numbers():
+    mailbox = view()
+    assert told(mailbox, Vanished(4), hold=True) == []
+    assert mailbox.find_number(6) == 3
+    assert mailbox.vanished == {4}
+    assert told(mailbox, Arrived(9, 0, 2), hold=True) == ["* 5 EXISTS", "* 1 RECENT"]
+    assert told(mailbox, FlagsChanged(6, SEEN, 3), FlagsChanged(4, SEEN, 3)) == [
+        "* 2 EXPUNGE",
+        "* 2 FETCH (FLAGS (\\Seen))",
+    ]
+    assert list(mailbox.uids) == [2, 6, 8, 9]
+    assert list(mailbox.flags) == [0, SEEN, 0, 0]
+    assert list(mailbox.modseqs) == [1, 3, 1, 2]
+    assert not mailbox.vanished
+
+
+def test_flags_in_each_dialect():
+    mailbox = view(recent_from=8)
+    everything = Dialect(with_uid=True, with_modseq=True)
+    assert told(mailbox, FlagsChanged(8, SEEN, 5), dialect=everything) == [
+        "* 4 FETCH (FLAGS (\\Seen \\Recent) UID 8 MODSEQ (5))"
+    ]
+    assert mailbox.is_recent(8)
+    assert mailbox.recent == 1
+
+
+def test_same_flags_are_told_only_with_modseq():
+    assert told(view(), FlagsChanged(2, 0, 5)) == []
+    assert told(view(), FlagsChanged(2, 0, 5), dialect=Dialect(with_modseq=True)) == [
+        "* 1 FETCH (FLAGS () MODSEQ (5))"
+    ]
+
+
+def test_own_silent_change_is_not_told():
+    mailbox = view()
+    mailbox.note_flags([FlagsChanged(2, SEEN, 5), FlagsChanged(3, SEEN, 5)])
+    assert told(mailbox, FlagsChanged(2, SEEN, 5)) == []
+    assert told(mailbox, FlagsChanged(2, SEEN | DELETED, 6)) == ["* 1 FETCH (FLAGS (\\Seen \\Deleted))"]
+
+
+def test_old_news_change_nothing():
+    mailbox = view()
+    told(mailbox, FlagsChanged(2, SEEN, 5))
+    assert told(mailbox, FlagsChanged(2, 0, 4), Vanished(3), Vanished(99)) == []
+
+
+def test_a_vanished_uid_never_comes_back():
+    mailbox = view()
+    told(mailbox, Vanished(8))
+    assert told(mailbox, FlagsChanged(8, SEEN, 5), Arrived(8, SEEN, 5)) == []
+    assert mailbox.exists == 3
+
+
+def test_arrived_and_vanished_unseen():
+    mailbox = view()
+    assert told(mailbox, Arrived(9, 0, 2), Vanished(9)) == []
+    assert told(mailbox, Arrived(10, 0, 3), FlagsChanged(10, SEEN, 4)) == ["* 5 EXISTS", "* 1 RECENT"]
+
+
+def test_keywords_and_first_unseen():
+    mailbox = view(keywords=("mine",))
+    assert told(mailbox, FlagsChanged(2, SEEN | 1 << 16, 2)) == ["* 1 FETCH (FLAGS (\\Seen mine))"]
+    assert mailbox.first_unseen(SEEN) == 2
+    assert view(()).first_unseen(SEEN) is None
+
+
+def test_empty_mailbox():
+    mailbox = view(())
+    assert (mailbox.exists, mailbox.recent) == (0, 0)
+    assert told(mailbox, Arrived(1, 0, 1)) == ["* 1 EXISTS", "* 1 RECENT"]
