@@ -9,7 +9,6 @@ MODULES = {
     "mailserver.smtp",
     "mailserver.gateway",
     "mailserver.sync",
-    "mailserver.log",
 }
 """Layers of .importlinter in parentheses."""
 

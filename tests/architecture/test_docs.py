@@ -44,18 +44,18 @@ def test_states_are_yes_partly_or_no() -> None:
 
 def test_every_rfc_cited_in_code_has_a_row() -> None:
     missing = {number: sorted(paths) for number, paths in cited_in_code().items() if number not in rfc_rows()}
-    assert not missing, "docs/standards.md lacks these"
+    assert not missing, f"docs/standards.md lacks these: {missing}"
 
 
 def test_every_rfc_said_to_be_followed_is_cited_in_code() -> None:
     said = {number for number, state in rfc_rows().items() if state in {"yes", "partly"}}
     uncited = said - cited_in_code().keys() - not_yet.RFCS
-    assert not uncited, "docs/standards.md says yes or partly, and no line of code cites them"
+    assert not uncited, f"docs/standards.md says yes or partly, and no line of code cites: {sorted(uncited)}"
 
 
 def test_awaited_rfcs_are_still_awaited() -> None:
     arrived = not_yet.RFCS & cited_in_code().keys()
-    assert not arrived, "cited in code now: take them out of not_yet.py"
+    assert not arrived, f"cited in code now, take them out of not_yet.py: {sorted(arrived)}"
 
 
 def test_every_module_says_its_responsibility() -> None:
@@ -76,7 +76,7 @@ def test_public_functions_state_their_contract() -> None:
         and (function.is_method or "." not in function.name)
         and ast.get_docstring(function.node) is None
     ]
-    assert not silent, silent
+    assert not silent, "no docstring:\n" + "\n".join(silent)
 
 
 def test_decision_records_are_numbered_and_complete() -> None:
