@@ -125,6 +125,7 @@ class Cursor:
         return decode_text(self.astring(), "utf-8")
 
     def nstring(self) -> bytes | None:
+        """A string, or None for ``NIL``."""
         if self.is_before(b'"') or self._at == len(self._text):
             return self.string()
         if self.keyword("bad_string") != "NIL":

@@ -55,6 +55,7 @@ _STORE_ITEM = re.compile(rb"([+-]?FLAGS)(\.SILENT)? ", re.IGNORECASE)
 
 
 def parse_fetch(cursor: Cursor, uid: bool) -> Fetch:
+    """RFC 9051 §6.4.5; macros expanded, each item once."""
     messages = cursor.sequence_set()
     cursor.space()
     items = _parse_items(cursor)
@@ -67,6 +68,7 @@ def parse_fetch(cursor: Cursor, uid: bool) -> Fetch:
 
 
 def parse_store(cursor: Cursor, uid: bool) -> Store:
+    """RFC 9051 §6.4.6; each flag once."""
     messages = cursor.sequence_set()
     cursor.space()
     unchanged_since = _parse_unchanged_since(cursor)

@@ -128,7 +128,7 @@ CAPABILITIES: dict[State, tuple[str, ...]] = {
 """What each state announces (RFC 9051 §6.1.1, §6.2.1; RFC 4959 for SASL-IR)."""
 
 
-def may_run(state: State, command: c.Command) -> Verdict:
+def decide_command(state: State, command: c.Command) -> Verdict:
     """Whether ``command`` is valid in ``state`` (RFC 9051 §3); REFUSALS words the rest."""
     states = STATES_OF.get(type(command), frozenset())
     if state in states:

@@ -13,8 +13,8 @@ from mailserver.imap.states import (
     STATES_OF,
     State,
     Verdict,
+    decide_command,
     holds_expunges,
-    may_run,
     state_after,
 )
 
@@ -36,7 +36,7 @@ LOGIN = c.Login("a", b"b")
     ],
 )
 def test_may_run(command, verdicts):
-    assert [may_run(state, command).name for state in State] == verdicts.split()
+    assert [decide_command(state, command).name for state in State] == verdicts.split()
 
 
 def test_every_command_has_its_states():
