@@ -84,6 +84,7 @@ class TrustConfig:
     file: str = _key("trust/list.xml", "The signed list of trusted domains; read again when it changes.")
     signers: list[str] = _key([], "SHA-256 fingerprints of the certificates that may sign the list.")  # noqa: RUF009 # a field
     stale_hours: int = _key(72, "A list older than this trusts nobody.")
+    routes_file: str = _key("", "JSON file of further routes, read again when it changes; empty for none.")
     routes: dict[str, str] = _key({}, 'Fixed next hops instead of MX records: domain = "host:port".')  # noqa: RUF009 # a field
 
 

@@ -6,6 +6,7 @@ fresh data key, to an unnamed file that gets a name only when the message is acc
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 
 from mailserver.crypto.blob import Decryptor, Encryptor, padme
 from mailserver.crypto.ctx import ctx
@@ -40,10 +41,26 @@ class Intake:
         self._blob_id = BlobId(random_id())
         self._data_key = random_secret()
         self.size_bytes = 0
+        self.trace_bytes = 0
         self._padded_bytes = 0
+        self._hash = sha256()
+
+    def write_trace(self, trace: bytes) -> None:
+        """The trace lines, before any octet of the message: stored with it, not part of its digest."""
+        self._take(trace)
+        self.trace_bytes = self.size_bytes
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the octets as received."""
+        return self._hash.digest()
 
     def write(self, data: bytes) -> None:
         """Take the next octets. Raises OverLimit("message-too-large"), Unavailable on a failing disk."""
+        self._hash.update(data)
+        self._take(data)
+
+    def _take(self, data: bytes) -> None:
         self.size_bytes += len(data)
         if self.size_bytes > self._limit_bytes:
             raise OverLimit("message-too-large")

@@ -1,7 +1,7 @@
 """Mailboxes of an open account: names, subscriptions and keywords live in a record sealed under the mail key."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
@@ -148,28 +148,40 @@ class Mailboxes:
     def mark_subscribed(self, account: OpenAccount, name: str, *, is_subscribed: bool) -> None:
         """SUBSCRIBE, UNSUBSCRIBE. Raises NotFound."""
         info = self.load_mailbox(account, name)
-        if info.is_subscribed != is_subscribed:
-            self._rewrite(account, replace(info, is_subscribed=is_subscribed))
+        self._rewrite(account, info.mailbox_id, lambda now: replace(now, is_subscribed=is_subscribed))
+
+    def open_mailbox(self, account: OpenAccount, row: MailboxRow) -> MailboxInfo:
+        """A mailbox row as its owner sees it."""
+        return self._info(account, row)
 
     def add_keywords(self, account: OpenAccount, info: MailboxInfo, names: Sequence[str]) -> MailboxInfo:
         """The mailbox with every keyword of ``names`` known. Raises OverLimit("too-many-keywords")."""
-        known = {name.casefold() for name in info.keywords}
-        new = [name for name in names if name.casefold() not in known and not _is_registered(name)]
-        if not new:
+        if not _unknown(info, names):
             return info
-        keywords = (*info.keywords, *new)
-        if len(keywords) > KEYWORDS_PER_MAILBOX:
-            raise OverLimit("too-many-keywords")
-        return self._rewrite(account, replace(info, keywords=keywords))
 
-    def _rewrite(self, account: OpenAccount, info: MailboxInfo) -> MailboxInfo:
-        record = self._seal(account, info)
+        def with_keywords(now: MailboxInfo) -> MailboxInfo:
+            keywords = (*now.keywords, *_unknown(now, names))
+            if len(keywords) > KEYWORDS_PER_MAILBOX:
+                raise OverLimit("too-many-keywords")
+            return replace(now, keywords=keywords)
 
-        def run(connection: Connection) -> None:
-            mailboxes.mark_record(connection, account.account_id, info.mailbox_id, record, info.role)
+        return self._rewrite(account, info.mailbox_id, with_keywords)
 
-        self._store.writer.commit(Unit(account.account_id, run))
-        return info
+    def _rewrite(
+        self, account: OpenAccount, mailbox_id: MailboxId, change: Callable[[MailboxInfo], MailboxInfo]
+    ) -> MailboxInfo:
+        """Change a record as it stands in the transaction: two sessions' keywords never take one bit."""
+
+        def run(connection: Connection) -> MailboxInfo:
+            info = self._info(account, mailboxes.load_mailbox(connection, account.account_id, mailbox_id))
+            changed = change(info)
+            if changed == info:
+                return info
+            record = self._seal(account, changed)
+            mailboxes.mark_record(connection, account.account_id, mailbox_id, record, changed.role)
+            return replace(changed, row=replace(changed.row, record=record))
+
+        return self._store.writer.commit(Unit(account.account_id, run))
 
     def _info(self, account: OpenAccount, row: MailboxRow) -> MailboxInfo:
         if row.record is None:
@@ -206,6 +218,13 @@ def normal_name(name: str) -> str:
     if parts[0].upper() == "INBOX":
         parts[0] = "INBOX"
     return SEPARATOR.join(parts)
+
+
+def _unknown(info: MailboxInfo, names: Sequence[str]) -> tuple[str, ...]:
+    """Keywords of ``names`` that the mailbox would have to add, each once."""
+    known = {name.casefold() for name in info.keywords}
+    new = {name.casefold(): name for name in names if not _is_registered(name)}
+    return tuple(name for folded, name in new.items() if folded not in known)
 
 
 def _superiors(name: str) -> list[str]:

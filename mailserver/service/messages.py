@@ -209,6 +209,35 @@ class Messages:
             self._store.blobs.delete(blob_id)
         return gone.uids, modseq
 
+    def expunge_deleted(
+        self,
+        account: OpenAccount,
+        mailbox_id: MailboxId,
+        known: tuple[Sequence[int], int],
+        within: Sequence[UidRange] | None = None,
+    ) -> None:
+        r"""EXPUNGE: what is \Deleted at the moment of the commit leaves, and nothing else.
+
+        ``known`` = (UIDs that were \Deleted, at this mod-sequence). ``within``: UID EXPUNGE (RFC 4315 §2.1).
+        """
+        uids, since_modseq = known
+
+        def run(connection: Connection) -> item_changes.Expunged:
+            here = (account.account_id, mailbox_id)
+            changed, _vanished = items.list_changes(connection, *here, since_modseq)
+            deleted = set(uids) - {uid for uid, flags, _modseq in changed if not flags & Flag.DELETED}
+            deleted |= {uid for uid, flags, _modseq in changed if flags & Flag.DELETED}
+            if within is not None:
+                deleted = {uid for uid in deleted if any(first <= uid <= last for first, last in within)}
+            if not deleted:
+                return item_changes.Expunged([], [])
+            modseq = mailboxes.next_modseq(connection, account.account_id)
+            return item_changes.expunge(connection, here, uid_ranges(sorted(deleted)), modseq)
+
+        gone = self._store.writer.commit(Unit(account.account_id, run))
+        for blob_id in gone.orphans:
+            self._store.blobs.delete(blob_id)
+
     def copy(
         self, account: OpenAccount, source: MailboxId, ranges: Sequence[UidRange], target: MailboxId, now: int
     ) -> tuple[int, list[tuple[int, int]]]:
@@ -264,6 +293,17 @@ class Messages:
             return row.uidvalidity, pairs, modseq
 
         return Unit(account.account_id, run)
+
+
+def uid_ranges(uids: Sequence[int]) -> list[UidRange]:
+    """Ascending UIDs as ranges."""
+    ranges: list[UidRange] = []
+    for uid in uids:
+        if ranges and ranges[-1][1] == uid - 1:
+            ranges[-1] = (ranges[-1][0], uid)
+        else:
+            ranges.append((uid, uid))
+    return ranges
 
 
 def _blob_of(row: ItemRow) -> BlobRow:

@@ -1,0 +1,97 @@
+"""The composition root: it alone knows every class. Everything a process needs is built here, in one place."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from mailserver.config import Config
+from mailserver.crypto.custodian import CustodianVerbs
+from mailserver.crypto.slots import ARGON2_DEFAULT, Argon2Parameters
+from mailserver.crypto.xmldsig import PinnedSigner
+from mailserver.model.errors import Unavailable
+from mailserver.policy.trust_store import TrustStore
+from mailserver.service.administration import Administration
+from mailserver.service.delivery import Delivery
+from mailserver.service.directory import Directory
+from mailserver.service.filing import Archives
+from mailserver.service.keys import Keys
+from mailserver.service.mail_permit import MailPermits
+from mailserver.service.mailboxes import Mailboxes
+from mailserver.service.messages import Messages
+from mailserver.service.notices import Notices
+from mailserver.service.outbound import Outbound
+from mailserver.service.receive import Reception
+from mailserver.service.service_seals import ServiceSeals
+from mailserver.service.submit import Submission
+from mailserver.service.wakeups import Wakeups
+from mailserver.store.store import Store, open_store
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The use cases of one process, over one store."""
+
+    config: Config
+    custody: CustodianVerbs
+    store: Store
+    directory: Directory
+    trust: TrustStore
+    keys: Keys
+    administration: Administration
+    mailboxes: Mailboxes
+    messages: Messages
+    permits: MailPermits
+    outbound: Outbound
+    notices: Notices
+    delivery: Delivery
+    reception: Reception
+    submission: Submission
+    wakeups: Wakeups
+
+    def close(self) -> None:
+        self.store.close()
+
+
+def build_services(
+    config: Config,
+    custody: CustodianVerbs,
+    *,
+    argon2: Argon2Parameters = ARGON2_DEFAULT,
+    on_disk_failure: Callable[[Unavailable], None] | None = None,
+) -> Services:
+    """Open the store and wire every service. The schema must be current (``migrations.upgrade``)."""
+    store = open_store(config.database_url, config.data_folder, custody.row_key(), on_disk_failure)
+    seals = ServiceSeals(custody)
+    directory = Directory(store, seals, config.domains)
+    trust = open_trust_store(config)
+    outbound = Outbound(seals)
+    notices = Notices(directory, outbound, config.operator.name, config.web_url)
+    delivery = Delivery(store, directory, Archives(), notices)
+    limit = config.limits.message_bytes
+    return Services(
+        config,
+        custody,
+        store,
+        directory,
+        trust,
+        Keys(store, directory, custody),
+        Administration(store, directory, custody, argon2),
+        Mailboxes(store),
+        Messages(store),
+        MailPermits(store),
+        outbound,
+        notices,
+        delivery,
+        Reception(store, directory, delivery, trust, limit),
+        Submission(store, directory, delivery, outbound, trust, limit),
+        Wakeups(),
+    )
+
+
+def open_trust_store(config: Config) -> TrustStore:
+    """The trust list of the configuration, loaded: a bad or absent list trusts nobody."""
+    pinned = PinnedSigner(fingerprints=frozenset(config.trust.signers))
+    age = timedelta(hours=config.trust.stale_hours)
+    trust = TrustStore(config.data_folder, config.path(config.trust.file), pinned, age_limit=age)
+    trust.load(datetime.now(UTC))
+    return trust

@@ -1,0 +1,50 @@
+"""A patient's conversations: folded from what was received, when the patient is there to open it."""
+
+import json
+from dataclasses import dataclass
+
+from mailserver.crypto.ctx import ctx
+from mailserver.model.address import parse_address
+from mailserver.policy.conversation import Conversation, ReceivedFacts, receive_message
+from mailserver.policy.trust_list import TrustList
+from mailserver.service.keys import OpenAccount
+from mailserver.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One received message's facts, with the name its author gave."""
+
+    facts: ReceivedFacts
+    name: str
+    created_at: int
+
+
+def list_received(store: Store, account: OpenAccount) -> list[Received]:
+    """What correspondents wrote, oldest first. Raises Corrupt when a row was altered."""
+    with store.database.read() as connection:
+        rows = store.space.list_contacts(connection, account.account_id)
+    pair = account.space_root().pair(account.account.epoch)
+    received = []
+    for row in rows:
+        plain = pair.open(row.record, ctx("contact", account.account_id, row.record_id))
+        fields = json.loads(plain)
+        reply_to = fields["reply_to"]
+        facts = ReceivedFacts(
+            fields["message_id"],
+            parse_address(fields["sender"]),
+            fields["subject"],
+            fields["end_mark"],
+            parse_address(reply_to) if reply_to else None,
+        )
+        received.append(Received(facts, fields["name"], row.created_at))
+    return received
+
+
+def load_conversations(store: Store, account: OpenAccount, trusted: TrustList) -> tuple[Conversation, ...]:
+    """Where each conversation stands now (policy.conversation)."""
+    known: dict[str, Conversation] = {}
+    for each in list_received(store, account):
+        key = each.facts.sender.key
+        known[key] = receive_message(known.get(key), each.facts, trusted)
+    return tuple(known.values())

@@ -1,0 +1,209 @@
+"""Delivery: an accepted message goes into mailboxes, one Unit per account, exactly once (R1, R2).
+
+Everything slow (parsing, sealing) happens before the writer; 250 is said only after every Unit's commit.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import Connection
+
+from mailserver.audit.events import Actor, ActorKind, AuditEvent, AuditObject, EventKind, ObjectKind, readable
+from mailserver.documents.reasons import SetAside, SetAsideReason
+from mailserver.documents.subject import display_subject
+from mailserver.mime.summary import HeaderSummary
+from mailserver.mime.summary_wire import format_summary
+from mailserver.model.account import AccountKind, Flag, Role
+from mailserver.model.address import Address
+from mailserver.service.access_log import PreparedEntry, add_entries, prepare_entry
+from mailserver.service.directory import Directory
+from mailserver.service.filing import (
+    Archives,
+    PatientFile,
+    SealedDocument,
+    filing_entries,
+    seal_case,
+    seal_documents,
+    seal_space_record,
+)
+from mailserver.service.header_facts import HeaderFacts
+from mailserver.service.intake import Intake, SharedBlob
+from mailserver.service.notices import Notices
+from mailserver.service.sealing import (
+    AwayItem,
+    PlaceStamp,
+    SealedBlob,
+    seal_for_away,
+    seal_octets,
+    shared_octets,
+)
+from mailserver.store import items, mailboxes, space_rows
+from mailserver.store.accounts import AccountRow
+from mailserver.store.jobs import JobRow
+from mailserver.store.mailboxes import Arrivals
+from mailserver.store.space_rows import SealedRecord
+from mailserver.store.store import Store
+from mailserver.store.writer import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An accepted message. ``source`` is the peer's DN or the submitting account: what folds retries (R2)."""
+
+    intake: Intake
+    summary: HeaderSummary
+    facts: HeaderFacts
+    sender: Address | None
+    source: str
+    received_at: datetime
+
+
+class Outcome(StrEnum):
+    PLACED = "placed"
+    FOLDED = "folded"
+    """The same message had been acknowledged before; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """Everything that one account's Unit writes."""
+
+    account: AccountRow
+    item: AwayItem
+    fingerprint: bytes
+    flags: int
+    documents: list[SealedDocument] = field(default_factory=list)
+    entries: list[PreparedEntry] = field(default_factory=list)
+    contact: SealedRecord | None = None
+    case: SealedRecord | None = None
+    notice: JobRow | None = None
+
+
+class Delivery:
+    def __init__(self, store: Store, directory: Directory, archives: Archives, notices: Notices) -> None:
+        self._store = store
+        self._notices = notices
+        self._directory = directory
+        self._archives = archives
+
+    def deliver(
+        self, arrival: Arrival, recipients: Sequence[AccountRow], shared: SharedBlob | None = None
+    ) -> list[Future[Outcome]]:
+        """Prepare and queue one Unit per account; the futures are done after their commits.
+
+        ``shared`` is the durable blob of a large message when the caller has kept it already.
+        Raises Unavailable when the disk cannot keep the message: nothing is acknowledged then.
+        """
+        found = self._archives.read(arrival.intake, arrival.summary, arrival.received_at)
+        small = arrival.intake.small
+        if small is None and shared is None:
+            shared = arrival.intake.keep()
+        summary = format_summary(arrival.summary)
+        futures = []
+        for account in {row.account_id: row for row in recipients}.values():
+            blob = shared_octets(shared) if shared is not None else seal_octets(small or b"")
+            prepared = self._prepare(arrival, account, blob, summary, found)
+            futures.append(self._store.writer.submit(self._unit(prepared, arrival)))
+        return futures
+
+    def _prepare(
+        self,
+        arrival: Arrival,
+        account: AccountRow,
+        blob: SealedBlob,
+        summary: bytes,
+        found: PatientFile | SetAside | None,
+    ) -> _Prepared:
+        item = seal_for_away(account.account_id, account.mail_public, blob, summary)
+        fingerprint = self._fingerprint(arrival)
+        is_patient = account.kind is AccountKind.PATIENT
+        now = arrival.received_at
+        if is_patient and isinstance(found, PatientFile) and not self._is_of(account, found):
+            found = SetAside(SetAsideReason.PATIENT_NOT_RECIPIENT)
+        case = None
+        if isinstance(found, SetAside):
+            case = seal_case(account, found, arrival.facts.message_id, now)
+        flags = int(Flag.SET_ASIDE) if case else 0
+        if not is_patient:
+            return _Prepared(account, item, fingerprint, flags, case=case)
+        who = sender_actor(arrival)
+        words = readable(display_subject(arrival.facts.subject), 200)
+        event = AuditEvent(EventKind.DELIVERED, now, who, AuditObject(ObjectKind.MESSAGE, words))
+        entries = [prepare_entry(account, event)]
+        documents: list[SealedDocument] = []
+        if isinstance(found, PatientFile):
+            documents = seal_documents(account, found, now)
+            entries += filing_entries(account, found, who, now)
+        contact = self._contact(arrival, account)
+        notice = self._notices.waiting_job(account, now)
+        return _Prepared(account, item, fingerprint, flags, documents, entries, contact, case, notice)
+
+    def _is_of(self, account: AccountRow, file: PatientFile) -> bool:
+        """Number and OID: a patient keyed by number alone would merge two identities."""
+        with self._store.database.read() as connection:
+            stored = self._store.accounts.find_identity(connection, account.account_id)
+        return stored == self._directory.ins_mac(file.ins)
+
+    def _contact(self, arrival: Arrival, account: AccountRow) -> SealedRecord | None:
+        """What the patient's right to answer is made of, folded when they write (policy.conversation)."""
+        facts = arrival.facts
+        if not facts.authors:
+            return None
+        fields = {
+            "message_id": facts.message_id,
+            "sender": str(facts.authors[0]),
+            "name": readable(facts.author_name, 100),
+            "subject": facts.subject[:200],
+            "end_mark": facts.end_mark,
+            "reply_to": None if facts.reply_to is None else str(facts.reply_to),
+        }
+        return seal_space_record(account, "contact", fields, arrival.received_at)
+
+    def _fingerprint(self, arrival: Arrival) -> bytes:
+        """R2: the same source, envelope sender, Message-ID and octets, per account."""
+        mark = f"{arrival.source}|{arrival.sender or ''}|{arrival.facts.message_id}|{arrival.intake.digest.hex()}"
+        return self._store.macs.lookup("delivery", mark)
+
+    def _unit(self, prepared: _Prepared, arrival: Arrival) -> Unit[Outcome]:
+        store, account = self._store, prepared.account
+        now = int(arrival.received_at.timestamp())
+        blob = prepared.item.blob
+
+        def run(connection: Connection) -> Outcome:
+            if space_rows.has_delivery(connection, account.account_id, prepared.fingerprint):
+                return Outcome.FOLDED
+            modseq = mailboxes.next_modseq(connection, account.account_id)
+            inbox = mailboxes.load_by_role(connection, account.account_id, Role.INBOX)
+            arrivals = Arrivals(1, 1, 0, 1, blob.padded_bytes)
+            uid = mailboxes.place(connection, account.account_id, inbox.mailbox_id, modseq, arrivals)
+            stamp = PlaceStamp(prepared.flags, modseq, now, now)
+            new = prepared.item.place(store.macs, inbox.mailbox_id, uid, stamp)
+            items.add_items(connection, [new])
+            items.add_blob(connection, account.account_id, blob.row)
+            space_rows.add_delivery(connection, account.account_id, prepared.fingerprint, now)
+            for document in prepared.documents:
+                items.add_blob(connection, account.account_id, document.blob)
+                store.space.add_document(connection, account.account_id, document.row)
+            if prepared.contact is not None:
+                store.space.add_contact(connection, account.account_id, prepared.contact)
+            if prepared.case is not None:
+                store.space.add_set_aside(connection, account.account_id, prepared.case)
+            if prepared.notice is not None:
+                store.jobs.add_jobs(connection, [prepared.notice])
+            add_entries(connection, store.macs, prepared.entries)
+            return Outcome.PLACED
+
+        return Unit(account.account_id, run)
+
+
+def sender_actor(arrival: Arrival) -> Actor:
+    """Who wrote, as verified: the address belongs to a listed domain; the display name is the sender's own word."""
+    authors = arrival.facts.authors
+    handle = str(authors[0]) if authors else str(arrival.sender or "")
+    name = readable(arrival.facts.author_name, 100) or handle
+    if not name:
+        return Actor(ActorKind.SYSTEM, "Serveur de messagerie")
+    return Actor(ActorKind.PROFESSIONAL, name, readable(handle, 200))

@@ -1,0 +1,167 @@
+"""Filing: the documents of an XDM archive become blobs of their own in the patient's space (architecture §3 Feed).
+
+What is doubtful is set aside: the mail is delivered as it is, flagged, its archive never filed.
+"""
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+
+from mailserver.audit.events import (
+    Actor,
+    AuditEvent,
+    AuditObject,
+    EventKind,
+    ObjectKind,
+    readable,
+)
+from mailserver.crypto.blob import encrypt_blob, padme
+from mailserver.crypto.ctx import ctx
+from mailserver.crypto.hkdf import derive
+from mailserver.crypto.seal import PublicKey
+from mailserver.crypto.secret import random_id, random_secret
+from mailserver.crypto.wrap import wrap
+from mailserver.documents.coherence import XdmReading, judge_single_patient, read_documents
+from mailserver.documents.display import human_title
+from mailserver.documents.patient_address import find_ins
+from mailserver.documents.reasons import SetAside, SetAsideReason
+from mailserver.documents.record import DocumentRecord, format_record, records_of
+from mailserver.mime.decode import find_decoder
+from mailserver.mime.summary import HeaderSummary, PartRow
+from mailserver.model.errors import OverLimit
+from mailserver.model.ids import AccountId, BlobId, DocumentId
+from mailserver.model.patient import Ins
+from mailserver.service.access_log import PreparedEntry, prepare_entry
+from mailserver.service.intake import READ_BYTES, Intake
+from mailserver.service.sealing import pad_summary
+from mailserver.store.accounts import AccountRow
+from mailserver.store.items import BlobRow
+from mailserver.store.space_rows import DocumentRow, SealedRecord
+
+ARCHIVE_NAME = "ihe_xdm.zip"
+ARCHIVE_BYTES = 32 * 1024 * 1024
+READINGS_AT_ONCE = 2
+_PADDING = 256
+
+
+@dataclass(frozen=True, slots=True)
+class PatientFile:
+    """A readable archive of one patient, who is to be found here."""
+
+    ins: Ins
+    reading: XdmReading
+    records: tuple[DocumentRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SealedDocument:
+    """A document sealed to the patient's space, ready for the writer."""
+
+    row: DocumentRow
+    blob: BlobRow
+
+
+class Archives:
+    """Reads the archives of arriving messages, a bounded number at once (an archive is held in memory)."""
+
+    def __init__(self) -> None:
+        self._turns = threading.BoundedSemaphore(READINGS_AT_ONCE)
+
+    def read(self, intake: Intake, summary: HeaderSummary, now: datetime) -> PatientFile | SetAside | None:
+        """The message's health documents: to file, set aside with the reason, or None when it carries none."""
+        rows = [row for row in summary.parts if row.filename.casefold() == ARCHIVE_NAME]
+        if not rows:
+            return None
+        if len(rows) > 1:
+            return SetAside(SetAsideReason.SEVERAL_ROOTS)
+        with self._turns:
+            try:
+                data = _decoded(intake, rows[0])
+            except OverLimit:
+                return SetAside(SetAsideReason.TOO_LARGE)
+            return judge(read_documents(data), summary.message_id, now)
+
+
+def judge(reading: XdmReading | SetAside, message_id: str, now: datetime) -> PatientFile | SetAside:
+    """One message, one patient, with an identity whose key is right."""
+    if isinstance(reading, SetAside):
+        return reading
+    patient = judge_single_patient(reading)
+    if isinstance(patient, SetAside):
+        return patient
+    ins = find_ins(patient)
+    if ins is None:
+        return SetAside(SetAsideReason.PATIENT_INCOMPLETE)
+    return PatientFile(ins, reading, records_of(reading, source_message_id=message_id, received=now))
+
+
+def _decoded(intake: Intake, row: PartRow) -> bytes:
+    if row.body_end - row.body_start > ARCHIVE_BYTES * 3 // 2:
+        raise OverLimit("archive-too-large")
+    decoder = find_decoder(row.encoding)
+    parts = [
+        decoder.update(intake.read(start, min(start + READ_BYTES, row.body_end)))
+        for start in range(row.body_start, row.body_end, READ_BYTES)
+    ]
+    return b"".join([*parts, decoder.finish()])
+
+
+def document_info(account_id: AccountId, document_id: bytes, blob_id: bytes) -> bytes:
+    """What a document's key is bound to."""
+    return ctx("document", account_id, document_id, blob_id)
+
+
+def seal_document(account: AccountRow, data: bytes, record: DocumentRecord, now: datetime) -> SealedDocument:
+    """A document as its own blob with its own data key, sealed to the patient's space key only (K12)."""
+    document_id, blob_id, data_key = DocumentId(random_id()), BlobId(random_id()), random_secret()
+    octets = encrypt_blob(data_key, blob_id, data)
+    info = document_info(account.account_id, document_id, blob_id)
+    row = DocumentRow(
+        document_id,
+        blob_id,
+        int(now.timestamp()),
+        padme(len(data)),
+        PublicKey(account.space_public).seal(data_key.reveal(), info),
+        wrap(derive(data_key, "record"), pad_summary(format_record(record)), info),
+    )
+    return SealedDocument(row, BlobRow(blob_id, len(octets), sha256(octets).digest(), octets))
+
+
+def seal_documents(account: AccountRow, file: PatientFile, now: datetime) -> list[SealedDocument]:
+    pairs = zip(file.reading.documents, file.records, strict=True)
+    return [seal_document(account, document.data, record, now) for document, record in pairs]
+
+
+def filing_entries(account: AccountRow, file: PatientFile, who: Actor, now: datetime) -> list[PreparedEntry]:
+    """One entry per document, in words that the patient understands."""
+    return [
+        prepare_entry(
+            account,
+            AuditEvent(EventKind.FILED, now, who, AuditObject(ObjectKind.DOCUMENT, title_of(record))),
+        )
+        for record in file.records
+    ]
+
+
+def title_of(record: DocumentRecord) -> str:
+    return readable(human_title(record.title, record.type_code, record.class_code), 200)
+
+
+def seal_case(account: AccountRow, case: SetAside, message_id: str, now: datetime) -> SealedRecord:
+    """Why a message's archive was set aside, for the box's owner only."""
+    fields = {"reason": case.reason.value, "detail": case.detail, "message_id": message_id}
+    return seal_space_record(account, "set-aside", fields, now)
+
+
+def seal_space_record(
+    account: AccountRow, label: str, fields: Mapping[str, str | None], now: datetime
+) -> SealedRecord:
+    """A small record sealed to the space key, bound to its own id, padded to 256 bytes."""
+    record_id = random_id()
+    plain = json.dumps(fields, ensure_ascii=False).encode()
+    plain += b" " * (-len(plain) % _PADDING)
+    sealed = PublicKey(account.space_public).seal(plain, ctx(label, account.account_id, record_id))
+    return SealedRecord(record_id, int(now.timestamp()), sealed)

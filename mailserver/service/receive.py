@@ -1,0 +1,164 @@
+"""Reception: mail that another operator hands in. Policy, store and log joined; the edge only speaks SMTP."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailserver.crypto.x509 import DistinguishedName, format_dn
+from mailserver.mime.trace import Hop, format_received, format_return_path
+from mailserver.model.account import AccountKind
+from mailserver.model.address import Address
+from mailserver.model.errors import OverLimit
+from mailserver.policy.decision import ACCEPT, Decision, Reason, refuse
+from mailserver.policy.mail_rules import (
+    ContentFacts,
+    MessageFacts,
+    PatientFacts,
+    PeerFacts,
+    RecipientFacts,
+    SenderFacts,
+    decide_content,
+    decide_message,
+    decide_patient,
+    decide_peer,
+    decide_recipient,
+    decide_sender,
+)
+from mailserver.policy.trust_store import TrustStore
+from mailserver.service.delivery import Arrival, Delivery, Outcome
+from mailserver.service.directory import Directory
+from mailserver.service.header_facts import HeaderFacts, read_header_facts
+from mailserver.service.intake import Intake
+from mailserver.service.summaries import Parsed, parse_intake
+from mailserver.store.accounts import AccountRow
+from mailserver.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """An accepted RCPT: the address as given and the account behind it."""
+
+    address: Address
+    account: AccountRow
+
+
+@dataclass(frozen=True, slots=True)
+class PeerEnvelope:
+    """What a peer said before DATA."""
+
+    peer_dn: DistinguishedName
+    sender: Address | None
+    recipients: tuple[Recipient, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The decision on a message, and what to await before saying 250. ``named`` is the recipient a refusal is about."""
+
+    decision: Decision
+    commits: Sequence[Future[Outcome]] = ()
+    named: Address | None = None
+
+
+class Reception:
+    def __init__(
+        self, store: Store, directory: Directory, delivery: Delivery, trust: TrustStore, limit_bytes: int
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._delivery = delivery
+        self._trust = trust
+        self.limit_bytes = limit_bytes
+
+    def decide_peer(self, facts: PeerFacts, now: datetime) -> Decision:
+        return decide_peer(facts, now)
+
+    def decide_sender(self, peer_dn: DistinguishedName, sender: Address | None, now: datetime) -> Decision:
+        facts = SenderFacts(None if sender is None else sender.domain, peer_dn)
+        return decide_sender(facts, self._trust.current, self._directory.domains, now)
+
+    def decide_recipient(
+        self, address: Address, so_far: int, now: datetime
+    ) -> tuple[Decision, Recipient | None]:
+        """Unknown and disabled are refused here: no bounce is ever made for a peer (S8)."""
+        is_ours = self._directory.is_ours(address.domain)
+        account = None
+        if is_ours:
+            with self._store.database.read() as connection:
+                account = self._directory.find_account(connection, address)
+        facts = RecipientFacts(address.domain, is_ours, None if account is None else account.state, so_far)
+        decision = decide_recipient(facts, self._trust.current, now)
+        if not decision.accepted or account is None:
+            return decision, None
+        return decision, Recipient(address, account)
+
+    def begin(self, hop: Hop, sender: Address | None, now: datetime) -> Intake:
+        """An intake with its trace lines: one Return-Path, one Received (without ``for``)."""
+        trace = format_return_path(sender) + format_received(hop, now)
+        intake = Intake(self._store.blobs, self.limit_bytes + len(trace))
+        intake.write_trace(trace)
+        return intake
+
+    def accept(
+        self, envelope: PeerEnvelope, intake: Intake, now: datetime, *, has_bare_octets: bool = False
+    ) -> Verdict:
+        """Judge a finished message and queue its delivery; one refused recipient refuses all, naming it.
+
+        Raises Unavailable (disk, database): the edge answers 4xx and the peer keeps the message.
+        """
+        judged = judge_octets(intake, self.limit_bytes, has_bare_octets=has_bare_octets)
+        if isinstance(judged, Decision):
+            return Verdict(judged)
+        parsed, facts = judged
+        if facts.authors is None:
+            return Verdict(refuse(Reason.MALFORMED_HEADERS))
+        content = ContentFacts(
+            tuple(author.domain for author in facts.authors),
+            envelope.peer_dn,
+            envelope.sender is None,
+            facts.is_report,
+            len(envelope.recipients),
+        )
+        decision = decide_content(content, self._trust.current, now)
+        if not decision.accepted:
+            return Verdict(decision)
+        for recipient in envelope.recipients:
+            decision = self._decide_patient(recipient, intake, facts)
+            if not decision.accepted:
+                return Verdict(decision, named=recipient.address)
+        source = format_dn(envelope.peer_dn)
+        arrival = Arrival(intake, parsed.summary, facts, envelope.sender, source, now)
+        accounts = [recipient.account for recipient in envelope.recipients]
+        return Verdict(ACCEPT, self._delivery.deliver(arrival, accounts))
+
+    def _decide_patient(self, recipient: Recipient, intake: Intake, facts: HeaderFacts) -> Decision:
+        is_patient = recipient.account.kind is AccountKind.PATIENT
+        size = intake.size_bytes - intake.trace_bytes
+        return decide_patient(
+            PatientFacts(
+                is_sender_patient=False,
+                is_recipient_patient=is_patient,
+                recipient=recipient.address,
+                size_bytes=size,
+                is_report=facts.is_report,
+            )
+        )
+
+
+def judge_octets(
+    intake: Intake, limit_bytes: int, *, has_bare_octets: bool
+) -> Decision | tuple[Parsed, HeaderFacts]:
+    """Size, smuggling and header limits of a finished message; its parse when it passes."""
+    size = intake.size_bytes - intake.trace_bytes
+    decision = decide_message(MessageFacts(size, limit_bytes, has_bare_octets))
+    if not decision.accepted:
+        return decision
+    try:
+        parsed = parse_intake(intake)
+    except OverLimit:
+        return refuse(Reason.MALFORMED_HEADERS)
+    facts = read_header_facts(parsed.head)
+    if facts.from_count > 1:
+        return refuse(Reason.FROM_SEVERAL)
+    return parsed, facts

@@ -1,0 +1,224 @@
+"""Submission: what our own accounts send, by SMTP, web or API. Local recipients are delivered at once; each remote
+one becomes a queue job, in the same Unit as the log entry.
+"""
+
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from mailserver.audit.events import (
+    AuditEvent,
+    AuditObject,
+    EventKind,
+    ObjectKind,
+    Origin,
+    ParameterName,
+    readable,
+)
+from mailserver.documents.subject import display_subject
+from mailserver.mime.trace import Hop, format_received, format_return_path
+from mailserver.model.account import AccountKind
+from mailserver.model.address import Address
+from mailserver.policy.conversation import Conversation
+from mailserver.policy.decision import ACCEPT, Decision, Reason, refuse
+from mailserver.policy.mail_rules import (
+    PatientFacts,
+    RecipientFacts,
+    SubmissionFacts,
+    decide_patient,
+    decide_recipient,
+    decide_submission,
+)
+from mailserver.policy.trust_store import TrustStore
+from mailserver.service.access_log import add_entries, prepare_entry
+from mailserver.service.conversations import load_conversations
+from mailserver.service.delivery import Arrival, Delivery, Outcome
+from mailserver.service.directory import Directory
+from mailserver.service.header_facts import HeaderFacts
+from mailserver.service.intake import Intake, SharedBlob
+from mailserver.service.keys import OpenAccount
+from mailserver.service.mail_permit import actor_of
+from mailserver.service.outbound import Outbound, RelayOrder
+from mailserver.service.receive import Verdict, judge_octets
+from mailserver.service.sealing import SealedBlob, seal_octets, shared_octets
+from mailserver.store import items, space_rows
+from mailserver.store.accounts import AccountRow
+from mailserver.store.jobs import JobRow
+from mailserver.store.store import Store
+from mailserver.store.writer import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """An accepted RCPT: ``account`` is None when another operator holds the address."""
+
+    address: Address
+    account: AccountRow | None
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittedEnvelope:
+    sender: Address | None
+    destinations: tuple[Destination, ...]
+    origin: Origin
+
+
+class Submission:
+    def __init__(
+        self,
+        store: Store,
+        directory: Directory,
+        delivery: Delivery,
+        outbound: Outbound,
+        trust: TrustStore,
+        limit_bytes: int,
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._delivery = delivery
+        self._outbound = outbound
+        self._trust = trust
+        self.limit_bytes = limit_bytes
+
+    def decide_sender(self, account: OpenAccount, sender: Address | None) -> Decision:
+        """MAIL FROM belongs to the account (S8); the null sender is judged with the content."""
+        owned = {address.key for address in account.addresses}
+        if sender is None or sender.key in owned:
+            return ACCEPT
+        return refuse(Reason.SENDER_NOT_OWNED)
+
+    def decide_recipient(
+        self, address: Address, so_far: int, now: datetime
+    ) -> tuple[Decision, Destination | None]:
+        is_ours = self._directory.is_ours(address.domain)
+        account = None
+        if is_ours:
+            with self._store.database.read() as connection:
+                account = self._directory.find_account(connection, address)
+        state = None if account is None else account.state
+        facts = RecipientFacts(address.domain, is_ours, state, so_far, may_relay=True)
+        decision = decide_recipient(facts, self._trust.current, now)
+        return decision, Destination(address, account) if decision.accepted else None
+
+    def begin(self, hop: Hop, sender: Address | None, now: datetime) -> Intake:
+        trace = format_return_path(sender) + format_received(hop, now)
+        intake = Intake(self._store.blobs, self.limit_bytes + len(trace))
+        intake.write_trace(trace)
+        return intake
+
+    def accept(
+        self,
+        account: OpenAccount,
+        envelope: SubmittedEnvelope,
+        intake: Intake,
+        now: datetime,
+        *,
+        has_bare_octets: bool = False,
+    ) -> Verdict:
+        """Judge a finished message, deliver it here and queue it for the others.
+
+        A retry of the same message within 48 h is folded: nothing is sent twice. Raises Unavailable.
+        """
+        judged = judge_octets(intake, self.limit_bytes, has_bare_octets=has_bare_octets)
+        if isinstance(judged, Decision):
+            return Verdict(judged)
+        parsed, facts = judged
+        verdict = self._judge(account, envelope, intake, facts, now)
+        if not verdict.decision.accepted:
+            return verdict
+        small = intake.small
+        shared = None if small is not None else intake.keep()
+        source = account.account_id.hex()
+        arrival = Arrival(intake, parsed.summary, facts, envelope.sender, source, now)
+        here = [each.account for each in envelope.destinations if each.account is not None]
+        commits = self._delivery.deliver(arrival, here, shared) if here else []
+        return Verdict(ACCEPT, [*commits, self._queue(account, envelope, arrival, shared)])
+
+    def _judge(
+        self,
+        account: OpenAccount,
+        envelope: SubmittedEnvelope,
+        intake: Intake,
+        facts: HeaderFacts,
+        now: datetime,
+    ) -> Verdict:
+        if facts.authors is None:
+            return Verdict(refuse(Reason.MALFORMED_HEADERS))
+        submitted = SubmissionFacts(
+            account.addresses,
+            envelope.sender,
+            facts.authors,
+            tuple(each.address.domain for each in envelope.destinations),
+            facts.is_report,
+        )
+        decision = decide_submission(submitted, self._trust.current, now)
+        if not decision.accepted:
+            return Verdict(decision)
+        is_patient = account.account.kind is AccountKind.PATIENT
+        conversations: tuple[Conversation, ...] = ()
+        if is_patient:
+            conversations = load_conversations(self._store, account, self._trust.current)
+        for each in envelope.destinations:
+            decision = decide_patient(
+                PatientFacts(
+                    is_patient,
+                    each.account is not None and each.account.kind is AccountKind.PATIENT,
+                    each.address,
+                    intake.size_bytes - intake.trace_bytes,
+                    conversations=conversations,
+                    answered=facts.answered,
+                    is_report=facts.is_report,
+                )
+            )
+            if not decision.accepted:
+                return Verdict(decision, named=each.address)
+        return Verdict(ACCEPT)
+
+    def _queue(
+        self, account: OpenAccount, envelope: SubmittedEnvelope, arrival: Arrival, shared: SharedBlob | None
+    ) -> Future[Outcome]:
+        """The sender's own Unit: the log entry of the sending, and one job per remote recipient."""
+        remote = [each.address for each in envelope.destinations if each.account is None]
+        blob = None
+        jobs: list[JobRow] = []
+        if remote:
+            small = arrival.intake.small
+            blob = shared_octets(shared) if shared is not None else seal_octets(small or b"")
+            jobs = [self._job(account, address, arrival, blob) for address in remote]
+        count = str(len(envelope.destinations))
+        words = readable(display_subject(arrival.facts.subject), 200)
+        what = AuditObject(ObjectKind.MESSAGE, words, ((ParameterName.COUNT, count),))
+        who = actor_of(account)
+        event = AuditEvent(EventKind.SENT, arrival.received_at, who, what, envelope.origin)
+        entry = prepare_entry(account.account, event)
+        names = ",".join(sorted(each.address.key for each in envelope.destinations))
+        mark = f"sent|{arrival.facts.message_id}|{arrival.intake.digest.hex()}|{names}"
+        fingerprint = self._store.macs.lookup("submission", mark)
+        at = int(arrival.received_at.timestamp())
+
+        def run(connection: Connection) -> Outcome:
+            if space_rows.has_delivery(connection, account.account_id, fingerprint):
+                return Outcome.FOLDED
+            space_rows.add_delivery(connection, account.account_id, fingerprint, at)
+            if blob is not None:
+                if items.find_blob(connection, account.account_id, blob.row.blob_id) is None:
+                    items.add_blob(connection, account.account_id, blob.row)
+                self._store.jobs.add_jobs(connection, jobs)
+            add_entries(connection, self._store.macs, [entry])
+            return Outcome.PLACED
+
+        return self._store.writer.submit(Unit(account.account_id, run))
+
+    def _job(self, account: OpenAccount, address: Address, arrival: Arrival, blob: SealedBlob) -> JobRow:
+        skip = len(format_return_path(arrival.sender))
+        order = RelayOrder(
+            arrival.sender,
+            address,
+            blob.data_key,
+            arrival.intake.size_bytes,
+            skip,
+            arrival.facts.message_id,
+        )
+        return self._outbound.relay_job(account.account_id, order, blob.row.blob_id, arrival.received_at)

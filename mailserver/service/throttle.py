@@ -1,0 +1,90 @@
+"""Guessing is slowed down (S9): failed logins by address, network and account, shared by IMAP, SMTP, the web and the API.
+
+In memory, of one process, bounded; the account's name is kept only as a salted hash. Nothing is ever refused here:
+an attempt waits, so that nobody can lock a person out. What is unknown and what exists cost the same (K22).
+"""
+
+import hashlib
+import ipaddress
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+MOST_KEYS = 100_000
+FORGET_SECONDS = 1800.0
+"""A failure weighs half after this time."""
+_STEP_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class _Budget:
+    """How many failures are free, and the longest wait."""
+
+    free: int
+    most_seconds: float
+
+
+class _Kind(Enum):
+    ADDRESS = _Budget(4, 15.0)
+    NETWORK = _Budget(40, 8.0)
+    ACCOUNT = _Budget(8, 4.0)  # short: a stranger's guesses delay the holder's own login, and no more
+
+
+class Throttle:
+    """``clock`` gives monotonic seconds. Safe to use from one thread (the event loop)."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._salt = os.urandom(16)
+        self._failures: OrderedDict[bytes, tuple[float, float]] = OrderedDict()
+
+    def delay_seconds(self, peer: str, login: str) -> float:
+        """How long the next attempt from ``peer`` on ``login`` waits before it is looked at."""
+        return max(self._delay(kind, key) for kind, key in self._keys(peer, login))
+
+    def note_failure(self, peer: str, login: str) -> None:
+        now = self._clock()
+        for _kind, key in self._keys(peer, login):
+            self._failures[key] = (self._weight(key, now) + 1, now)
+            self._failures.move_to_end(key)
+        while len(self._failures) > MOST_KEYS:
+            self._failures.popitem(last=False)
+
+    def note_success(self, peer: str, login: str) -> None:
+        """A right secret clears the account's and the address's count; the network's stays."""
+        for kind, key in self._keys(peer, login):
+            if kind is not _Kind.NETWORK:
+                self._failures.pop(key, None)
+
+    def _delay(self, kind: _Kind, key: bytes) -> float:
+        over = self._weight(key, self._clock()) - kind.value.free
+        return 0.0 if over <= 0 else min(kind.value.most_seconds, _STEP_SECONDS * 2.0 ** min(over, 16))
+
+    def _weight(self, key: bytes, now: float) -> float:
+        weight, since = self._failures.get(key, (0.0, now))
+        return float(weight * 0.5 ** ((now - since) / FORGET_SECONDS))
+
+    def _keys(self, peer: str, login: str) -> tuple[tuple[_Kind, bytes], ...]:
+        return (
+            (_Kind.ADDRESS, self._key("address", peer)),
+            (_Kind.NETWORK, self._key("network", network_of(peer))),
+            (_Kind.ACCOUNT, self._key("account", login.strip().casefold())),
+        )
+
+    def _key(self, kind: str, text: str) -> bytes:
+        octets = f"{kind}|{text}".encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(octets, digest_size=16, salt=self._salt).digest()
+
+
+def network_of(peer: str) -> str:
+    """The /24 or /48 of an address in prefix form; empty when ``peer`` is no IP address."""
+    try:
+        address = ipaddress.ip_address(peer.partition("%")[0])
+    except ValueError:
+        return ""
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    prefix = 24 if address.version == 4 else 48
+    return str(ipaddress.ip_network((address, prefix), strict=False))
