@@ -28,7 +28,7 @@ KEY_FILE = "demo-ca.key"
 CRL_FILE = "demo-ca.crl"
 RSA_BITS = 3072
 _CA_LIFE = timedelta(days=3650)
-_LEAF_LIFE = timedelta(days=1095)
+_LEAF_LIFE = timedelta(days=365)  # Mozilla's recommendations refuse more than 366
 _CRL_LIFE = timedelta(days=30)
 _BACKDATED = timedelta(hours=1)
 
@@ -90,7 +90,7 @@ class DemoAuthority:
             .issuer_name(subject)
             .public_key(public)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - _BACKDATED - _LEAF_LIFE)
+            .not_valid_before(now - _BACKDATED - 2 * _LEAF_LIFE)
             .not_valid_after(now + _CA_LIFE)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_key_usage(is_authority=True), critical=True)

@@ -263,6 +263,19 @@ def test_old_versions_are_refused(openssl, ours, now, version):
         assert HandshakeFailures().add_failure("p", listener.error, now).fault is HandshakeFault.PROTOCOL
 
 
+@pytest.mark.parametrize(
+    ("groups", "is_accepted"),
+    [("P-256", True), ("X25519:P-256", True), ("P-521", False), ("X448", False), ("ffdhe2048", False)],
+)
+def test_key_exchange_groups_towards_clients(openssl, ours, groups, is_accepted):
+    for version in ("-tls1_2", "-tls1_3"):
+        if groups == "ffdhe2048" and version == "-tls1_2":
+            continue  # s_client has no suite for it
+        with Listener(client_facing_context(ours.cert, ours.key)).running() as listener:
+            said = s_client(openssl, listener.port, version, "-groups", groups)
+        assert ("CONNECTION ESTABLISHED" in said) == is_accepted, said
+
+
 def test_renegotiation_is_refused(openssl, ours):
     """s_client's R command asks for a new handshake: the server answers with an alert or nothing, never with one."""
     with Listener(client_facing_context(ours.cert, ours.key), greeting=b"").running() as listener:
