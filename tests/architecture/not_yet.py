@@ -3,8 +3,6 @@ has come true, so that nothing stays tolerated by habit."""
 
 MODULES = {
     "mailserver.__main__",
-    "mailserver.cli",
-    "mailserver.app",
     "mailserver.api",
     "mailserver.smtp",
     "mailserver.gateway",
