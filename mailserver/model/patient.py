@@ -12,7 +12,7 @@ INS_OIDS = {
     "1.2.250.1.213.1.4.11": "INS-NIR demonstration",
 }
 _OID = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*)){1,40}")
-_NUMBER = re.compile(r"[0-9][0-9AB][0-9AB][0-9]{4}[0-9AB][0-9]{7}")
+_NUMBER = re.compile(r"[0-9]{6}[0-9AB][0-9]{8}")
 
 
 @dataclass(frozen=True, slots=True)

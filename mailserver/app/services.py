@@ -1,4 +1,4 @@
-"""The composition root: it alone knows every class. Everything a process needs is built here, in one place."""
+"""Everything a process needs, built in one place."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

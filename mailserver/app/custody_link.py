@@ -1,0 +1,131 @@
+"""Reaching the custodian: the supervisor's own, its socket for administrators, or the keys folder when nothing runs."""
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mailserver.audit.checkpoint import LogPublics
+from mailserver.audit.signer import LogSigner, create_log_state
+from mailserver.config import Config
+from mailserver.crypto.custodian import Custodian, CustodianVerbs
+from mailserver.crypto.custodian_channel import CustodianClient, CustodianServer
+from mailserver.model.errors import Conflict, Unavailable
+from mailserver.service.sequencer import SignLog
+
+SOCKET_NAME = "custodian.sock"
+LOG_STATE_NAME = "log-signer.sqlite"
+_SIGN, _PUBLICS = "sign-log", "log-publics"
+_ED25519_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Custody:
+    """The custodian's verbs with those of the log's signer."""
+
+    verbs: CustodianVerbs
+    sign_log: SignLog
+    log_publics: LogPublics
+
+
+def log_origin(config: Config) -> str:
+    """The log's name in its checkpoints (C2SP tlog-checkpoint)."""
+    return f"{config.operator.hostname}/pli-log"
+
+
+class LocalCustodian:
+    """The custodian opened in this process, with the log's signer beside it."""
+
+    def __init__(self, config: Config) -> None:
+        """Raises Conflict("custodian-busy") when another process has it, NotFound("keys") before ``pli init``."""
+        self._custodian = Custodian.open(config.keys_folder)
+        state = config.keys_folder / LOG_STATE_NAME
+        if not state.exists():
+            create_log_state(state, log_origin(config))
+        self._signer = LogSigner(state, self._custodian.log_keys(), log_origin(config))
+        self.custody = Custody(self._custodian, self._sign, self._custodian.log_keys().publics)
+        publics = b"".join(self.custody.log_publics)
+        self.server = CustodianServer(
+            self._custodian, {_SIGN: self._sign, _PUBLICS: lambda _payload: publics}
+        )
+
+    def _sign(self, request: bytes) -> bytes:
+        return self._signer.answer(request, datetime.now(UTC))
+
+    def serve(self, connection: socket.socket, *, administrator: bool) -> None:
+        """Answer one connection on a thread of its own until it closes."""
+        serve = self.server.serve_connection
+        threading.Thread(
+            target=serve, args=(connection,), kwargs={"administrator": administrator}, daemon=True
+        ).start()
+
+    def listen(self, folder: Path) -> socket.socket:
+        """The administrators' socket, in the keys folder that only the operator's own account may enter."""
+        path = folder / SOCKET_NAME
+        path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        with _short(path) as name:
+            listener.bind(name)
+        listener.listen(8)
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+        return listener
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _peer = listener.accept()
+            except OSError:
+                return
+            self.serve(connection, administrator=True)
+
+    def close(self) -> None:
+        self._signer.close()
+        self._custodian.close()
+
+
+def connected(client: CustodianClient) -> Custody:
+    """A custodian at the other end of a socket."""
+    publics = client.call(_PUBLICS, b"")
+    pair = (publics[:_ED25519_BYTES], publics[_ED25519_BYTES:])
+    return Custody(client, lambda request: client.call(_SIGN, request), pair)
+
+
+@contextlib.contextmanager
+def administrator_custody(config: Config) -> Iterator[Custody]:
+    """For commands: the running server's custodian, or the keys folder itself when no server runs."""
+    path = config.keys_folder / SOCKET_NAME
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        with _short(path) as name:
+            link.connect(name)
+    except OSError:
+        link.close()
+        with contextlib.closing(_local(config)) as local:
+            yield local.custody
+        return
+    client = CustodianClient(link)
+    try:
+        yield connected(client)
+    finally:
+        client.close()
+
+
+def _local(config: Config) -> LocalCustodian:
+    try:
+        return LocalCustodian(config)
+    except Conflict as error:
+        raise Unavailable("custodian", "another process has the keys folder open") from error
+
+
+@contextlib.contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """A name for a Unix socket that fits its 108 bytes whatever the folder's length."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
