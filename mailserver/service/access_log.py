@@ -6,8 +6,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
 from mailserver.audit.entry import AccountHead, commitment, format_leaf, next_leaf, open_entry, seal_entry
 from mailserver.audit.events import AuditEvent, canonical_bytes, parse_event
 from mailserver.crypto.roots import Root
@@ -17,6 +15,7 @@ from mailserver.model.errors import Corrupt
 from mailserver.model.ids import AccountId, EntryId
 from mailserver.store import log_rows
 from mailserver.store.accounts import AccountRow
+from mailserver.store.database import Connection
 from mailserver.store.row_macs import RowMacs
 from mailserver.store.store import Store
 

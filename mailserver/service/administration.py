@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import Connection
-
 from mailserver.audit.events import (
     Actor,
     ActorKind,
@@ -44,6 +42,7 @@ from mailserver.service.directory import Directory, Profile, tag_mac
 from mailserver.service.keys import release_info
 from mailserver.store import web_rows
 from mailserver.store.accounts import AccountRow, SlotRow
+from mailserver.store.database import Connection
 from mailserver.store.mailboxes import MailboxRow, add_mailbox
 from mailserver.store.store import Store
 from mailserver.store.writer import Unit

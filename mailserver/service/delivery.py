@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Connection
-
 from mailserver.audit.events import Actor, ActorKind, AuditEvent, AuditObject, EventKind, ObjectKind, readable
 from mailserver.documents.reasons import SetAside, SetAsideReason
 from mailserver.documents.subject import display_subject
@@ -42,6 +40,7 @@ from mailserver.service.sealing import (
 )
 from mailserver.store import items, mailboxes, space_rows
 from mailserver.store.accounts import AccountRow
+from mailserver.store.database import Connection
 from mailserver.store.jobs import JobRow
 from mailserver.store.mailboxes import Arrivals
 from mailserver.store.space_rows import SealedRecord

@@ -6,14 +6,13 @@ Addresses are found by a blind index under the row key; their text, names and co
 import json
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
 from mailserver.crypto.ctx import ctx
 from mailserver.model.address import Address, DomainName, parse_address
 from mailserver.model.ids import AccountId
 from mailserver.model.patient import Ins
 from mailserver.service.service_seals import ServiceSeals
 from mailserver.store.accounts import AccountRow
+from mailserver.store.database import Connection
 from mailserver.store.store import Store
 
 _PROFILE, _ADDRESS = "profile", "address"

@@ -7,8 +7,6 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
 from mailserver.crypto.ctx import ctx
 from mailserver.crypto.custodian import CustodianVerbs
 from mailserver.crypto.roots import AccountKeys, Root
@@ -32,6 +30,7 @@ from mailserver.model.ids import AccountId, SlotId
 from mailserver.service.directory import Directory, Profile, tag_mac
 from mailserver.service.sealing import MailKeys
 from mailserver.store.accounts import AccountRow, SlotRow
+from mailserver.store.database import Connection
 from mailserver.store.store import Store
 
 ARGON2_AT_ONCE = 4

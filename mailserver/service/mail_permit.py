@@ -5,14 +5,13 @@ first byte leaves (L1). A connection keeps its permit until midnight UTC.
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import Connection
-
 from mailserver.audit.events import Actor, ActorKind, AuditEvent, AuditObject, EventKind, ObjectKind, Origin
 from mailserver.model.account import AccountKind
 from mailserver.model.errors import Denied
 from mailserver.model.ids import AccountId
 from mailserver.service.access_log import add_entries, prepare_entry
 from mailserver.service.keys import OpenAccount
+from mailserver.store.database import Connection
 from mailserver.store.space_rows import add_delivery, has_delivery
 from mailserver.store.store import Store
 from mailserver.store.writer import Unit

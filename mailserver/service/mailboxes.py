@@ -4,8 +4,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection
-
 from mailserver.crypto.ctx import ctx
 from mailserver.crypto.secret import random_id
 from mailserver.model.account import BIRTH_MAILBOXES, FLAG_NAMES, KEYWORD_SHIFT, KEYWORDS_PER_MAILBOX, Role
@@ -13,6 +11,7 @@ from mailserver.model.errors import Conflict, Corrupt, Denied, Malformed, NotFou
 from mailserver.model.ids import AccountId, BlobId, MailboxId
 from mailserver.service.keys import OpenAccount
 from mailserver.store import item_changes, mailboxes
+from mailserver.store.database import Connection
 from mailserver.store.mailboxes import MailboxRow
 from mailserver.store.store import Store
 from mailserver.store.writer import Unit

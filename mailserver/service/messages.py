@@ -7,8 +7,6 @@ A body is read only with a MailPermit, which exists once the reading is in the a
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
 from mailserver.crypto.blob import Decryptor
 from mailserver.crypto.ctx import ctx
 from mailserver.crypto.secret import Secret, random_id
@@ -20,6 +18,7 @@ from mailserver.service.keys import OpenAccount
 from mailserver.service.mail_permit import MailPermit
 from mailserver.service.sealing import Place, PlaceStamp, SealedBlob, seal_octets, shared_octets
 from mailserver.store import item_changes, items, mailboxes
+from mailserver.store.database import Connection
 from mailserver.store.item_changes import FlagChange
 from mailserver.store.items import BlobRow, ItemRow, NewItem, UidRange
 from mailserver.store.mailboxes import Arrivals, MailboxRow

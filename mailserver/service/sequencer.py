@@ -8,8 +8,6 @@ in the order that the signer holds.
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection
-
 from mailserver.audit.merkle import leaf_hash
 from mailserver.audit.sign_request import MAX_LEAVES, SignerHead, format_sign_request, parse_signer_head
 from mailserver.audit.tiles import Tile, grow_tiles
@@ -17,6 +15,7 @@ from mailserver.crypto.secret import random_id
 from mailserver.model.errors import Conflict, NotFound
 from mailserver.model.ids import AccountId
 from mailserver.store import leases, log_rows
+from mailserver.store.database import Connection
 from mailserver.store.log_rows import PendingLeaf
 from mailserver.store.store import Store
 from mailserver.store.writer import Unit

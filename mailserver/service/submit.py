@@ -6,8 +6,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection
-
 from mailserver.audit.events import (
     AuditEvent,
     AuditObject,
@@ -45,6 +43,7 @@ from mailserver.service.receive import Verdict, judge_octets
 from mailserver.service.sealing import SealedBlob, seal_octets, shared_octets
 from mailserver.store import items, space_rows
 from mailserver.store.accounts import AccountRow
+from mailserver.store.database import Connection
 from mailserver.store.jobs import JobRow
 from mailserver.store.store import Store
 from mailserver.store.writer import Unit

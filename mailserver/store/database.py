@@ -18,6 +18,7 @@ from sqlalchemy.pool import QueuePool
 
 from mailserver.model.errors import Conflict, PliError, Unavailable
 
+__all__ = ["Connection", "Database", "translated"]
 READ_CONNECTIONS = 8
 _BUSY_SECONDS = 30
 
