@@ -1,0 +1,119 @@
+"""``pli check``: is what is stored whole, untouched and consistent? Opens nothing unless given a person's keys."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from mailserver.audit.checkpoint import LogPublics, verify_checkpoint
+from mailserver.audit.entry import NO_PREVIOUS, AccountHead, parse_leaf
+from mailserver.audit.events import Origin
+from mailserver.audit.merkle import Frontier
+from mailserver.mime.summary_wire import parse_summary
+from mailserver.model.errors import PliError
+from mailserver.model.ids import AccountId
+from mailserver.service.access_log import read_log
+from mailserver.service.keys import OpenAccount
+from mailserver.service.mail_permit import MailPermits
+from mailserver.service.mailboxes import Mailboxes
+from mailserver.service.messages import PAGE_ITEMS, Messages
+from mailserver.store import inspection, log_rows
+from mailserver.store.database import Connection
+from mailserver.store.store import Store
+
+Problem = inspection.Problem
+_READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    problems: tuple[Problem, ...]
+    counted: dict[str, int]
+
+
+def check_store(store: Store, publics: LogPublics, origin: str) -> Report:
+    """Row MACs, ciphertext digests and lengths, names both ways, counters, log chains and tree."""
+    with store.database.read() as connection:
+        problems = [
+            *inspection.find_mac_problems(connection, store.macs),
+            *inspection.find_blob_problems(connection, store.blobs),
+            *inspection.find_counter_problems(connection),
+            *_chain_problems(connection),
+            *_tree_problems(connection, publics, origin),
+        ]
+        return Report(tuple(problems), inspection.count_rows(connection))
+
+
+def _chain_problems(connection: Connection) -> Iterator[Problem]:
+    """Each account's chain: sequence and previous hash follow, and the head is its end."""
+    heads: dict[AccountId, AccountHead] = {}
+    for account_id, _sequence, raw, _index in inspection.list_log_rows(connection):
+        leaf = parse_leaf(raw)
+        head = heads.get(account_id) or AccountHead(leaf.pseudonym)
+        try:
+            heads[account_id] = head.accept(leaf)
+        except PliError:
+            yield "log chain is broken", account_id.hex()
+            return
+    kept = inspection.list_log_heads(connection)
+    for account_id in kept.keys() | heads.keys():
+        head = heads.get(account_id) or AccountHead(account_id)
+        if kept.get(account_id, (0, NO_PREVIOUS)) != (head.count, head.last):
+            yield "log head is not the end of its chain", account_id.hex()
+
+
+def _tree_problems(connection: Connection, publics: LogPublics, origin: str) -> Iterator[Problem]:
+    """The signed checkpoint holds exactly the leaves that the entries name."""
+    found = log_rows.find_checkpoint(connection)
+    if found is None:
+        return
+    size, note = found
+    placed = {
+        index: parse_leaf(raw).leaf_hash()
+        for _account, _sequence, raw, index in inspection.list_log_rows(connection)
+        if index is not None
+    }
+    if sorted(placed) != list(range(size)):
+        yield "log tree has gaps or leaves that no entry names", ""
+        return
+    frontier = Frontier().extend([placed[index] for index in range(size)])
+    try:
+        checkpoint = verify_checkpoint(publics, origin, note)
+    except PliError:
+        yield "log checkpoint is not signed by this server's keys", ""
+        return
+    if (checkpoint.size, checkpoint.root) != (size, frontier.root()):
+        yield "log tree is not the signed one", ""
+
+
+def check_account(store: Store, account: OpenAccount) -> Report:
+    """With a person's own keys: every summary, body and entry of theirs opens. The reading is logged first."""
+    now = datetime.now(UTC)
+    permit = MailPermits(store).permit(account, Origin(client="pli check"), now)
+    mailboxes, messages = Mailboxes(store), Messages(store)
+    problems: list[Problem] = []
+    opened = 0
+    for info in mailboxes.list_mailboxes(account):
+        uids = [
+            uid
+            for uid, _flags, _modseq in messages.select(account, info.mailbox_id, claims_recent=False).rows
+        ]
+        for start in range(0, len(uids), PAGE_ITEMS):
+            part = uids[start : start + PAGE_ITEMS]
+            try:
+                for item in messages.page(account, info.mailbox_id, [(part[0], part[-1])]):
+                    size = parse_summary(item.summary).size_bytes
+                    reader = messages.reader(account, item, size, permit)
+                    for at in range(0, size, _READ_BYTES):
+                        reader.read(at, at + _READ_BYTES)
+                    opened += 1
+            except PliError as error:
+                problems.append(
+                    (f"does not open ({error.code})", f"{info.mailbox_id.hex()} {part[0]}:{part[-1]}")
+                )
+    entries = 0
+    if account.space is not None:
+        try:
+            entries = len(read_log(store, account.account, account.space))
+        except PliError as error:
+            problems.append((f"log does not open ({error.code})", ""))
+    return Report(tuple(problems), {"messages_opened": opened, "entries_opened": entries})

@@ -1,0 +1,212 @@
+"""Walking the whole store for ``pli check``: MACs, digests, names both ways, counters. Reads only.
+
+Each function yields problems as (what, where); ``where`` is an id in hexadecimal, never content.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from hashlib import sha256
+
+from sqlalchemy import Connection, case, func, select
+
+from mailserver.model.account import Flag
+from mailserver.model.errors import Corrupt
+from mailserver.model.ids import AccountId, BlobId
+from mailserver.store import schema
+from mailserver.store.accounts import AccountStore
+from mailserver.store.blob_folder import BlobFolder
+from mailserver.store.jobs import JobState, JobStore
+from mailserver.store.log_rows import list_pending
+from mailserver.store.row_macs import RowMacs
+from mailserver.store.space_rows import SpaceStore
+from mailserver.store.web_rows import WebStore
+
+Problem = tuple[str, str]
+_READ_BYTES = 1 << 20
+
+
+def find_mac_problems(connection: Connection, macs: RowMacs) -> Iterator[Problem]:
+    """Every row that carries a MAC, checked as its reader checks it."""
+    table = schema.account
+    for value in list(connection.execute(select(table.c.account_id)).scalars()):
+        account_id = AccountId(bytes(value))
+        for check in _checks_of(connection, macs, account_id):
+            try:
+                check()
+            except Corrupt as error:
+                yield f"row MAC does not fit ({error.detail or error.code})", account_id.hex()
+    try:
+        list_pending(connection, macs, 1_000_000)
+    except Corrupt:
+        yield "row MAC does not fit (log_pending)", ""
+
+
+def _checks_of(connection: Connection, macs: RowMacs, account_id: AccountId) -> list[Callable[[], object]]:
+    """One reader per family of rows; each raises Corrupt at the first row that does not fit."""
+    accounts, space, web, jobs = AccountStore(macs), SpaceStore(macs), WebStore(macs), JobStore(macs)
+    readers: list[Callable[[Connection, AccountId], object]] = [
+        accounts.load_account,
+        accounts.list_addresses,
+        accounts.find_identity,
+        space.list_documents,
+        space.list_contacts,
+        space.list_set_aside,
+        jobs.list_jobs,
+    ]
+    checks: list[Callable[[], object]] = [partial(reader, connection, account_id) for reader in readers]
+    kinds = _slot_kinds(connection, account_id)
+    checks += [partial(accounts.find_slots, connection, account_id, kind=kind) for kind in kinds]
+    checks.append(partial(_check_sessions, connection, web, account_id))
+    checks.append(partial(_check_seals, connection, macs, account_id))
+    return checks
+
+
+def _slot_kinds(connection: Connection, account_id: AccountId) -> list[str]:
+    table = schema.slot
+    query = select(table.c.kind).where(table.c.account_id == account_id).distinct()
+    return list(connection.execute(query).scalars())
+
+
+def _check_sessions(connection: Connection, web: WebStore, account_id: AccountId) -> None:
+    table = schema.session
+    query = select(table.c.session_id).where(table.c.account_id == account_id)
+    for value in list(connection.execute(query).scalars()):
+        web.find_session(connection, account_id, value)
+
+
+def _check_seals(connection: Connection, macs: RowMacs, account_id: AccountId) -> None:
+    item, seal = schema.item, schema.seal
+    query = (
+        select(
+            item.c.account_id,
+            item.c.mailbox_id,
+            item.c.uid,
+            item.c.item_id,
+            item.c.blob_id,
+            seal.c.wrap,
+            seal.c.place_tag,
+            seal.c.summary,
+            seal.c.row_mac,
+        )
+        .join(
+            seal,
+            (seal.c.account_id == item.c.account_id)
+            & (seal.c.mailbox_id == item.c.mailbox_id)
+            & (seal.c.uid == item.c.uid),
+        )
+        .where(item.c.account_id == account_id, item.c.is_adopted.is_(False))
+    )
+    for found in connection.execute(query):
+        *fields, mac = found
+        macs.check("seal", fields, mac)
+
+
+def find_blob_problems(connection: Connection, blobs: BlobFolder) -> Iterator[Problem]:
+    """Digest and length of every sealed object, in rows and in files; names both ways."""
+    blob = schema.blob
+    named_files: set[BlobId] = set()
+    for found in connection.execute(select(blob)):
+        blob_id = BlobId(bytes(found.blob_id))
+        if found.octets is None:
+            named_files.add(blob_id)
+            yield from _file_problems(blobs, blob_id, found.stored_bytes, bytes(found.digest))
+        elif len(found.octets) != found.stored_bytes or sha256(found.octets).digest() != bytes(found.digest):
+            yield "sealed bytes are damaged", blob_id.hex()
+    yield from _name_problems(connection)
+    for blob_id in blobs.list_blobs():
+        if blob_id not in named_files:
+            yield "file that no row names (swept when older than an hour)", blob_id.hex()
+
+
+def _file_problems(blobs: BlobFolder, blob_id: BlobId, stored_bytes: int, digest: bytes) -> Iterator[Problem]:
+    try:
+        if blobs.stored_bytes(blob_id) != stored_bytes:
+            yield "file has another length", blob_id.hex()
+            return
+        read_at, state = blobs.reader(blob_id), sha256()
+        for start in range(0, stored_bytes, _READ_BYTES):
+            state.update(read_at(start, start + _READ_BYTES))
+    except Corrupt:
+        yield "file is missing", blob_id.hex()
+        return
+    if state.digest() != digest:
+        yield "sealed file is damaged", blob_id.hex()
+
+
+def _name_problems(connection: Connection) -> Iterator[Problem]:
+    blob, item, document, job = schema.blob, schema.item, schema.document, schema.job
+    held = set(connection.execute(select(blob.c.account_id, blob.c.blob_id)).tuples())
+    items = set(connection.execute(select(item.c.account_id, item.c.blob_id)).tuples())
+    documents = set(connection.execute(select(document.c.account_id, document.c.blob_id)).tuples())
+    waiting = select(job.c.account_id, job.c.blob_id).where(
+        job.c.state == JobState.WAITING.value, job.c.blob_id.is_not(None)
+    )
+    jobs = set(connection.execute(waiting).tuples())
+    for _account, blob_id in (items | documents | jobs) - held:
+        yield "object is named but not stored", bytes(blob_id).hex()
+    for _account, blob_id in held - items - documents - jobs:
+        yield "object is stored but not named", bytes(blob_id).hex()
+
+
+def find_counter_problems(connection: Connection) -> Iterator[Problem]:
+    """Kept counters against a recount; every item has its seal."""
+    item, seal, box = schema.item, schema.seal, schema.mailbox
+    seen = item.c.flags.bitwise_and(int(Flag.SEEN)) != 0
+    gone = item.c.flags.bitwise_and(int(Flag.DELETED)) != 0
+    counted = select(
+        item.c.mailbox_id,
+        func.count(),
+        func.sum(case((seen, 0), else_=1)),
+        func.sum(case((gone, 1), else_=0)),
+        func.sum(case((item.c.is_adopted, 0), else_=1)),
+        func.sum(item.c.padded_bytes),
+        func.max(item.c.uid),
+        func.max(item.c.modseq),
+    ).group_by(item.c.mailbox_id)
+    facts = {bytes(row[0]): tuple(int(value) for value in row[1:]) for row in connection.execute(counted)}
+    for row in connection.execute(select(box)):
+        fact = facts.get(bytes(row.mailbox_id), (0, 0, 0, 0, 0, 0, 0))
+        kept = (row.exists_count, row.unseen_count, row.deleted_count, row.unadopted_count, row.padded_bytes)
+        if kept != fact[:5]:
+            yield "mailbox counters differ from a recount", bytes(row.mailbox_id).hex()
+        if fact[5] >= row.uidnext or fact[6] > row.highestmodseq:
+            yield "UID or mod-sequence beyond the mailbox's", bytes(row.mailbox_id).hex()
+    items = connection.execute(select(func.count()).select_from(item)).scalar()
+    seals = connection.execute(select(func.count()).select_from(seal)).scalar()
+    if items != seals:
+        yield "items and seals differ in number", ""
+
+
+def count_rows(connection: Connection) -> dict[str, int]:
+    """How much was looked at."""
+    tables = (
+        schema.account,
+        schema.mailbox,
+        schema.item,
+        schema.blob,
+        schema.document,
+        schema.log_entry,
+        schema.job,
+    )
+    return {
+        table.name: int(connection.execute(select(func.count()).select_from(table)).scalar() or 0)
+        for table in tables
+    }
+
+
+def list_log_rows(connection: Connection) -> Iterator[tuple[AccountId, int, bytes, int | None]]:
+    """(account, sequence, leaf, leaf index) of every entry, each account's in order."""
+    entry = schema.log_entry
+    query = select(entry.c.account_id, entry.c.sequence, entry.c.leaf, entry.c.leaf_index)
+    for account_id, sequence, leaf, index in connection.execute(
+        query.order_by(entry.c.account_id, entry.c.sequence)
+    ).tuples():
+        yield AccountId(bytes(account_id)), sequence, bytes(leaf), index
+
+
+def list_log_heads(connection: Connection) -> dict[AccountId, tuple[int, bytes]]:
+    head = schema.log_head
+    return {
+        AccountId(bytes(row.account_id)): (row.sequence, bytes(row.leaf_hash))
+        for row in connection.execute(select(head))
+    }
