@@ -1,0 +1,198 @@
+"""Wire form of HeaderSummary, version 1: fixed head, then what lists need, then the rest.
+
+head      version u8, flags u8, size u64, header u32, where each of the four strings ends u16 × 4
+strings   envelope, bodystructure, message id, body
+rest      date, subject, in-reply-to, references, senders, recipients, part rows, attachments
+
+All integers are big-endian, texts UTF-8 with a u16 length. ``SummaryView`` slices the strings out and reads
+nothing else. Padding after the rest is refused: the sealing layer keeps the true length (K13).
+"""
+
+import struct
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate, islice
+
+from mailserver.mime.summary import (
+    SUMMARY_BYTES,
+    Attachment,
+    DisplayAddress,
+    HeaderSummary,
+    PartRow,
+    SummaryFlag,
+)
+from mailserver.model.errors import Malformed, OverLimit
+
+VERSION = 1
+_HEAD = struct.Struct(">BBQIHHHH")
+_VIEW = struct.Struct(">BxQ4xHHH")  # the same, as far as SummaryView looks
+_DATE = struct.Struct(">Bq")
+_ROW = struct.Struct(">III")
+_ATTACHMENT = struct.Struct(">HQ")
+_U16 = struct.Struct(">H")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_HEAD_BYTES = _HEAD.size
+
+
+class SummaryView:
+    """Cheap reader: size, ENVELOPE, BODYSTRUCTURE and Message-ID of a stored summary by slicing alone.
+
+    Raises Malformed ``summary`` for octets of another version or too short.
+    """
+
+    __slots__ = ("bodystructure", "envelope", "message_id", "size_bytes")
+
+    def __init__(self, octets: bytes) -> None:
+        try:
+            version, size, envelope_end, structure_end, message_id_end = _VIEW.unpack_from(octets)
+        except struct.error as error:
+            raise Malformed("summary", "short") from error
+        if version != VERSION or message_id_end > len(octets):
+            raise Malformed("summary", "version")
+        self.size_bytes: int = size
+        self.envelope = octets[_HEAD_BYTES:envelope_end]
+        self.bodystructure = octets[envelope_end:structure_end]
+        self.message_id = octets[structure_end:message_id_end]
+
+
+def format_summary(summary: HeaderSummary) -> bytes:
+    """HeaderSummary → octets, at most SUMMARY_BYTES; OverLimit ``summary`` when it does not fit."""
+    strings = [summary.envelope, summary.bodystructure, summary.message_id.encode(), summary.body]
+    ends = accumulate(map(len, strings), initial=_HEAD_BYTES)
+    try:
+        head = _HEAD.pack(
+            VERSION, int(summary.flags), summary.size_bytes, summary.header_bytes, *islice(ends, 1, None)
+        )
+        octets = head + b"".join(strings) + _format_rest(summary)
+    except struct.error as error:
+        raise OverLimit("summary") from error
+    if len(octets) > SUMMARY_BYTES:
+        raise OverLimit("summary")
+    return octets
+
+
+def _format_rest(summary: HeaderSummary) -> bytes:
+    seconds = 0 if summary.date is None else (summary.date - _EPOCH) // timedelta(seconds=1)
+    pieces = [
+        _DATE.pack(summary.date is not None, seconds),
+        _text(summary.subject),
+        _text(summary.in_reply_to),
+    ]
+    pieces.append(_U16.pack(len(summary.references)))
+    pieces += map(_text, summary.references)
+    for people in (summary.senders, summary.recipients):
+        pieces.append(_U16.pack(len(people)))
+        pieces += (_text(text) for person in people for text in (person.name, person.address))
+    pieces.append(_U16.pack(len(summary.parts)))
+    for row in summary.parts:
+        texts = (row.path, row.encoding, row.content_type, row.charset, row.filename, row.disposition)
+        pieces.append(_ROW.pack(row.header_start, row.body_start, row.body_end))
+        pieces += map(_short_text, texts)
+    pieces.append(_U16.pack(len(summary.attachments)))
+    pieces += (_ATTACHMENT.pack(item.index, item.size_bytes) for item in summary.attachments)
+    return b"".join(pieces)
+
+
+def _text(text: str) -> bytes:
+    octets = text.encode()
+    return _U16.pack(len(octets)) + octets
+
+
+def _short_text(text: str) -> bytes:
+    octets = text.encode()
+    return struct.pack(">B", len(octets)) + octets
+
+
+class _Reader:
+    """Takes fields off the front of the rest; running out raises struct.error."""
+
+    __slots__ = ("_octets", "_position")
+
+    def __init__(self, octets: bytes, position: int) -> None:
+        self._octets = octets
+        self._position = position
+
+    def take_until(self, end: int) -> bytes:
+        start, self._position = self._position, end
+        if not start <= end <= len(self._octets):
+            raise struct.error("short")
+        return self._octets[start:end]
+
+    def take(self, length: int) -> bytes:
+        return self.take_until(self._position + length)
+
+    def unpack(self, layout: struct.Struct) -> tuple[int, ...]:
+        return layout.unpack(self.take(layout.size))
+
+    def count(self) -> int:
+        return int.from_bytes(self.take(2), "big")
+
+    def text(self) -> str:
+        return self.take(self.count()).decode()
+
+    def short_text(self) -> str:
+        return self.take(self.take(1)[0]).decode()
+
+    @property
+    def is_at_end(self) -> bool:
+        return self._position == len(self._octets)
+
+
+def parse_summary(octets: bytes) -> HeaderSummary:
+    """Octets of ``format_summary`` → HeaderSummary. Raises Malformed ``summary``."""
+    if len(octets) > SUMMARY_BYTES:
+        raise Malformed("summary", "long")
+    try:
+        return _parse(octets)
+    except (struct.error, UnicodeDecodeError, OverflowError, IndexError, ValueError) as error:
+        raise Malformed("summary") from error
+
+
+def _parse(octets: bytes) -> HeaderSummary:
+    version, flags, size, header, *ends = _HEAD.unpack_from(octets)
+    if version != VERSION or flags & ~sum(SummaryFlag):
+        raise Malformed("summary", "version")
+    reader = _Reader(octets, _HEAD_BYTES)
+    envelope, bodystructure, message_id, body = map(reader.take_until, ends)
+    has_date, seconds = reader.unpack(_DATE)
+    if has_date > 1 or (seconds and not has_date):
+        raise Malformed("summary", "date")
+    date = _EPOCH + timedelta(seconds=seconds) if has_date else None
+    subject, in_reply_to = reader.text(), reader.text()
+    references = tuple(reader.text() for _ in range(reader.count()))
+    senders = tuple(DisplayAddress(reader.text(), reader.text()) for _ in range(reader.count()))
+    recipients = tuple(DisplayAddress(reader.text(), reader.text()) for _ in range(reader.count()))
+    parts = tuple(_parse_row(reader) for _ in range(reader.count()))
+    attachments = tuple(_parse_attachment(reader, parts) for _ in range(reader.count()))
+    if not reader.is_at_end:
+        raise Malformed("summary", "trailing")
+    return HeaderSummary(
+        size_bytes=size,
+        header_bytes=header,
+        envelope=envelope,
+        body=body,
+        bodystructure=bodystructure,
+        parts=parts,
+        attachments=attachments,
+        subject=subject,
+        senders=senders,
+        recipients=recipients,
+        date=date,
+        message_id=message_id.decode(),
+        in_reply_to=in_reply_to,
+        references=references,
+        flags=SummaryFlag(flags),
+    )
+
+
+def _parse_row(reader: _Reader) -> PartRow:
+    header_start, body_start, body_end = reader.unpack(_ROW)
+    path, encoding, content_type, charset, filename, disposition = (reader.short_text() for _ in range(6))
+    return PartRow(
+        path, header_start, body_start, body_end, encoding, content_type, charset, filename, disposition
+    )
+
+
+def _parse_attachment(reader: _Reader, parts: tuple[PartRow, ...]) -> Attachment:
+    index, size = reader.unpack(_ATTACHMENT)
+    row = parts[index]
+    return Attachment(index, row.filename, row.content_type, size)

@@ -1,0 +1,52 @@
+"""Trace fields that delivery puts before the octets received (RFC 5321 §4.4).
+
+``Received`` carries no ``for``: stored octets bear no trace of one recipient among several (Bcc).
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailserver.mime.dates import format_date
+from mailserver.model.address import Address
+from mailserver.model.errors import Malformed
+
+# what a HELO name, an address literal or an id may look like in a trace field
+_ATOM = re.compile(r"[A-Za-z0-9.:_\-\[\]]{1,255}")
+_PROTOCOL = re.compile(r"[A-Z0-9]{1,16}")
+_TLS = re.compile(r"[A-Za-z0-9._\- ]{1,80}")
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """How a message came in. ``protocol`` as registered: ESMTPS, ESMTPSA (RFC 3848); ``tls`` may be empty."""
+
+    helo: str
+    client_address: str
+    host: str
+    protocol: str
+    delivery: str
+    tls: str = ""
+
+    def __post_init__(self) -> None:
+        for text in (self.helo, self.client_address, self.host, self.delivery):
+            if not _ATOM.fullmatch(text):
+                raise Malformed("trace-field")
+        if not _PROTOCOL.fullmatch(self.protocol) or (self.tls and not _TLS.fullmatch(self.tls)):
+            raise Malformed("trace-field")
+
+
+def format_return_path(sender: Address | None) -> bytes:
+    """``Return-Path`` with the envelope sender; None is the null reverse-path."""
+    return f"Return-Path: <{sender or ''}>\r\n".encode()
+
+
+def format_received(hop: Hop, now: datetime) -> bytes:
+    """``Received: from … by … with … id …; date``, folded, without ``for``."""
+    literal = f"IPv6:{hop.client_address}" if ":" in hop.client_address else hop.client_address
+    tls = f"\r\n\t({hop.tls})" if hop.tls else ""
+    return (
+        f"Received: from {hop.helo} ([{literal}])\r\n"
+        f"\tby {hop.host} with {hop.protocol}{tls}\r\n"
+        f"\tid {hop.delivery}; {format_date(now)}\r\n"
+    ).encode()
