@@ -9,6 +9,7 @@ from mailserver.crypto.custodian import CustodianVerbs
 from mailserver.crypto.slots import ARGON2_DEFAULT, Argon2Parameters
 from mailserver.crypto.xmldsig import PinnedSigner
 from mailserver.model.errors import Unavailable
+from mailserver.model.ids import AccountId
 from mailserver.policy.trust_store import TrustStore
 from mailserver.service.administration import Administration
 from mailserver.service.delivery import Delivery
@@ -47,6 +48,11 @@ class Services:
     reception: Reception
     submission: Submission
     wakeups: Wakeups
+
+    def list_revocations(self, account_ids: list[AccountId]) -> dict[AccountId, int]:
+        """Revocation counters of accounts that have a connection here (K4)."""
+        with self.store.database.read() as connection:
+            return self.store.accounts.list_revocations(connection, account_ids)
 
     def close(self) -> None:
         self.store.close()

@@ -1,0 +1,127 @@
+"""A worker: one process that serves every listener, shares the ports with its siblings, and does a share of the
+background work (queue, sequencer, sweeping). Its keys come from the supervisor's custodian over one socket.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import uvloop
+
+from mailserver.app.custody_link import Custody, connected
+from mailserver.app.edges import Edges, start_edges
+from mailserver.app.hardening import end_with_parent, harden_process, raise_file_limit
+from mailserver.app.housekeeping import Housekeeping
+from mailserver.app.services import Services, build_services
+from mailserver.config import Config
+from mailserver.crypto.custodian_channel import CustodianClient
+from mailserver.model.errors import Unavailable
+from mailserver.store.feed import Feed
+
+POOL_THREADS = 16
+GRACE_SECONDS = 20
+REVOCATION_SECONDS = 0.5
+TRUST_SECONDS = 2.0
+
+logger = logging.getLogger("pli.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLinks:
+    """What the supervisor hands to a worker: its number, and two open descriptors."""
+
+    index: int
+    custody_descriptor: int
+    ready_descriptor: int
+
+
+def run_worker(config: Config, links: WorkerLinks) -> int:
+    """Serve until SIGTERM; returns the exit code."""
+    end_with_parent()
+    harden_process()
+    raise_file_limit()
+    link = socket.socket(fileno=links.custody_descriptor)
+    link.set_inheritable(False)  # noqa: FBT003 # the standard library's own signature
+    client = CustodianClient(link)
+    custody = connected(client)
+    services = build_services(config, custody.verbs, on_disk_failure=_end_at_once)
+    try:
+        uvloop.run(_serve(services, custody, links))
+    finally:
+        services.close()
+        client.close()
+    return 0
+
+
+def _end_at_once(error: Unavailable) -> None:
+    """A failed fsync: what is on disk is unknown, so nothing more may be said or written (R5)."""
+    logger.critical("disk failed, restarting from disk", extra={"code": error.code})
+    os._exit(70)
+
+
+async def _serve(services: Services, custody: Custody, links: WorkerLinks) -> None:
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    feed = Feed(services.config.data_folder / "run", f"worker-{links.index}-{os.getpid()}")
+    services.store.writer.on_commit(feed.publish)
+    with ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="pool") as pool:
+        edges = await start_edges(services, pool, logs_listeners=links.index == 0)
+        loop.add_reader(feed.fileno(), _read_feed, feed, services, edges)
+        housekeeping = Housekeeping(services, custody.sign_log)
+        tasks = [
+            asyncio.create_task(_poll_revocations(services, pool)),
+            asyncio.create_task(_watch_trust(services, pool)),
+            asyncio.create_task(housekeeping.run(pool)),
+        ]
+        os.write(links.ready_descriptor, b"R")
+        os.close(links.ready_descriptor)
+        await stopping.wait()
+        await edges.stop(GRACE_SECONDS)
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        loop.remove_reader(feed.fileno())
+        feed.close()
+
+
+def _read_feed(feed: Feed, services: Services, edges: Edges) -> None:
+    news = feed.read()
+    services.wakeups.notify(news)
+    edges.wake_gateway()
+
+
+async def _poll_revocations(services: Services, pool: ThreadPoolExecutor) -> None:
+    """A deleted secret or a disabled account ends its connections within half a second (K4)."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(REVOCATION_SECONDS)
+        accounts = services.wakeups.list_accounts()
+        if not accounts:
+            continue
+        try:
+            counters = await loop.run_in_executor(pool, services.list_revocations, accounts)
+        except Unavailable:
+            continue
+        services.wakeups.revoke_changed(counters)
+
+
+async def _watch_trust(services: Services, pool: ThreadPoolExecutor) -> None:
+    """Read the trust list again when its file changes; each change is a diff in the log (S13)."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(TRUST_SECONDS)
+        report = await loop.run_in_executor(pool, services.trust.refresh, datetime.now(UTC))
+        if report.error is not None:
+            logger.error("trust list not taken, the last good one is kept", extra={"code": report.error.code})
+        elif report.change:
+            for line in report.change.lines():
+                logger.info("trust list changed", extra={"change": line})

@@ -1,0 +1,135 @@
+"""``pli account add|list|disable|app-password``: through custody, logged in the account's own log."""
+
+import argparse
+import json
+from datetime import UTC, datetime
+
+from mailserver.cli.opened import opened, read_secret
+from mailserver.cli.serve_command import add_config
+from mailserver.crypto.slots import SlotScope
+from mailserver.model.account import AccountKind
+from mailserver.model.address import parse_address
+from mailserver.model.patient import parse_ins
+from mailserver.service.administration import NewAccount
+from mailserver.service.directory import Profile
+from mailserver.service.one_time import new_totp_secret, otpauth_uri
+
+
+def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    account = commands.add_parser("account", help="make and manage accounts")
+    acts = account.add_subparsers(required=True, metavar="ACT")
+    add = acts.add_parser("add", help="make an account with its keys")
+    add_config(add)
+    add.add_argument("--kind", choices=[kind.value for kind in AccountKind], required=True)
+    add.add_argument("--address", required=True, metavar="A")
+    add.add_argument("--name", required=True)
+    add.add_argument("--ins", metavar="OID|NUMBER", help="a patient's insurance identity")
+    add.add_argument(
+        "--contact-email", default="", metavar="E", help="ordinary address for codes and notices"
+    )
+    add.add_argument("--profession", default="")
+    add.add_argument("--structure", default="")
+    add.add_argument(
+        "--member", action="append", default=[], metavar="ADDRESS", help="of an ORG or CAB; repeat"
+    )
+    add.add_argument(
+        "--password-stdin", action="store_true", help="a web password, one line on standard input"
+    )
+    add.add_argument(
+        "--totp", action="store_true", help="a second factor by application instead of e-mail codes"
+    )
+    add.add_argument("--app-password", action="store_true", help="give a patient an app password too")
+    add.add_argument("--json", action="store_true")
+    add.set_defaults(call=_add, quiet_log=True)
+    _add_others(acts)
+
+
+def _add_others(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    listing = acts.add_parser("list", help="every account")
+    disable = acts.add_parser("disable", help="no login and no delivery from now on")
+    password = acts.add_parser("app-password", help="a further app password, shown once")
+    for parser, call in ((listing, _list), (disable, _disable), (password, _app_password)):
+        add_config(parser)
+        parser.add_argument("--json", action="store_true")
+        parser.set_defaults(call=call, quiet_log=True)
+    for parser in (disable, password):
+        parser.add_argument("--address", required=True, metavar="A")
+    scopes = [SlotScope.IMAP_SMTP.value, SlotScope.IMAP.value, SlotScope.SMTP.value]
+    password.add_argument("--scope", choices=scopes, default=SlotScope.IMAP_SMTP.value)
+
+
+def _add(options: argparse.Namespace) -> int:
+    kind = AccountKind(options.kind)
+    address = parse_address(options.address)
+    totp = new_totp_secret() if options.totp else None
+    new = NewAccount(
+        kind,
+        address,
+        Profile(options.name, options.contact_email, options.profession, options.structure),
+        parse_ins(options.ins) if options.ins else None,
+        tuple(parse_address(member) for member in options.member),
+        read_secret("Password") if options.password_stdin else None,
+        has_app_password=kind is not AccountKind.PATIENT or options.app_password,
+        second_factor=totp,
+    )
+    with opened(options.config) as pli:
+        made = pli.services.administration.add_account(new, datetime.now(UTC))
+        operator = pli.services.config.operator.name
+    otpauth = otpauth_uri(totp, str(address), operator) if totp else None
+    facts = {
+        "id": made.account_id.hex(),
+        "address": str(address),
+        "app_password": made.app_password,
+        "otpauth": otpauth,
+    }
+    if options.json:
+        print(json.dumps(facts))
+        return 0
+    print(f"Made {address} ({kind.value}).")
+    if made.app_password:
+        print(f"App password, shown once, for the mail client: {made.app_password}")
+    if otpauth:
+        print(f"Second factor, shown once: {otpauth}")
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    with opened(options.config) as pli:
+        rows = pli.services.administration.list_accounts()
+    facts = [
+        {
+            "id": row.account_id.hex(),
+            "kind": row.kind.value,
+            "state": row.state.value,
+            "name": profile.name,
+            "addresses": [str(address) for address in addresses],
+        }
+        for row, profile, addresses in rows
+    ]
+    if options.json:
+        print(json.dumps(facts, ensure_ascii=False))
+    else:
+        for fact in facts:
+            print(f"{fact['kind']:8} {fact['state']:9} {', '.join(fact['addresses'])}  {fact['name']}")
+    return 0
+
+
+def _disable(options: argparse.Namespace) -> int:
+    address = parse_address(options.address)
+    with opened(options.config) as pli:
+        pli.services.administration.disable_account(address, datetime.now(UTC))
+    print(
+        json.dumps({"address": str(address), "state": "disabled"}) if options.json else f"Disabled {address}."
+    )
+    return 0
+
+
+def _app_password(options: argparse.Namespace) -> int:
+    address, scope = parse_address(options.address), SlotScope(options.scope)
+    with opened(options.config) as pli:
+        text = pli.services.administration.add_app_password(address, scope, datetime.now(UTC))
+    if options.json:
+        print(json.dumps({"address": str(address), "app_password": text, "scope": scope.value}))
+    else:
+        print(f"App password for {address}, shown once: {text}")
+    return 0

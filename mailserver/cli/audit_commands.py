@@ -1,0 +1,60 @@
+"""``pli audit export|verify``: a person's copy of their log, and its check without the server."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from mailserver.audit import verify_export
+from mailserver.cli.opened import opened, read_secret
+from mailserver.cli.serve_command import add_config
+from mailserver.service.log_export import copy_log
+
+
+def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    audit = commands.add_parser("audit", help="a person's copy of their access log, and its check")
+    acts = audit.add_subparsers(required=True, metavar="ACT")
+    export = acts.add_parser(
+        "export", help="write the log of one account; its web password on standard input"
+    )
+    add_config(export)
+    export.add_argument("--as", dest="address", required=True, metavar="ADDRESS")
+    export.add_argument("--output", type=Path, required=True, metavar="FILE")
+    export.add_argument(
+        "--receipt", type=Path, metavar="FILE", help="write the receipt to keep for the next check"
+    )
+    export.add_argument(
+        "--since", type=int, action="append", default=[], metavar="SIZE", help="tree size of a receipt"
+    )
+    export.add_argument("--json", action="store_true")
+    export.set_defaults(call=_export, quiet_log=True)
+    verify = acts.add_parser("verify", help="check an exported log offline")
+    verify.add_argument("file", type=Path)
+    verify.add_argument("--checkpoint", type=Path, metavar="FILE", help="a receipt saved earlier")
+    verify.add_argument("--lang", choices=["fr", "en"], default="fr")
+    verify.set_defaults(call=_verify, quiet_log=True)
+
+
+def _export(options: argparse.Namespace) -> int:
+    secret = read_secret("Password")
+    with opened(options.config) as pli:
+        account, _keys = pli.services.keys.open_with_password(options.address, secret.reveal().decode())
+        copy = copy_log(pli.services.store, account, pli.custody.log_publics, tuple(options.since))
+        with options.output.open("wb") as file:
+            file.writelines(copy.lines)
+        if options.receipt:
+            options.receipt.write_bytes(copy.receipt)
+    facts = {"file": str(options.output), "entries": copy.entries, "waiting": copy.waiting}
+    if options.json:
+        print(json.dumps(facts))
+    else:
+        print(f"Wrote {copy.entries} entries; {copy.waiting} wait for the next checkpoint.")
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    arguments = [str(options.file), "--lang", options.lang]
+    if options.checkpoint:
+        arguments += ["--checkpoint", str(options.checkpoint)]
+    sys.stdout.flush()
+    return verify_export.main(arguments)

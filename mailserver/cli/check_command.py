@@ -1,0 +1,49 @@
+"""``pli check``: is the store whole, untouched and consistent?"""
+
+import argparse
+import json
+
+from mailserver.app.custody_link import log_origin
+from mailserver.cli.opened import opened, read_secret
+from mailserver.cli.serve_command import add_config
+from mailserver.crypto.slots import SlotScope
+from mailserver.model.errors import Denied
+from mailserver.service.check import Report, check_account, check_store
+from mailserver.service.keys import Keys, OpenAccount
+
+
+def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser("check", help="row MACs, digests, names both ways, counters, log chain")
+    add_config(parser)
+    parser.add_argument("--as", dest="address", metavar="ADDRESS", help="open everything of one account too")
+    parser.add_argument("--json", action="store_true")
+    parser.set_defaults(call=_check, quiet_log=True)
+
+
+def _check(options: argparse.Namespace) -> int:
+    secret = read_secret("Password or app password") if options.address else None
+    with opened(options.config) as pli:
+        services = pli.services
+        report = check_store(services.store, pli.custody.log_publics, log_origin(services.config))
+        if secret is not None:
+            account = _open(services.keys, options.address, secret.reveal().decode())
+            mine = check_account(services.store, account)
+            report = Report(report.problems + mine.problems, report.counted | mine.counted)
+    if options.json:
+        problems = [{"what": what, "where": where} for what, where in report.problems]
+        print(json.dumps({"problems": problems, "counted": report.counted}))
+    else:
+        for what, where in report.problems:
+            print(f"PROBLEM  {what}  {where}")
+        looked = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in report.counted.items())
+        print(f"{len(report.problems)} problems. Looked at: {looked}.")
+    return 1 if report.problems else 0
+
+
+def _open(keys: Keys, address: str, secret: str) -> OpenAccount:
+    """An app password opens the mail; the web password opens documents and log too."""
+    try:
+        scopes = [SlotScope.IMAP_SMTP, SlotScope.IMAP]
+        return keys.open_with_app_password(address, secret, scopes, 0)
+    except Denied:
+        return keys.open_with_password(address, secret)[0]

@@ -1,0 +1,45 @@
+"""``pli init``: make an operator's folder."""
+
+import argparse
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mailserver.cli.operator_folder import OperatorPlan, make_operator, parse_domains
+
+
+def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser("init", help="make a folder with pli.toml, data/ and keys/")
+    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser.add_argument(
+        "--domain", action="append", required=True, metavar="D", help="a mail domain to hold; repeat"
+    )
+    parser.add_argument(
+        "--base-port", type=int, default=0, metavar="N", help="ports N+25, N+587, N+465, N+143, …"
+    )
+    parser.add_argument(
+        "--demo-authority", type=Path, metavar="DIR2", help="a demonstration authority and trust list, shared"
+    )
+    parser.add_argument("--relay-port", type=int, default=0, metavar="P", help="notices go to 127.0.0.1:P")
+    parser.add_argument("--json", action="store_true")
+    parser.set_defaults(call=_init, quiet_log=True)
+
+
+def _init(options: argparse.Namespace) -> int:
+    plan = OperatorPlan(
+        options.folder,
+        parse_domains(options.domain),
+        options.base_port,
+        options.demo_authority,
+        options.relay_port,
+    )
+    path = make_operator(plan, datetime.now(UTC))
+    if options.json:
+        print(json.dumps({"config": str(path), "domains": options.domain}))
+    else:
+        print(f"Made {path}. Next: pli account add -c {path} …, then pli serve -c {path}")
+        if options.demo_authority is None:
+            print(
+                "Put your certificates and the signed trust list where pli.toml says; until then no mail passes."
+            )
+    return 0

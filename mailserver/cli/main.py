@@ -1,0 +1,79 @@
+"""Arguments of ``pli`` and the one place where errors become words and exit codes.
+
+Exit codes: 0 done; 1 the answer is no (a check failed, something is refused); 2 wrong usage or configuration;
+3 try again later; 70 a fault of Pli's, named by an incident id.
+"""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mailserver.cli import account_commands, audit_commands, check_command, init_command, serve_command
+from mailserver.cli.words import words_for
+from mailserver.config import ConfigError
+from mailserver.log import incident_id, set_up_logging
+from mailserver.model.errors import PliError, Unavailable
+
+EXIT_DONE, EXIT_NO, EXIT_USAGE, EXIT_LATER, EXIT_FAULT = 0, 1, 2, 3, 70
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run ``pli`` with these arguments; prints, and returns the exit code. No traceback ever reaches a user."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    set_up_logging("WARNING" if options.quiet_log else "INFO")
+    try:
+        return int(options.call(options))
+    except ConfigError as error:
+        return _fail(options, EXIT_USAGE, "config", str(error))
+    except Unavailable as error:
+        return _fail(options, EXIT_LATER, error.code, words_for(error))
+    except PliError as error:
+        return _fail(options, EXIT_NO, error.code, words_for(error))
+    except KeyboardInterrupt:
+        return EXIT_NO
+    except Exception:
+        incident = incident_id()
+        logging.getLogger("pli.command").exception("unexpected", extra={"incident": incident})
+        return _fail(
+            options, EXIT_FAULT, "fault", f"A fault of Pli's (incident {incident}). See the log line above."
+        )
+
+
+def _fail(options: argparse.Namespace, exit_code: int, code: str, sentence: str) -> int:
+    if getattr(options, "json", False):
+        print(json.dumps({"error": code, "sentence": sentence}))
+    else:
+        print(f"pli: {sentence}", file=sys.stderr)
+    return exit_code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every sub-command with its options; each module adds its own."""
+    parser = argparse.ArgumentParser(prog="pli", description="Secure health messaging server.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for module in (init_command, serve_command, account_commands, audit_commands, check_command):
+        module.add_arguments(commands)
+    _add_demo(commands)
+    return parser
+
+
+def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    demo = commands.add_parser("demo", help="two operators on this machine, and the main job played through")
+    demo.add_argument(
+        "--once", action="store_true", help="play, then stop; exit code 0 when every step worked"
+    )
+    demo.add_argument(
+        "--dir", type=Path, default=Path(".demo"), help="folder of the demonstration (made anew)"
+    )
+    demo.add_argument("--json", action="store_true", help="one JSON object a step")
+    demo.set_defaults(call=_demo, quiet_log=True)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from mailserver.cli.demo_command import demo
+
+    return demo(options.dir, once=options.once, as_json=options.json)

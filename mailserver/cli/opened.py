@@ -1,0 +1,52 @@
+"""What commands share: the services over a configuration, and a secret read from standard input."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mailserver.app import Services, build_services
+from mailserver.app.custody_link import Custody, administrator_custody
+from mailserver.config import load_config
+from mailserver.crypto.secret import Secret
+from mailserver.model.errors import Malformed
+from mailserver.store.database import Database
+from mailserver.store.migrations import upgrade
+
+MIN_PASSWORD_CHARACTERS = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    services: Services
+    custody: Custody
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Opened]:
+    """Services with the administrator's custody: the running server's, or the keys folder's."""
+    config = load_config(path)
+    with administrator_custody(config) as custody:
+        database = Database(config.database_url)
+        upgrade(database)
+        database.close()
+        services = build_services(config, custody.verbs)
+        try:
+            yield Opened(services, custody)
+        finally:
+            services.close()
+
+
+def read_secret(what: str) -> Secret:
+    """One line from standard input; asked for without echo on a terminal. Raises Malformed when empty."""
+    if sys.stdin.isatty():
+        import getpass
+
+        line = getpass.getpass(f"{what}: ")
+    else:
+        line = sys.stdin.readline()
+    text = line.rstrip("\r\n")
+    if not text:
+        raise Malformed("secret-empty", "nothing was given on standard input")
+    return Secret(text.encode())

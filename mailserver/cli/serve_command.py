@@ -1,0 +1,38 @@
+"""``pli serve`` and the hidden ``pli worker`` that it starts."""
+
+import argparse
+from pathlib import Path
+
+from mailserver.config import load_config
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """The option that every command on a server takes."""
+    parser.add_argument("-c", "--config", type=Path, default=Path("pli.toml"), metavar="FILE")
+
+
+def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    serve = commands.add_parser("serve", help="serve mail and web until SIGTERM")
+    add_config(serve)
+    serve.add_argument("--workers", type=int, default=1, metavar="N", help="processes that share the ports")
+    serve.set_defaults(call=_serve, quiet_log=False)
+    worker = commands.add_parser("worker")
+    add_config(worker)
+    worker.add_argument("--index", type=int, required=True)
+    worker.add_argument("--custody-descriptor", type=int, required=True)
+    worker.add_argument("--ready-descriptor", type=int, required=True)
+    worker.set_defaults(call=_worker, quiet_log=False)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from mailserver.app.supervisor import Supervisor
+
+    config = load_config(options.config)
+    return Supervisor(config, options.config.resolve(), max(1, options.workers)).run()
+
+
+def _worker(options: argparse.Namespace) -> int:
+    from mailserver.app.worker import WorkerLinks, run_worker
+
+    links = WorkerLinks(options.index, options.custody_descriptor, options.ready_descriptor)
+    return run_worker(load_config(options.config), links)

@@ -1,0 +1,40 @@
+"""Error codes → sentences for an administrator: what happened, why, what to do."""
+
+from mailserver.model.errors import PliError
+
+_WORDS = {
+    "account": "No account has this address. See: pli account list",
+    "address-syntax": "This is not a mail address. Write it as name@domain.",
+    "address-taken": "This address already has an account. Choose another, or see: pli account list",
+    "custodian": "The keys are in use by another process that does not answer. Wait, or stop that process.",
+    "custodian-busy": "The keys are in use by another process. Wait, or stop that process.",
+    "database": "The database does not answer. Check that it runs and that pli.toml names it rightly.",
+    "disk-full": "The disk is full. Free some space and try again: nothing was half-written.",
+    "disk-io": "The disk failed to write. Check it before starting again; nothing unwritten was acknowledged.",
+    "domain-not-ours": "The address is in a domain that this server does not hold. See domains in pli.toml.",
+    "domain-syntax": "This is not a domain name. Write it as sante.example.",
+    "folder-in-use": "The folder already holds a pli.toml. Choose another folder, or remove that file.",
+    "ins-key": "The control key of the insurance number is wrong. Check its fifteen characters.",
+    "ins-needed": "A patient needs --ins OID|NUMBER. The test OID is 1.2.250.1.213.1.4.10.",
+    "ins-number": "The insurance number must have fifteen characters, key included.",
+    "ins-oid": "The part before | must be an OID, such as 1.2.250.1.213.1.4.8.",
+    "ins-syntax": "Write the identity as OID|NUMBER.",
+    "ins-taken": "This person already has a space here. See: pli account list",
+    "ins-unexpected": "Only a patient has an insurance identity. Leave --ins out, or use --kind PATIENT.",
+    "keys": "There are no keys in the keys folder. Make them with: pli init",
+    "log-empty": "The log has no signed checkpoint yet. Start the server, wait a minute, and try again.",
+    "log-fork": "The store's log is not the one that was signed: it was rolled back or altered. Do not serve from "
+    "this store; compare it with the last backup.",
+    "login": "Address or secret not accepted. Check both; the account may be disabled.",
+    "member": "A member must be a person (kind PER) who has an account here. Add them first.",
+    "members-unexpected": "Only ORG and CAB accounts have members.",
+    "release-rate": "Too many acts on this account in an hour. Wait, then try again.",
+    "row-mac": "A row of the database was altered by hand or is damaged. Run: pli check",
+    "scope": "This secret may not open that. Use the person's web password.",
+    "shared-box-has-members": "A shared box has members, not app passwords. Add members with --member.",
+}
+
+
+def words_for(error: PliError) -> str:
+    """The sentence of an error; an unlisted code is named as it is."""
+    return _WORDS.get(error.code, f"Refused: {error.code}{f' ({error.detail})' if error.detail else ''}.")
