@@ -8,7 +8,7 @@ quoted-printable or base64, where the boundary's "=_" cannot stand (RFC 2045 §6
 import binascii
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mailserver.mime.dates import format_date
@@ -129,6 +129,14 @@ def _is_writable_id(text: str) -> bool:
 def format_mail(letter: Letter, nonce: str, attachments: Sequence[FileToAttach] = ()) -> bytes:
     """``stream_mail`` in one piece."""
     return b"".join(stream_mail(letter, nonce, attachments))
+
+
+def format_notice(letter: Letter, nonce: str) -> bytes:
+    """A mail that nobody typed (a one-time code, a notification): marked so that no machine answers it
+    (RFC 3834 §5). Malformed as ``stream_mail``.
+    """
+    marked = (*letter.fields, ("Auto-Submitted", "auto-generated"))
+    return format_mail(replace(letter, fields=marked), nonce)
 
 
 def stream_mail(letter: Letter, nonce: str, attachments: Sequence[FileToAttach] = ()) -> Iterator[bytes]:

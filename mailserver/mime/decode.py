@@ -44,9 +44,11 @@ class IdentityDecoder:
     """7bit, 8bit, binary, and any encoding that we do not know."""
 
     def update(self, chunk: bytes) -> bytes:
+        """Take the next octets as they are."""
         return chunk
 
     def finish(self) -> bytes:
+        """Nothing is ever held back."""
         return b""
 
 
@@ -60,6 +62,7 @@ class Base64Decoder:
         self._is_done = False
 
     def update(self, chunk: bytes) -> bytes:
+        """Take the next characters; the octets that they complete."""
         if self._is_done:
             return b""
         clean = self._carry + chunk.translate(None, _BASE64_NOISE)
@@ -72,6 +75,7 @@ class Base64Decoder:
         return binascii.a2b_base64(clean[:whole])
 
     def finish(self) -> bytes:
+        """The octets of an unfinished group; a lone last character is dropped."""
         tail = b"" if self._is_done else _decode_base64_tail(self._carry)
         self._is_done = True
         return tail
@@ -91,6 +95,7 @@ class QuotedPrintableDecoder:
         self._carry = b""
 
     def update(self, chunk: bytes) -> bytes:
+        """Take the next octets; what of them can be decoded already."""
         data = self._carry + chunk
         # What follows a late "=" may still be on its way. Cutting just before an "=" is always safe here,
         # because after _QP_STRAY every "=" starts a whole escape or a whole soft break.
@@ -101,6 +106,7 @@ class QuotedPrintableDecoder:
         return _decode_quoted(data[:cut])
 
     def finish(self) -> bytes:
+        """The rest; an escape cut short is kept as it stands."""
         tail, self._carry = self._carry, b""
         # the CRLF of a last soft break belongs to the delimiter that follows
         return _decode_quoted(tail.rstrip(b" \t").removesuffix(b"=") if _ends_softly(tail) else tail)
@@ -117,7 +123,7 @@ def _decode_quoted(data: bytes) -> bytes:
     return binascii.a2b_qp(_QP_STRAY.sub(b"=3D", data))
 
 
-def find_decoder(encoding: str) -> Decoder:
+def decoder_of(encoding: str) -> Decoder:
     """The decoder of a Content-Transfer-Encoding; an unknown one decodes to itself (RFC 2045 §6.1)."""
     match encoding.strip().lower():
         case "base64":
@@ -128,9 +134,12 @@ def find_decoder(encoding: str) -> Decoder:
             return IdentityDecoder()
 
 
+find_decoder = decoder_of  # the name that filing knows it by
+
+
 def decode_body(raw: bytes, encoding: str) -> bytes:
     """Undo a Content-Transfer-Encoding in one go. Never raises."""
-    decoder = find_decoder(encoding)
+    decoder = decoder_of(encoding)
     return decoder.update(raw) + decoder.finish()
 
 

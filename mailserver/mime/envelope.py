@@ -85,7 +85,7 @@ _LISTS = (b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc")
 _SHARES = (16, 16, 16, 4, 8, 16)  # of the whole size, once it must be shared out
 
 
-def format_envelope(headers: HeaderBlock, max_bytes: int = ENVELOPE_BYTES) -> Envelope:
+def build_envelope(headers: HeaderBlock, max_bytes: int = ENVELOPE_BYTES) -> Envelope:
     """ENVELOPE of a message header, at most ``max_bytes`` octets (at least 1024). Never raises."""
     # 1. read the six lists; several To or Cc fields count as one
     max_items = max_bytes // _SMALLEST_ADDRESS

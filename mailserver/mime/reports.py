@@ -147,6 +147,7 @@ def _stream_report(
     head = b"".join(
         [
             format_letter_header(letter),
+            b"Auto-Submitted: auto-replied\r\n",  # RFC 3834 §5: nothing answers a report
             format_multipart_field("report", boundary, report_type),
             b"\r\n",
             delimiter,

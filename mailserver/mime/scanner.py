@@ -2,15 +2,15 @@
 
 Holds header blocks and a window of the body, never a body. Searches with ``find`` and ``re`` only; its work is
 linear in the message and bounded by MimeLimits. Line ends are CRLF or bare LF (APPEND keeps any octet).
-A delimiter line is one that begins with a boundary, the longest that fits winning (RFC 2046 §5.1.1:
-"It is sufficient that the boundary appear in its entirety following the CRLF").
+A delimiter line is one that begins with a boundary, whatever follows it (RFC 2046 §5.1.1 asks for no more);
+where two fit, the longer wins.
 """
 
 import re
 from dataclasses import replace
 from enum import Enum, auto
 
-from mailserver.mime.envelope import format_envelope
+from mailserver.mime.envelope import build_envelope
 from mailserver.mime.headers import HeaderBlock
 from mailserver.mime.limits import DEFAULT_LIMITS, MimeLimits
 from mailserver.mime.parameters import Parameters, find_parameter
@@ -260,7 +260,7 @@ class MessageScanner:
         if parent is None:
             self.head = block
         elif parent.content.is_message:
-            envelope = format_envelope(headers, self._limits.nested_envelope_bytes)
+            envelope = build_envelope(headers, self._limits.nested_envelope_bytes)
             self._charge(envelope.steps)
             parent.envelope = envelope.octets
         in_digest = parent is not None and parent.content.content_type == "multipart/digest"

@@ -12,7 +12,7 @@ from mailserver.mime.addresses import parse_address_list
 from mailserver.mime.bodystructure import format_body, format_bodystructure
 from mailserver.mime.dates import find_date
 from mailserver.mime.encoded_words import clean_text, decode_words
-from mailserver.mime.envelope import format_envelope
+from mailserver.mime.envelope import build_envelope
 from mailserver.mime.headers import HeaderBlock, find_message_id, find_message_ids
 from mailserver.mime.part import Content, Part
 
@@ -118,7 +118,7 @@ class HeaderSummary:
 def summarise(root: Part, head: bytes, size: int) -> HeaderSummary:
     """Summary of a stored message from its tree, its own header block and its size in octets."""
     headers = HeaderBlock(head)
-    envelope = format_envelope(headers)
+    envelope = build_envelope(headers)
     subject = decode_words(headers.find(b"subject") or b"").strip()
     senders, are_senders_cut = _show_addresses(headers.find_all(b"from"))
     recipients, are_recipients_cut = _show_addresses(headers.find_all(b"to"))

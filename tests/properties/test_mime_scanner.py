@@ -9,7 +9,7 @@ from unit.mime.test_mime_scanner import FORWARD, TWO_PARTS
 
 from mailserver.mime.addresses import parse_address_list
 from mailserver.mime.dates import find_date
-from mailserver.mime.decode import decode_body, decode_text, find_decoder
+from mailserver.mime.decode import decode_body, decode_text, decoder_of
 from mailserver.mime.encoded_words import UNSAFE, decode_words
 from mailserver.mime.headers import HeaderBlock
 from mailserver.mime.limits import MimeLimits
@@ -128,7 +128,7 @@ def test_address_lists_never_raise_and_fit_imap(text: str) -> None:
     st.sampled_from(["base64", "quoted-printable", "7bit"]),
 )
 def test_decoders_do_not_care_about_splits(octets: bytes, cuts: list[int], encoding: str) -> None:
-    decoder = find_decoder(encoding)
+    decoder = decoder_of(encoding)
     found = b"".join([decoder.update(piece) for piece in split(octets, cuts)])
     assert found + decoder.finish() == decode_body(octets, encoding)
 

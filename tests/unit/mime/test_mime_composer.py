@@ -13,6 +13,7 @@ from mailserver.mime.composer import (
     Person,
     format_boundary,
     format_mail,
+    format_notice,
     reply_headers,
     stream_attachment,
     stream_mail,
@@ -43,7 +44,7 @@ LETTER = Letter(
     text="Bonjour,\n\nligne qui finit par une espace \n.\nFrom ici\n" + "très long " * 30,
     date=NOW,
     message_id="<1@demo.example>",
-    fields=(("X-MSS-NIL", "TEST000000"), ("Auto-Submitted", "auto-generated")),
+    fields=(("X-MSS-NIL", "TEST000000"),),
 )
 
 
@@ -65,6 +66,10 @@ def test_plain_letter() -> None:
         ("Zoé, cabinet", "z@demo.example"), ("", "a@demo.example"), ("B", "b@demo.example")
     ]  # fmt: skip
     assert find_header(mail, "X-MSS-NIL") == b"TEST000000"
+
+
+def test_notice() -> None:
+    assert find_header(format_notice(LETTER, NONCE), "Auto-Submitted") == b"auto-generated"
 
 
 def test_letter_with_html_and_files() -> None:
@@ -227,6 +232,7 @@ def test_delivery_status() -> None:
         ("TEXT", "multipart/report"), ("1", "text/plain"), ("2", "message/delivery-status"), ("3", "text/rfc822-headers")
     ]  # fmt: skip
     message, first, second = body_of(mail, root.children[1]).split(b"\r\n\r\n")
+    assert find_header(mail, "auto-submitted") == b"auto-replied"
     assert HeaderBlock(message).find(b"reporting-mta") == b"dns; mail.demo.example"
     assert HeaderBlock(first).find(b"diagnostic-code") == b"smtp; 550 5.1.1 no such box"
     assert HeaderBlock(first).find(b"remote-mta") == b"dns; mx.demo.example"

@@ -4,7 +4,7 @@ import codecs
 
 import pytest
 
-from mailserver.mime.decode import _CODECS, decode_body, decode_text, find_codec, find_decoder
+from mailserver.mime.decode import _CODECS, decode_body, decode_text, decoder_of, find_codec
 from mailserver.mime.submission import LineDefect, LineDiscipline, check_line_discipline
 
 
@@ -33,7 +33,7 @@ from mailserver.mime.submission import LineDefect, LineDiscipline, check_line_di
 )
 def test_decode_body(raw: bytes, encoding: str, expected: bytes) -> None:
     assert decode_body(raw, encoding) == expected
-    decoder = find_decoder(encoding)
+    decoder = decoder_of(encoding)
     pieces = [decoder.update(raw[index : index + 1]) for index in range(len(raw))]
     assert b"".join([*pieces, decoder.finish()]) == expected
 

@@ -77,4 +77,4 @@ def test_health_mails() -> None:
     ]
     assert by_name["mail-1"].subject == "XDM/1.0/DDM+Lettre d'adressage PAT-TROIS DOMINIQUE 28/03/1979"
     assert by_name["mail-4"].subject.startswith("[KO Intégration système !][902] ")
-    assert by_name["mail-3"].in_reply_to == "<xdm-0001@medecin.example.mssante.fr>"
+    assert by_name["mail-3"].in_reply_to.startswith("<xdm-0001@")

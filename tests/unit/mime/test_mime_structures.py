@@ -4,7 +4,7 @@ import pytest
 from unit.mime.mime_messages import crlf, read_list, scan
 
 from mailserver.mime.bodystructure import format_body, format_bodystructure
-from mailserver.mime.envelope import format_envelope, format_nstring, format_string
+from mailserver.mime.envelope import build_envelope, format_nstring, format_string
 from mailserver.mime.headers import HeaderBlock
 
 
@@ -28,7 +28,7 @@ def test_strings(value: bytes | None, expected: bytes) -> None:
 
 
 def envelope(header: str) -> list[object]:
-    formatted = format_envelope(HeaderBlock(crlf(header)))
+    formatted = build_envelope(HeaderBlock(crlf(header)))
     assert not formatted.is_shortened
     return list(read_list(formatted.octets))
 
@@ -77,7 +77,7 @@ def test_an_address_without_domain_is_no_group() -> None:
 def test_envelope_is_shortened_past_its_size(size: int) -> None:
     many = ", ".join(f"Nom {index} <user{index}@demo.example>" for index in range(3000))
     header = f"From: a@x.example\nTo: {many}\nCc: Team: {many};\nSubject: {'é' * 9000}\nMessage-ID: <{'x' * 9000}@y>\n\n"
-    formatted = format_envelope(HeaderBlock(crlf(header)), size)
+    formatted = build_envelope(HeaderBlock(crlf(header)), size)
     assert formatted.is_shortened
     assert len(formatted.octets) <= size
     fields = read_list(formatted.octets)
