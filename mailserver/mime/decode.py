@@ -134,9 +134,6 @@ def decoder_of(encoding: str) -> Decoder:
             return IdentityDecoder()
 
 
-find_decoder = decoder_of  # the name that filing knows it by
-
-
 def decode_body(raw: bytes, encoding: str) -> bytes:
     """Undo a Content-Transfer-Encoding in one go. Never raises."""
     decoder = decoder_of(encoding)

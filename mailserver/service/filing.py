@@ -29,7 +29,7 @@ from mailserver.documents.display import human_title
 from mailserver.documents.patient_address import find_ins
 from mailserver.documents.reasons import SetAside, SetAsideReason
 from mailserver.documents.record import DocumentRecord, format_record, records_of
-from mailserver.mime.decode import find_decoder
+from mailserver.mime.decode import decoder_of
 from mailserver.mime.summary import HeaderSummary, PartRow
 from mailserver.model.errors import OverLimit
 from mailserver.model.ids import AccountId, BlobId, DocumentId
@@ -101,7 +101,7 @@ def judge(reading: XdmReading | SetAside, message_id: str, now: datetime) -> Pat
 def _decoded(intake: Intake, row: PartRow) -> bytes:
     if row.body_end - row.body_start > ARCHIVE_BYTES * 3 // 2:
         raise OverLimit("archive-too-large")
-    decoder = find_decoder(row.encoding)
+    decoder = decoder_of(row.encoding)
     parts = [
         decoder.update(intake.read(start, min(start + READ_BYTES, row.body_end)))
         for start in range(row.body_start, row.body_end, READ_BYTES)

@@ -52,10 +52,12 @@ def read_header_facts(head: bytes) -> HeaderFacts:
 
 
 def _addresses(value: bytes) -> tuple[Address, ...] | None:
+    listed = parse_address_list(value)
     try:
-        return tuple(parse_address(each.text) for each in parse_address_list(value).mailboxes)
+        found = tuple(parse_address(each.text) for each in listed.mailboxes)
     except Malformed:
         return None
+    return found if listed.is_complete else None
 
 
 def _one(value: bytes | None) -> Address | None:

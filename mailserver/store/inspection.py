@@ -135,13 +135,13 @@ def _file_problems(blobs: BlobFolder, blob_id: BlobId, stored_bytes: int, digest
 
 def _name_problems(connection: Connection) -> Iterator[Problem]:
     blob, item, document, job = schema.blob, schema.item, schema.document, schema.job
-    held = set(connection.execute(select(blob.c.account_id, blob.c.blob_id)).tuples())
-    items = set(connection.execute(select(item.c.account_id, item.c.blob_id)).tuples())
-    documents = set(connection.execute(select(document.c.account_id, document.c.blob_id)).tuples())
+    held = set(connection.execute(select(blob.c.account_id, blob.c.blob_id)))
+    items = set(connection.execute(select(item.c.account_id, item.c.blob_id)))
+    documents = set(connection.execute(select(document.c.account_id, document.c.blob_id)))
     waiting = select(job.c.account_id, job.c.blob_id).where(
         job.c.state == JobState.WAITING.value, job.c.blob_id.is_not(None)
     )
-    jobs = set(connection.execute(waiting).tuples())
+    jobs = set(connection.execute(waiting))
     for _account, blob_id in (items | documents | jobs) - held:
         yield "object is named but not stored", bytes(blob_id).hex()
     for _account, blob_id in held - items - documents - jobs:
@@ -200,7 +200,7 @@ def list_log_rows(connection: Connection) -> Iterator[tuple[AccountId, int, byte
     query = select(entry.c.account_id, entry.c.sequence, entry.c.leaf, entry.c.leaf_index)
     for account_id, sequence, leaf, index in connection.execute(
         query.order_by(entry.c.account_id, entry.c.sequence)
-    ).tuples():
+    ):
         yield AccountId(bytes(account_id)), sequence, bytes(leaf), index
 
 

@@ -13,6 +13,7 @@ from mailserver.model.account import Flag
 from mailserver.model.ids import AccountId, BlobId, MailboxId
 from mailserver.store import schema
 from mailserver.store.items import RANGES_PER_STATEMENT, UidRange, has_holder, slices, within
+from mailserver.store.jobs import JobState
 
 _item, _seal, _blob = schema.item, schema.seal, schema.blob
 
@@ -104,7 +105,7 @@ def expunge(
             .where(here)
             .returning(_item.c.uid, _item.c.flags, _item.c.blob_id, _item.c.padded_bytes, _item.c.is_adopted)
         )
-        rows = connection.execute(query).tuples().all()
+        rows = connection.execute(query).all()
         gone.extend(
             (uid, flags, bytes(blob_id), padded, adopted) for uid, flags, blob_id, padded, adopted in rows
         )
@@ -137,13 +138,19 @@ def expunge(
 
 
 def _release(connection: Connection, account_id: AccountId, blob_ids: set[BlobId]) -> list[BlobId]:
-    """Delete blob rows that no item of the account names; returns files left without any holder."""
+    """Delete blob rows that neither an item nor a waiting job of the account names; returns files left
+    without any holder.
+    """
+    job = schema.job
     ids = list(blob_ids)
     orphans: list[BlobId] = []
     for start in range(0, len(ids), RANGES_PER_STATEMENT):
         part = ids[start : start + RANGES_PER_STATEMENT]
         held = select(_item.c.blob_id).where(_item.c.account_id == account_id, _item.c.blob_id.in_(part))
-        still = {bytes(blob_id) for blob_id in connection.execute(held).scalars()}
+        sent = select(job.c.blob_id).where(
+            job.c.account_id == account_id, job.c.state == JobState.WAITING.value, job.c.blob_id.in_(part)
+        )
+        still = {bytes(blob_id) for blob_id in connection.execute(held.union(sent)).scalars()}
         free = [blob_id for blob_id in part if blob_id not in still]
         rows = connection.execute(
             delete(_blob)

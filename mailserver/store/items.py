@@ -132,7 +132,7 @@ def list_flags(
         .where(_item.c.account_id == account_id, _item.c.mailbox_id == mailbox_id)
         .order_by(_item.c.uid)
     )
-    return connection.execute(query).tuples().all()  # type: ignore[return-value] # a sequence of plain tuples
+    return connection.execute(query).all()  # type: ignore[return-value] # a sequence of plain tuples
 
 
 def list_changes(
@@ -193,7 +193,7 @@ def list_items(
             .where(within(_item.c.uid, part))
             .order_by(_item.c.uid)
         )
-        rows.extend(starmap(ItemRow, connection.execute(query).tuples()))
+        rows.extend(starmap(ItemRow, connection.execute(query)))
     return rows
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, case, delete, func, insert, select, update
 
 from mailserver.model.ids import AccountId, BlobId, JobId
 from mailserver.store import schema
@@ -45,7 +45,10 @@ class JobRow:
     order: bytes
 
     def mac_fields(self) -> tuple[bytes | int | str | None, ...]:
-        """What decides where a message goes; times and counts move."""
+        """What decides where a message goes; times and counts move.
+
+        Not the order: it is sealed for this very job, and shredded at the end while the row stays.
+        """
         return (
             self.job_id,
             self.account_id,
@@ -55,11 +58,11 @@ class JobRow:
             self.expires_at,
             self.key_epoch,
             self.blob_id,
-            self.order,
         )
 
 
 _job = schema.job
+_IS_WAITING = _job.c.state == JobState.WAITING.value
 _FIELDS = (
     _job.c.job_id,
     _job.c.account_id,
@@ -102,9 +105,7 @@ class JobStore:
         """Take due jobs that nobody holds, oldest first; a holder that died loses them when its lease ends."""
         due = (
             select(_job.c.job_id)
-            .where(
-                _job.c.state == JobState.WAITING.value, _job.c.next_try_at <= now, _job.c.lease_until <= now
-            )
+            .where(_IS_WAITING, _job.c.next_try_at <= now, _job.c.lease_until <= now)
             .order_by(_job.c.next_try_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -115,7 +116,7 @@ class JobStore:
         connection.execute(
             update(_job).where(_job.c.job_id.in_(ids)).values(lease_until=now + seconds, lease_holder=holder)
         )
-        found = connection.execute(select(*_FIELDS).where(_job.c.job_id.in_(ids))).tuples()
+        found = connection.execute(select(*_FIELDS).where(_job.c.job_id.in_(ids)))
         return sorted((self._row(row) for row in found), key=lambda row: row.next_try_at)
 
     def _row(self, found: tuple[object, ...]) -> JobRow:
@@ -129,13 +130,14 @@ class JobStore:
         query = select(*_FIELDS).order_by(_job.c.created_at)
         if account_id is not None:
             query = query.where(_job.c.account_id == account_id)
-        return [self._row(found) for found in connection.execute(query).tuples()]
+        return [self._row(found) for found in connection.execute(query)]
 
 
 def mark_retry(connection: Connection, row: JobRow, next_try_at: int, *, delay_noticed: bool) -> None:
+    """Give the job back for later. A worker whose lease ended, and whose job was tried since, changes nothing."""
     connection.execute(
         update(_job)
-        .where(_job.c.job_id == row.job_id)
+        .where(_job.c.job_id == row.job_id, _IS_WAITING, _job.c.attempts == row.attempts)
         .values(
             next_try_at=next_try_at,
             attempts=row.attempts + 1,
@@ -147,10 +149,13 @@ def mark_retry(connection: Connection, row: JobRow, next_try_at: int, *, delay_n
 
 
 def mark_final(connection: Connection, row: JobRow, state: JobState) -> None:
-    """The job's final state: its order is shredded with it (K20); the row stays as its timeline."""
+    """The job's final state: its order is shredded with it (K20); the row stays as its timeline.
+
+    The first final state stays: what was sent is not reported as failed by a worker that came late.
+    """
     connection.execute(
         update(_job)
-        .where(_job.c.job_id == row.job_id)
+        .where(_job.c.job_id == row.job_id, _IS_WAITING)
         .values(state=state.value, attempts=row.attempts + 1, lease_until=0, lease_holder=None, order=b"")
     )
 
@@ -163,16 +168,14 @@ def add_attempt(
 
 
 def next_due(connection: Connection) -> int | None:
-    """When the earliest waiting job is due or its lease ends."""
-    query = select(func.min(func.coalesce(_job.c.next_try_at, 0))).where(
-        _job.c.state == JobState.WAITING.value
-    )
-    return connection.execute(query).scalar()
+    """When the earliest waiting job is due, or its lease ends if that is later."""
+    later = case((_job.c.lease_until > _job.c.next_try_at, _job.c.lease_until), else_=_job.c.next_try_at)
+    return connection.execute(select(func.min(later)).where(_IS_WAITING)).scalar()
 
 
 def has_jobs_of_epoch(connection: Connection, epoch: int) -> bool:
     """True while a waiting job needs the day key of ``epoch``."""
-    query = select(_job.c.job_id).where(_job.c.state == JobState.WAITING.value, _job.c.key_epoch == epoch)
+    query = select(_job.c.job_id).where(_IS_WAITING, _job.c.key_epoch == epoch)
     return connection.execute(query.limit(1)).first() is not None
 
 

@@ -5,7 +5,7 @@ sequencer moves pending leaves, in each account's order, into the tree's tiles a
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
 
 from mailserver.model.ids import AccountId, EntryId
 from mailserver.store import schema
@@ -44,8 +44,19 @@ _head, _entry, _pending = schema.log_head, schema.log_entry, schema.log_pending
 
 def load_head(connection: Connection, account_id: AccountId) -> LogHead:
     """Locks the head on PostgreSQL; on SQLite the writer is alone."""
-    query = select(_head.c.sequence, _head.c.leaf_hash).where(_head.c.account_id == account_id)
-    found = connection.execute(query.with_for_update()).first()
+    return _head_of(connection.execute(_head_query(account_id).with_for_update()).first())
+
+
+def find_head(connection: Connection, account_id: AccountId) -> LogHead:
+    """The head, for readers: no lock."""
+    return _head_of(connection.execute(_head_query(account_id)).first())
+
+
+def _head_query(account_id: AccountId) -> Select[tuple[int, bytes]]:
+    return select(_head.c.sequence, _head.c.leaf_hash).where(_head.c.account_id == account_id)
+
+
+def _head_of(found: Row[tuple[int, bytes]] | None) -> LogHead:
     return LogHead(0, bytes(32)) if found is None else LogHead(found.sequence, bytes(found.leaf_hash))
 
 
@@ -103,7 +114,7 @@ def list_entries(
     query = query.order_by(_entry.c.sequence.desc())
     if newest is not None:
         query = query.limit(newest)
-    rows = [EntryRow(*found) for found in connection.execute(query).tuples()]
+    rows = [EntryRow(*found) for found in connection.execute(query)]
     return rows[::-1]
 
 
@@ -114,7 +125,7 @@ class PendingLeaf:
     leaf: bytes
 
 
-def list_pending(connection: Connection, macs: RowMacs, limit: int) -> list[PendingLeaf]:
+def list_pending(connection: Connection, macs: RowMacs, limit: int | None) -> list[PendingLeaf]:
     """Pending leaves, each account's in order; every row's MAC is checked. Raises Corrupt on a planted one."""
     query = select(_pending).order_by(_pending.c.account_id, _pending.c.sequence).limit(limit)
     leaves: list[PendingLeaf] = []

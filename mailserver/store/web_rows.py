@@ -98,7 +98,7 @@ def delete_sessions(connection: Connection, account_id: AccountId) -> None:
 def find_code(connection: Connection, account_id: AccountId, purpose: str) -> CodeRow | None:
     table = schema.code
     query = select(table).where(table.c.account_id == account_id, table.c.purpose == purpose)
-    found = connection.execute(query).tuples().first()
+    found = connection.execute(query).first()
     return None if found is None else CodeRow(*found)
 
 

@@ -1,0 +1,194 @@
+"""The demonstration's stage: two operators in folders of their own, one demo authority, one trust list, a few people.
+
+Everything is made with the ``pli`` command itself, as an operator would; every name is invented.
+"""
+
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mailserver.model.errors import Unavailable
+
+PASSWORD = "trois chats gris sur un toit"  # noqa: S105 # of an invented patient, printed by the demonstration
+PATIENT_INS = "1.2.250.1.213.1.4.10|279035121518989"
+PATIENT_CONTACT = "dominique@courriel.example"
+PORT_NAMES = {"mx": 25, "submission": 587, "submissions": 465, "imap": 143, "imaps": 993, "web": 443}
+START_SECONDS = 30
+STOP_SECONDS = 35
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Someone of the demonstration: address, name and the secret of their mail client."""
+
+    address: str
+    name: str
+    app_password: str
+
+
+@dataclass(slots=True)
+class Operator:
+    """One running server."""
+
+    name: str
+    folder: Path
+    base_port: int
+    process: "subprocess.Popen[bytes] | None" = None
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def domain(self) -> str:
+        return f"{self.name}.localhost"
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "pli.toml"
+
+    def port(self, service: str) -> int:
+        return self.base_port + PORT_NAMES[service]
+
+    def start(self, workers: int = 1) -> None:
+        """``pli serve`` until it says ready. Raises Unavailable("demo-start")."""
+        command = [
+            sys.executable,
+            "-m",
+            "mailserver",
+            "serve",
+            "-c",
+            str(self.config),
+            "--workers",
+            str(workers),
+        ]
+        log = (self.folder / "serve.log").open("wb")
+        self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)  # noqa: S603 # ourselves
+        log.close()
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            if '"what": "ready"' in (self.folder / "serve.log").read_text():
+                return
+            threading.Event().wait(0.05)
+        self.stop()
+        raise Unavailable("demo-start", f"operator {self.name} did not start; see serve.log in its folder")
+
+    def stop(self) -> int:
+        """SIGTERM and wait; the exit code."""
+        if self.process is None:
+            return 0
+        self.process.terminate()
+        try:
+            return self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+
+def run_pli(*arguments: str, secret: str | None = None) -> dict[str, str | int | None]:
+    """One ``pli`` command with ``--json``; its facts. Raises Unavailable("demo-command") with its sentence."""
+    done = subprocess.run(  # noqa: S603 # ourselves
+        [sys.executable, "-m", "mailserver", *arguments, "--json"],
+        input=None if secret is None else secret + "\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    if done.returncode != 0:
+        raise Unavailable("demo-command", f"pli {arguments[0]}: {(done.stdout or done.stderr).strip()[:300]}")
+    facts: dict[str, str | int | None] = json.loads(done.stdout)
+    return facts
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Both operators and the people on them."""
+
+    folder: Path
+    a: Operator
+    b: Operator
+    cardiologist: Person
+    patient: Person
+    doctor: Person
+
+    @property
+    def authority(self) -> Path:
+        return self.folder / "authority"
+
+    def client_context(self) -> ssl.SSLContext:
+        """A mail client's view: the demo authority is trusted, host names are checked."""
+        return ssl.create_default_context(cafile=str(self.authority / "demo-ca.pem"))
+
+    def stop(self) -> list[int]:
+        return [self.a.stop(), self.b.stop()]
+
+
+def set_up(folder: Path, relay_port: int) -> Stage:
+    """Make both operators' folders and people anew, and start both servers."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    a, b = (Operator(name, folder / name, base) for name, base in zip("ab", _free_bases(2), strict=True))
+    for operator in (a, b):
+        run_pli(
+            "init",
+            str(operator.folder),
+            "--domain",
+            operator.domain,
+            "--base-port",
+            str(operator.base_port),
+            "--demo-authority",
+            str(folder / "authority"),
+            "--relay-port",
+            str(relay_port),
+        )
+    cardiologist = _add(a, "PER", f"cardio.test@{a.domain}", "Dr Alix CARDIO-FICTIF")
+    doctor = _add(b, "PER", f"camille.fictif@{b.domain}", "Dr Camille FICTIF")
+    options = ("--ins", PATIENT_INS, "--contact-email", PATIENT_CONTACT, "--password-stdin")
+    patient = _add(a, "PATIENT", f"279035121518989@{a.domain}", "Dominique PAT-TROIS", *options)
+    a.start()
+    b.start()
+    return Stage(folder, a, b, cardiologist, patient, doctor)
+
+
+def _add(operator: Operator, kind: str, address: str, name: str, *options: str) -> Person:
+    base = (
+        "account",
+        "add",
+        "-c",
+        str(operator.config),
+        "--kind",
+        kind,
+        "--address",
+        address,
+        "--name",
+        name,
+    )
+    facts = run_pli(*base, *options, secret=PASSWORD if "--password-stdin" in options else None)
+    return Person(address, name, str(facts["app_password"] or ""))
+
+
+def _free_bases(count: int) -> list[int]:
+    """Base ports whose six ports are all free on 127.0.0.1."""
+    bases = []
+    for base in range(20000, 60000, 1000):
+        if all(_is_free(base + offset) for offset in PORT_NAMES.values()):
+            bases.append(base)
+        if len(bases) == count:
+            return bases
+    raise Unavailable("demo-ports", "no free ports between 20000 and 60000")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

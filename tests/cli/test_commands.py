@@ -1,0 +1,133 @@
+"""The command's contract: names, JSON, exit codes, and no traceback ever."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from mailserver.cli import main as command
+from mailserver.cli import operator_folder
+
+INS = "1.2.250.1.213.1.4.10|279035121518989"
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(operator_folder, "RSA_BITS", 2048)
+    folder = tmp_path / "a"
+    arguments = ["init", str(folder), "--domain", "a.localhost", "--base-port", "20000"]
+    assert command.run([*arguments, "--demo-authority", str(tmp_path / "authority"), "--json"]) == 0
+    return folder / "pli.toml"
+
+
+def add(config: Path, *arguments: str) -> list[str]:
+    return ["account", "add", "-c", str(config), "--json", *arguments]
+
+
+def facts(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_accounts(config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    person = ["--kind", "PER", "--address", "camille@a.localhost", "--name", "Camille FICTIF", "--totp"]
+    assert command.run(add(config, *person)) == 0
+    made = facts(capsys)
+    assert made["address"] == "camille@a.localhost"
+    assert len(str(made["app_password"]).replace("-", "")) == 40
+    assert str(made["otpauth"]).startswith("otpauth://totp/")
+    monkeypatch.setattr("sys.stdin", io.StringIO("un mot de passe long\n"))
+    patient = ["--kind", "PATIENT", "--address", "279035121518989@a.localhost", "--name", "D", "--ins", INS]
+    assert (
+        command.run(add(config, *patient, "--password-stdin", "--contact-email", "d@courriel.example")) == 0
+    )
+    assert facts(capsys)["app_password"] is None
+    box = [
+        "--kind",
+        "ORG",
+        "--address",
+        "service@a.localhost",
+        "--name",
+        "Service",
+        "--member",
+        "camille@a.localhost",
+    ]
+    assert command.run(add(config, *box)) == 0
+    assert facts(capsys)["app_password"] is None
+    assert command.run(["account", "list", "-c", str(config), "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [each["kind"] for each in listed] == ["PER", "PATIENT", "ORG"]
+    base = ["-c", str(config), "--address", "camille@a.localhost", "--json"]
+    assert command.run(["account", "app-password", *base, "--scope", "smtp"]) == 0
+    assert facts(capsys)["scope"] == "smtp"
+    assert command.run(["account", "disable", *base]) == 0
+    assert facts(capsys)["state"] == "disabled"
+    assert command.run(["check", "-c", str(config), "--json"]) == 0
+    assert facts(capsys)["problems"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--kind", "PER", "--address", "x@elsewhere.example"], "domain-not-ours", "does not hold"),
+        (["--kind", "PER", "--address", "no address"], "address-syntax", "name@domain"),
+        (["--kind", "PATIENT", "--address", "p@a.localhost"], "ins-needed", "--ins"),
+        (["--kind", "PATIENT", "--address", "p@a.localhost", "--ins", "1.2.3|1"], "ins-number", "fifteen"),
+        (["--kind", "PER", "--address", "p@a.localhost", "--ins", INS], "ins-unexpected", "--kind PATIENT"),
+        (
+            ["--kind", "ORG", "--address", "o@a.localhost", "--member", "n@a.localhost"],
+            "member",
+            "has an account",
+        ),
+    ],
+)
+def test_refusals_in_words(
+    config: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: str, said: str
+) -> None:
+    capsys.readouterr()
+    assert command.run(add(config, "--name", "X", *arguments)) == 1
+    told = facts(capsys)
+    assert told["error"] == code
+    assert said in str(told["sentence"])
+    assert command.run(["account", "list", "-c", str(config), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_no_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.run(["check", "-c", str(tmp_path / "none.toml")]) == 2
+    err = capsys.readouterr().err
+    assert "pli init" in err
+    assert "Traceback" not in err
+
+
+def test_init_refuses_a_folder_in_use(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.run(["init", str(config.parent), "--domain", "a.localhost"]) == 1
+    assert "another folder" in capsys.readouterr().err
+
+
+def test_a_fault_has_an_incident_and_no_traceback(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise RuntimeError("secret words")
+
+    monkeypatch.setattr("mailserver.service.administration.Administration.list_accounts", fail)
+    assert command.run(["account", "list", "-c", str(config)]) == 70
+    captured = capsys.readouterr()
+    assert "incident" in captured.err
+    assert "secret words" not in captured.err + captured.out
+
+
+def test_check_finds_what_was_altered(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import sqlite3
+
+    assert command.run(add(config, "--kind", "PER", "--address", "c@a.localhost", "--name", "C")) == 0
+    with sqlite3.connect(config.parent / "data/pli.sqlite") as database:
+        database.execute("UPDATE mailbox SET exists_count = 3 WHERE role = 'sent'")
+        database.execute("UPDATE slot SET expires_at = 9999999999 WHERE kind = 'app-password'")
+    database.close()
+    capsys.readouterr()
+    assert command.run(["check", "-c", str(config), "--json"]) == 1
+    problems = " ".join(problem["what"] for problem in facts(capsys)["problems"])  # type: ignore[attr-defined]
+    assert "mailbox counters differ" in problems
+    assert "row MAC does not fit (slot)" in problems
