@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 
 from mailserver.app.services import Services
 from mailserver.model.errors import PliError
+from mailserver.model.ids import AccountId, BlobId
 from mailserver.service.sequencer import Sequencer, SignLog
 from mailserver.store import space_rows
 from mailserver.store.database import Connection
 from mailserver.store.items import has_holder
 from mailserver.store.writer import Unit
-from mailserver.model.ids import AccountId, BlobId
 
 SEQUENCE_SECONDS = 2.0
 SWEEP_SECONDS = 86400.0

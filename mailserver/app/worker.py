@@ -47,7 +47,7 @@ def run_worker(config: Config, links: WorkerLinks) -> int:
     harden_process()
     raise_file_limit()
     link = socket.socket(fileno=links.custody_descriptor)
-    link.set_inheritable(False)  # noqa: FBT003 # the standard library's own signature
+    link.set_inheritable(False)  # the standard library's own signature
     client = CustodianClient(link)
     custody = connected(client)
     services = build_services(config, custody.verbs, on_disk_failure=_end_at_once)
