@@ -133,7 +133,7 @@ def set_up(folder: Path, relay_port: int) -> Stage:
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    a, b = (Operator(name, folder / name, base) for name, base in zip("ab", _free_bases(2), strict=True))
+    a, b = (Operator(name, folder / name, base) for name, base in zip("ab", free_bases(2), strict=True))
     for operator in (a, b):
         run_pli(
             "init",
@@ -173,7 +173,7 @@ def _add(operator: Operator, kind: str, address: str, name: str, *options: str) 
     return Person(address, name, str(facts["app_password"] or ""))
 
 
-def _free_bases(count: int) -> list[int]:
+def free_bases(count: int) -> list[int]:
     """Base ports whose six ports are all free on 127.0.0.1."""
     bases = []
     for base in range(20000, 60000, 1000):

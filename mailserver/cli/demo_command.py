@@ -1,0 +1,115 @@
+"""``pli demo``: two operators on this machine, and the main job played through real protocols, one line a step.
+
+``--once`` stops at the end with exit code 0, or at the first step that fails with 1; otherwise both operators keep
+serving and the settings for a mail client are printed.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mailserver.cli.demo_clients import HOST
+from mailserver.cli.demo_relay import DemoRelay
+from mailserver.cli.demo_stage import PASSWORD, PORT_NAMES, Operator, Person, Stage, set_up
+from mailserver.cli.demo_story import STEPS, Story
+from mailserver.model.errors import PliError
+
+
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """Prints one short line a step: what happened, and what to look at."""
+
+    as_json: bool
+    started: float
+
+    def say(self, step: str, look: str, *, is_done: bool = True) -> None:
+        seconds = round(time.monotonic() - self.started, 1)
+        if self.as_json:
+            fields = {"step": step, "look": look, "done": is_done, "seconds": seconds}
+            print(json.dumps(fields, ensure_ascii=False), flush=True)
+        else:
+            mark = "ok" if is_done else "FAILED"
+            print(f"[{seconds:5.1f} s] {mark:6} {step}\n          {look}", flush=True)
+
+
+def demo(folder: Path, *, once: bool, as_json: bool) -> int:
+    """Play the story; 0 when every step worked."""
+    teller = Teller(as_json, time.monotonic())
+    relay = DemoRelay()
+    stage: Stage | None = None
+    try:
+        try:
+            stage = set_up(folder, relay.port)
+        except PliError as error:
+            teller.say("two operators start", error.detail or error.code, is_done=False)
+            return 1
+        teller.say(
+            "two operators serve", f"{stage.a.domain} and {stage.b.domain}, logs in {folder}/a, {folder}/b"
+        )
+        if not _play(Story(stage, relay), teller):
+            return 1
+        if not once:
+            _print_settings(stage)
+            _serve_on(relay)
+        return _end(stage, teller) if once else 0
+    finally:
+        if stage is not None:
+            stage.stop()
+        relay.shutdown()
+        relay.server_close()
+
+
+def _play(story: Story, teller: Teller) -> bool:
+    for name, act in STEPS:
+        try:
+            look = act(story)
+        except (PliError, OSError, AssertionError, LookupError, ValueError) as error:
+            detail = error.detail if isinstance(error, PliError) else f"{type(error).__name__}: {error}"
+            teller.say(name, detail or str(error), is_done=False)
+            return False
+        teller.say(name, look)
+    return True
+
+
+def _end(stage: Stage, teller: Teller) -> int:
+    codes = stage.stop()
+    teller.say(
+        "both operators stop in order", f"exit codes {codes[0]} and {codes[1]}", is_done=not any(codes)
+    )
+    return 1 if any(codes) else 0
+
+
+def _print_settings(stage: Stage) -> None:
+    print(
+        "\nBoth operators keep serving. For a mail client (the demo authority must be trusted, or accept once):\n"
+    )
+    for operator, person in ((stage.a, stage.cardiologist), (stage.b, stage.doctor)):
+        _print_person(operator, person)
+    print(f"  Patient: {stage.patient.name}, https://{HOST}:{stage.a.port('web')}/")
+    print(
+        f"    address {stage.patient.address}\n    password {PASSWORD}\n    the one-time codes are printed here\n"
+    )
+    print(f"  Demo authority: {stage.authority}/demo-ca.pem\n\nCtrl-C stops both.", flush=True)
+
+
+def _print_person(operator: Operator, person: Person) -> None:
+    ports = {name: operator.port(name) for name in PORT_NAMES}
+    print(f"  {person.name}, at {operator.domain}, server {HOST}")
+    print(f"    user name {person.address}\n    password  {person.app_password}")
+    print(f"    IMAP {ports['imaps']} TLS (or {ports['imap']} STARTTLS)", end="; ")
+    print(f"SMTP {ports['submissions']} TLS (or {ports['submission']} STARTTLS)\n")
+
+
+def _serve_on(relay: DemoRelay) -> None:
+    """Until Ctrl-C; each notice that arrives at the ordinary relay is shown."""
+    wait: Callable[[], str | None] = lambda: relay.wait_for("", seconds=1)  # noqa: E731 # one line, named for the loop
+    try:
+        while True:
+            if (notice := wait()) is not None:
+                print(f"--- an ordinary e-mail arrived for the patient ---\n{notice}", flush=True)
+            threading.Event().wait(0.1)
+    except KeyboardInterrupt:
+        print("Stopping.")

@@ -1,0 +1,193 @@
+"""Kill -9 on workers and supervisor in turn while mail comes in: nothing acknowledged is lost, nothing is there twice.
+
+Twelve kills, two workers, ten deliveries in flight, small and large mail, the client retrying what was not
+acknowledged; counted by IMAP afterwards, byte for byte.
+"""
+
+import contextlib
+import imaplib
+import json
+import os
+import random
+import signal
+import smtplib
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from mailserver.cli.demo_stage import Operator, free_bases
+from mailserver.cli.operator_folder import OperatorPlan, make_operator, parse_domains
+
+KILLS = 12
+SENDERS = 10
+SECONDS = 75
+LARGE_BYTES = 300_000
+
+
+@dataclass
+class Tally:
+    """What each sender was told, under one lock."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    acknowledged: dict[str, str] = field(default_factory=dict)
+    tries: int = 0
+    failures: int = 0
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+def pli(*arguments: str) -> dict[str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "mailserver", *arguments, "--json"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def build_letter(mark: str, size: int, generator: random.Random) -> bytes:
+    lines = [generator.randbytes(36).hex() for _ in range(max(1, size // 74))]
+    head = f"From: <envoi@b.localhost>\r\nTo: <doc@a.localhost>\r\nSubject: {mark}\r\nMessage-ID: <{mark}@b.localhost>\r\n"
+    return (head + "\r\n" + "\r\n".join(lines) + "\r\n").encode()
+
+
+def keep_sending(number: int, port: int, context: ssl.SSLContext, tally: Tally) -> None:
+    """One sender: a letter at a time, retried until acknowledged."""
+    generator = random.Random(number)
+    count = 0
+    while not tally.stop.is_set():
+        count += 1
+        mark = f"kill-{number}-{count}"
+        letter = build_letter(mark, LARGE_BYTES if count % 4 == 0 else 3000, generator)
+        while not tally.stop.is_set():
+            with tally.lock:
+                tally.tries += 1
+            try:
+                send_once(port, context, letter)
+            except (OSError, smtplib.SMTPException):
+                with tally.lock:
+                    tally.failures += 1
+                tally.stop.wait(0.2)
+                continue
+            with tally.lock:
+                tally.acknowledged[mark] = sha256(letter).hexdigest()
+            break
+
+
+def send_once(port: int, context: ssl.SSLContext, letter: bytes) -> None:
+    with smtplib.SMTP("127.0.0.1", port, timeout=15) as client:
+        client.starttls(context=context)
+        client.sendmail("envoi@b.localhost", ["doc@a.localhost"], letter)
+
+
+def worker_pids(supervisor: int) -> list[int]:
+    pids = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+                if int(fields[1]) == supervisor:
+                    pids.append(int(folder.name))
+    return pids
+
+
+@pytest.mark.timeout(300)
+def test_nothing_acknowledged_is_lost_and_nothing_is_there_twice(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    base_a, base_b = free_bases(2)
+    for name, base in (("a", base_a), ("b", base_b)):
+        plan = OperatorPlan(
+            tmp_path / name,
+            parse_domains([f"{name}.localhost"]),
+            base,
+            tmp_path / "authority",
+            key_bits=2048,
+        )
+        make_operator(plan, now)
+    operator = Operator("a", tmp_path / "a", base_a)
+    address = ["--kind", "PER", "--address", "doc@a.localhost", "--name", "Doc"]
+    made = pli("account", "add", "-c", str(operator.config), *address)
+    context = ssl.create_default_context(cafile=str(tmp_path / "authority/demo-ca.pem"))
+    context.load_cert_chain(tmp_path / "b/tls/operator.pem", tmp_path / "b/tls/operator.key")
+    tally = Tally()
+    operator.start(workers=2)
+    senders = [
+        threading.Thread(target=keep_sending, args=(number, operator.port("mx"), context, tally))
+        for number in range(SENDERS)
+    ]
+    try:
+        for sender in senders:
+            sender.start()
+        kill_in_turn(operator, tally)
+    finally:
+        tally.stop.set()
+        for sender in senders:
+            sender.join()
+    if operator.process is None or operator.process.poll() is not None:
+        operator.start(workers=2)
+    try:
+        found = read_all(operator, made["app_password"])
+    finally:
+        operator.stop()
+    print(
+        f"{len(tally.acknowledged)} acknowledged, {tally.tries} tries, {tally.failures} failed, {KILLS} kills"
+    )
+    assert tally.failures > 0
+    assert len(tally.acknowledged) > SENDERS
+    marks = [mark for mark, _digest in found]
+    assert len(marks) == len(set(marks)), "a message is there twice"
+    stored = dict(found)
+    lost = [mark for mark, digest in tally.acknowledged.items() if stored.get(mark) != digest]
+    assert not lost
+    report = pli("check", "-c", str(operator.config))
+    assert [problem for problem in report["problems"] if "no row names" not in problem["what"]] == []
+
+
+def kill_in_turn(operator: Operator, tally: Tally) -> None:
+    """A worker, then the supervisor, twelve kills in all; after each, mail must get through again."""
+    for number in range(KILLS):
+        wait_for_progress(tally)
+        assert operator.process is not None
+        if number % 3 == 2:
+            os.kill(operator.process.pid, signal.SIGKILL)
+            operator.process.wait()
+            operator.start(workers=2)
+        else:
+            pids = worker_pids(operator.process.pid)
+            os.kill(pids[number % len(pids)], signal.SIGKILL)
+
+
+def wait_for_progress(tally: Tally) -> None:
+    """Until five more letters are acknowledged."""
+    with tally.lock:
+        goal = len(tally.acknowledged) + 5
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        with tally.lock:
+            if len(tally.acknowledged) >= goal:
+                return
+        tally.stop.wait(0.02)
+    raise AssertionError("mail does not get through any more")
+
+
+def read_all(operator: Operator, app_password: str) -> list[tuple[str, str]]:
+    """(mark, digest of the octets as sent) of every message, by IMAP."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    found = []
+    with imaplib.IMAP4_SSL("127.0.0.1", operator.port("imaps"), ssl_context=context) as client:
+        client.login("doc@a.localhost", app_password)
+        _status, count = client.select("INBOX")
+        for number in range(1, int(count[0] or b"0") + 1):
+            _status, parts = client.fetch(str(number), "(BODY.PEEK[])")
+            stored = parts[0][1]  # type: ignore[index]
+            octets = stored[stored.index(b"From: <envoi@") :]
+            mark = octets.split(b"Subject: ", 1)[1].split(b"\r\n", 1)[0].decode()
+            found.append((mark, sha256(octets).hexdigest()))
+    return found
