@@ -1,0 +1,96 @@
+"""Logging in on the web, in two steps: password, then a code. No session opens anything before both.
+
+What fails says the same words after the same work whoever was named (K22). A success is in the account's log in the
+same transaction as the session (L4); failures are folded (``web_failures``).
+"""
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailserver.audit.events import AuditEvent, AuditObject, EventKind, ObjectKind, Origin
+from mailserver.model.address import DomainName
+from mailserver.model.errors import Denied
+from mailserver.service.access_log import add_entries, prepare_entry
+from mailserver.service.keys import Keys
+from mailserver.service.mail_permit import actor_of
+from mailserver.service.web_codes import SentCode, WebCodes
+from mailserver.service.web_sessions import SessionCookie, WebSessions
+from mailserver.store import web_rows
+from mailserver.store.database import Connection
+from mailserver.store.store import Store
+from mailserver.store.writer import Unit
+
+LOGIN_CHARACTERS = 320
+PASSWORD_CHARACTERS = 1024
+PASSWORD_AND_MAIL = "password+mail"  # noqa: S105 # names of factors
+PASSWORD_AND_APPLICATION = "password+totp"  # noqa: S105
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The password was right: the cookie of the pending session, and where the code is to be found."""
+
+    cookie: SessionCookie
+    sent: SentCode
+
+
+class WebLogin:
+    def __init__(
+        self, store: Store, keys: Keys, sessions: WebSessions, codes: WebCodes, domains: Iterable[DomainName]
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._sessions = sessions
+        self._codes = codes
+        self._domain = min(domains).name
+
+    def full_login(self, typed: str) -> str:
+        """What a person typed as an address: an identifier alone belongs to our domain."""
+        text = unicodedata.normalize("NFC", "".join(typed[:LOGIN_CHARACTERS].split()))
+        return text if "@" in text else f"{text}@{self._domain}"
+
+    def begin(self, typed: str, password: str, now: datetime) -> Started:
+        """First step (0.1 s of Argon2). Raises Denied("login") whatever was wrong; once the password is right,
+        Denied("no-second-factor") or OverLimit("codes").
+        """
+        account, keys = self._keys.open_with_password(
+            self.full_login(typed), password[: PASSWORD_CHARACTERS + 1]
+        )
+        cookie, row = self._sessions.prepare_pending(account, keys, now)
+        sent, write_code = self._codes.prepare(account.account, cookie.session_id, now)
+
+        def run(connection: Connection) -> None:
+            write_code(connection)
+            self._store.web.add_session(connection, row)
+
+        self._store.writer.commit(Unit(account.account_id, run))
+        return Started(cookie, sent)
+
+    def finish(self, pending_value: str, code: str, origin: Origin, now: datetime) -> SessionCookie:
+        """Second step. Raises Denied("session") when the first is over, Denied("code") whatever is wrong with it.
+
+        1. The code is prepared for comparison, the session and its log entry are sealed. 2. One Unit takes a try and,
+        when the code is right, uses it up, ends the pending session, adds the real one and the entry.
+        """
+        pending = self._sessions.load_pending(pending_value, now)
+        account = self._sessions.open_account(pending.account_id, pending.payload)
+        row = account.account
+        take = self._codes.prepare_check(row, pending.session_id, code, now)
+        factor = PASSWORD_AND_MAIL if row.second_factor is None else PASSWORD_AND_APPLICATION
+        cookie, session = self._sessions.prepare_full(pending, factor, now)
+        who, what = actor_of(account), AuditObject(ObjectKind.ACCOUNT)
+        entry = prepare_entry(row, AuditEvent(EventKind.LOGIN, now, who, what, origin))
+
+        def run(connection: Connection) -> bool:
+            if not take(connection):
+                return False
+            web_rows.delete_session(connection, pending.account_id, pending.session_id)
+            self._store.web.add_session(connection, session)
+            add_entries(connection, self._store.macs, [entry])
+            return True
+
+        if not self._store.writer.commit(Unit(pending.account_id, run)):
+            raise Denied("code")
+        return cookie

@@ -1,0 +1,193 @@
+"""Filed documents: listed, opened by one path that logs first, replaced, hidden (L4, L10)."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from harness.node import Node
+from harness.web_node import DATA, ORIGIN, PASSWORD, PATIENT, deliver, health_mail, make_peers
+
+from mailserver.audit.events import EventKind
+from mailserver.audit.receipt import Purpose
+from mailserver.documents.codes import Visibility
+from mailserver.documents.coherence import XdmReading, read_documents
+from mailserver.documents.display import find_shown
+from mailserver.documents.record import DocumentRecord, records_of
+from mailserver.model.errors import Corrupt, Denied, NotFound, Unavailable
+from mailserver.model.ids import DocumentId
+from mailserver.service.access_log import read_log
+from mailserver.service.filing import seal_document
+from mailserver.service.history import read_history
+from mailserver.service.keys import OpenAccount
+from mailserver.service.space_documents import SpaceDocuments
+from mailserver.store import read_receipts
+from mailserver.store.items import add_blob
+from mailserver.store.writer import Unit
+
+
+@pytest.fixture
+def ours(tmp_path) -> Iterator[Node]:
+    node, peer = make_peers(tmp_path)
+    node.add_patient(PATIENT, password=PASSWORD)
+    deliver(node, peer, "camille@b.localhost", PATIENT, health_mail("one"))
+    yield node
+    node.close()
+    peer.close()
+
+
+@pytest.fixture
+def patient(ours: Node) -> OpenAccount:
+    account, _keys = ours.services.keys.open_with_password(PATIENT, PASSWORD)
+    return account
+
+
+@pytest.fixture
+def documents(ours: Node) -> SpaceDocuments:
+    return SpaceDocuments(ours.services.store)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def kinds(ours: Node, patient: OpenAccount) -> list[EventKind]:
+    entries = read_log(ours.services.store, patient.account, patient.space_root())
+    return [each.event.kind for each in entries]
+
+
+def sample_record() -> DocumentRecord:
+    reading = read_documents((DATA / "ok-lettre-adressage.zip").read_bytes())
+    assert isinstance(reading, XdmReading)
+    return records_of(reading, source_message_id="<x@b.localhost>", received=now())[0]
+
+
+def file(ours: Node, patient: OpenAccount, record: DocumentRecord, data: bytes) -> DocumentId:
+    sealed = seal_document(patient.account, data, replace(record, size_bytes=len(data)), now())
+    store = ours.services.store
+
+    def run(connection) -> None:
+        add_blob(connection, patient.account_id, sealed.blob)
+        store.space.add_document(connection, patient.account_id, sealed.row)
+
+    store.writer.commit(Unit(patient.account_id, run))
+    return sealed.row.document_id
+
+
+def test_listing_opens_no_document(ours: Node, patient: OpenAccount, documents: SpaceDocuments) -> None:
+    before = kinds(ours, patient)
+    listed = documents.list_documents(patient)
+    assert [each.record.title for each in listed] == [sample_record().title]
+    assert kinds(ours, patient) == before
+
+
+def test_opening_is_logged_then_shown(ours: Node, patient: OpenAccount, documents: SpaceDocuments) -> None:
+    (listed,) = documents.list_documents(patient)
+    opened = documents.open_document(patient, listed.document_id, ORIGIN, now())
+    assert kinds(ours, patient)[-1] is EventKind.DOCUMENT_OPENED
+    shown = find_shown(opened.record.media_type, opened.data)
+    assert shown is None or shown.data
+    assert len(opened.data) == opened.record.size_bytes
+
+
+def test_each_opening_has_its_entry(ours: Node, patient: OpenAccount, documents: SpaceDocuments) -> None:
+    (listed,) = documents.list_documents(patient)
+    for _turn in range(3):
+        documents.open_document(patient, listed.document_id, ORIGIN, now())
+    assert kinds(ours, patient).count(EventKind.DOCUMENT_OPENED) == 3
+
+
+def test_no_entry_no_document(
+    ours: Node, patient: OpenAccount, documents: SpaceDocuments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (listed,) = documents.list_documents(patient)
+
+    def fail(_unit: object) -> None:
+        raise Unavailable("database")
+
+    monkeypatch.setattr(ours.services.store.writer, "commit", fail)
+    with pytest.raises(Unavailable, match=r"^database$"):
+        documents.open_document(patient, listed.document_id, ORIGIN, now())
+
+
+def test_a_receipt_is_for_one_document_once(ours: Node, patient: OpenAccount) -> None:
+    unit = Unit(patient.account_id, lambda _connection: None)
+    receipt = read_receipts.commit_reading(ours.services.store.writer, unit, [b"one"], Purpose.SHOW)
+    with pytest.raises(Denied, match=r"^receipt-used$"):
+        receipt.consume(patient.account_id, b"two", Purpose.SHOW)
+    with pytest.raises(Denied, match=r"^receipt-mismatch$"):
+        receipt.consume(patient.account_id, b"one", Purpose.EXPORT)
+    receipt.consume(patient.account_id, b"one", Purpose.SHOW)
+    with pytest.raises(Denied, match=r"^receipt-used$"):
+        receipt.consume(patient.account_id, b"one", Purpose.SHOW)
+
+
+def test_invisible_is_neither_listed_nor_opened(
+    ours: Node, patient: OpenAccount, documents: SpaceDocuments
+) -> None:
+    hidden = replace(sample_record(), visibility=Visibility.HIDDEN_FROM_PATIENT)
+    document_id = file(ours, patient, hidden, b"%PDF-1.4 secret")
+    assert document_id not in {each.document_id for each in documents.list_documents(patient)}
+    for look in (
+        lambda: documents.load_document(patient, document_id),
+        lambda: documents.open_document(patient, document_id, ORIGIN, now()),
+    ):
+        with pytest.raises(NotFound, match=r"^document$"):
+            look()
+    assert EventKind.DOCUMENT_OPENED not in kinds(ours, patient)
+
+
+def test_a_newer_one_takes_its_place(ours: Node, patient: OpenAccount, documents: SpaceDocuments) -> None:
+    (old,) = documents.list_documents(patient)
+    newer = replace(
+        sample_record(),
+        entry_id="urn:uuid:newer",
+        unique_id="1.2.3.4",
+        replaces_unique_id=old.record.unique_id,
+        title="Lettre corrigée",
+    )
+    newer_id = file(ours, patient, newer, b"%PDF-1.4 newer")
+    listed = {each.document_id: each.is_replaced for each in documents.list_documents(patient)}
+    assert listed == {old.document_id: True, newer_id: False}
+
+
+def test_exchanged_blobs_do_not_open(ours: Node, patient: OpenAccount, documents: SpaceDocuments) -> None:
+    from sqlalchemy import select, update
+
+    from mailserver.store import schema
+
+    first = file(ours, patient, sample_record(), b"%PDF-1.4 one")
+    second = file(ours, patient, sample_record(), b"%PDF-1.4 two")
+    with ours.services.store.database.write() as connection:
+        table, blob = schema.document, schema.blob
+        ids = [
+            connection.execute(select(table.c.blob_id).where(table.c.document_id == each)).scalar()
+            for each in (first, second)
+        ]
+        octets = [
+            connection.execute(select(blob.c.octets).where(blob.c.blob_id == each)).scalar() for each in ids
+        ]
+        for blob_id, other in zip(ids, reversed(octets), strict=True):
+            connection.execute(update(blob).where(blob.c.blob_id == blob_id).values(octets=other))
+    for each in (first, second):
+        with pytest.raises(Corrupt):
+            documents.open_document(patient, each, ORIGIN, now())
+
+
+def test_a_professional_has_no_space(ours: Node, documents: SpaceDocuments) -> None:
+    ours.add("doc@a.localhost", password=PASSWORD)
+    account, _keys = ours.services.keys.open_with_password("doc@a.localhost", PASSWORD)
+    with pytest.raises(Denied, match=r"^no-space$"):
+        documents.list_documents(account)
+
+
+def test_history_names_its_own_reading(ours: Node, patient: OpenAccount) -> None:
+    history = read_history(ours.services.store, patient, ORIGIN, now(), 2)
+    assert history.events[0].event.kind is EventKind.LOG_READ
+    assert history.has_more
+    assert (history.signed, history.waiting) == (0, 2)
+    whole = read_history(ours.services.store, patient, ORIGIN, now(), 100)
+    assert not whole.has_more
+    assert [each.sequence for each in whole.events] == sorted(
+        (each.sequence for each in whole.events), reverse=True
+    )

@@ -1,0 +1,206 @@
+"""Password, then a code: what opens, what does not, and what parallel replays win (S10, K21, K22)."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pyotp
+import pytest
+from harness.node import make_node
+from harness.web_node import ORIGIN, PASSWORD, WebNode
+
+from mailserver.audit.events import EventKind
+from mailserver.model.address import parse_address
+from mailserver.model.errors import Denied, OverLimit
+from mailserver.service.access_log import read_log
+from mailserver.service.web_codes import Factor, find_step, mask
+
+SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebNode]:
+    node = make_node(tmp_path_factory.mktemp("web"))
+    yield WebNode.over(node)
+    node.close()
+
+
+@pytest.fixture
+def login(web: WebNode, request: pytest.FixtureRequest) -> str:
+    """A fresh account with codes by e-mail."""
+    name = f"p{abs(hash(request.node.name)) % 10**10}"
+    web.node.add(f"{name}@a.localhost", password=PASSWORD, contact="lea.fictive@example.org")
+    return name
+
+
+@pytest.fixture
+def with_application(web: WebNode, request: pytest.FixtureRequest) -> str:
+    name = f"t{abs(hash(request.node.name)) % 10**10}"
+    web.node.add(f"{name}@a.localhost", password=PASSWORD, second_factor=SECRET)
+    return name
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def refused(code: str) -> pytest.RaisesExc[Denied]:
+    return pytest.raises(Denied, match=f"^{code}$")
+
+
+def test_password_then_code_opens_and_is_logged(web: WebNode, login: str) -> None:
+    at = now()
+    value = web.sign_in(login, at)
+    session = web.sessions.load(value, at)
+    assert str(session.account.addresses[0]) == f"{login}@a.localhost"
+    account = session.account
+    events = [each.event for each in read_log(web.node.services.store, account.account, account.space_root())]
+    assert [event.kind for event in events][-1] is EventKind.LOGIN
+    assert events[-1].origin == ORIGIN
+
+
+def test_address_or_identifier(web: WebNode, login: str) -> None:
+    assert web.login.full_login(f" {login} ") == f"{login}@a.localhost"
+    assert web.login.full_login(f"{login}@a.localhost") == f"{login}@a.localhost"
+
+
+def test_the_password_alone_opens_nothing(web: WebNode, login: str) -> None:
+    at = now()
+    pending, _code = web.start(login, at)
+    with refused("session"):
+        web.sessions.load(pending, at)
+
+
+def test_a_full_session_is_no_pending_one(web: WebNode, login: str) -> None:
+    at = now()
+    value = web.sign_in(login, at)
+    with refused("session"):
+        web.sessions.load_pending(value, at)
+
+
+def test_twenty_parallel_replays_have_one_winner(web: WebNode, login: str) -> None:
+    at = now()
+    pending, code = web.start(login, at)
+
+    def replay(_turn: int) -> str:
+        try:
+            return web.login.finish(pending, code, ORIGIN, at).format_value()
+        except Denied as error:
+            return error.code
+
+    with ThreadPoolExecutor(20) as pool:
+        outcomes = list(pool.map(replay, range(20)))
+    winners = [each for each in outcomes if each not in {"code", "session"}]
+    assert len(winners) == 1
+    web.sessions.load(winners[0], at)
+
+
+def test_five_wrong_codes_spend_the_right_one(web: WebNode, login: str) -> None:
+    at = now()
+    pending, code = web.start(login, at)
+    wrong = f"{(int(code) + 1) % 10**6:06d}"
+    for _turn in range(5):
+        with refused("code"):
+            web.login.finish(pending, wrong, ORIGIN, at)
+    with refused("code"):
+        web.login.finish(pending, code, ORIGIN, at)
+
+
+@pytest.mark.parametrize("typed", ["", "12345", "1234567", "abcdef", "١٢٣٤٥٦", "x" * 10_000])
+def test_what_is_no_code(web: WebNode, typed: str) -> None:
+    name = f"n{abs(hash(typed)) % 10**10}"
+    web.node.add(f"{name}@a.localhost", password=PASSWORD, contact="x@example.org")
+    at = now()
+    pending, _code = web.start(name, at)
+    with refused("code"):
+        web.login.finish(pending, typed, ORIGIN, at)
+
+
+def test_spaces_in_a_code_are_no_mistake(web: WebNode, login: str) -> None:
+    at = now()
+    pending, code = web.start(login, at)
+    assert web.login.finish(pending, f" {code[:3]} {code[3:]}", ORIGIN, at)
+
+
+def test_a_code_lives_ten_minutes(web: WebNode, login: str) -> None:
+    at = now()
+    pending, code = web.start(login, at)
+    with refused("session"):
+        web.login.finish(pending, code, ORIGIN, at + timedelta(minutes=10))
+
+
+def test_a_code_belongs_to_its_own_login(web: WebNode, login: str) -> None:
+    at = now()
+    first, first_code = web.start(login, at)
+    second, second_code = web.start(login, at)
+    with refused("code"):
+        web.login.finish(first, second_code, ORIGIN, at)
+    with refused("code"):
+        web.login.finish(second, first_code if first_code != second_code else "", ORIGIN, at)
+    assert web.login.finish(second, second_code, ORIGIN, at)
+
+
+def test_five_codes_an_hour(web: WebNode, login: str) -> None:
+    at = now()
+    for _turn in range(5):
+        web.start(login, at)
+    with pytest.raises(OverLimit, match="codes"):
+        web.login.begin(login, PASSWORD, at + timedelta(minutes=59))
+    assert web.login.begin(login, PASSWORD, at + timedelta(minutes=60))
+
+
+def test_application_codes_are_used_once(web: WebNode, with_application: str) -> None:
+    at = now()
+    code = pyotp.TOTP(SECRET).at(at)
+    started = web.login.begin(with_application, PASSWORD, at)
+    assert started.sent.factor is Factor.APPLICATION
+    web.login.finish(started.cookie.format_value(), code, ORIGIN, at)
+    again = web.login.begin(with_application, PASSWORD, at).cookie.format_value()
+    with refused("code"):
+        web.login.finish(again, code, ORIGIN, at)
+    later = at + timedelta(seconds=30)
+    assert web.login.finish(again, pyotp.TOTP(SECRET).at(later), ORIGIN, later)
+
+
+@pytest.mark.parametrize(("offset", "is_right"), [(-2, False), (-1, True), (0, True), (1, True), (2, False)])
+def test_one_step_before_and_after(offset: int, is_right: bool) -> None:
+    at = 1_800_000_015
+    digits = pyotp.TOTP(SECRET).at(at + 30 * offset)
+    assert (find_step(SECRET, digits, at) is not None) is is_right
+
+
+def test_unknown_wrong_and_disabled_are_told_alike(web: WebNode, login: str) -> None:
+    at = now()
+    for name, password in ((login, "faux"), ("personne", PASSWORD), ("@", PASSWORD), ("", ""), (login, "")):
+        with refused("login"):
+            web.login.begin(name, password, at)
+    pending, code = web.start(login, at)
+    web.node.services.administration.disable_account(parse_address(f"{login}@a.localhost"), at)
+    with refused("login"):
+        web.login.begin(login, PASSWORD, at)
+    with refused("session"):
+        web.login.finish(pending, code, ORIGIN, at)
+
+
+def test_no_second_factor_no_login(web: WebNode) -> None:
+    web.node.add("sansadresse@a.localhost", password=PASSWORD)
+    with refused("no-second-factor"):
+        web.login.begin("sansadresse", PASSWORD, now())
+
+
+def test_failures_are_folded_and_written_later(web: WebNode, login: str) -> None:
+    at = now()
+    full = web.login.full_login(login)
+    for _turn in range(3):
+        web.failures.note(full, "192.0.2.0/24", at)
+    web.failures.note("personne@a.localhost", "192.0.2.0/24", at)
+    assert web.failures.flush(at) == 0
+    assert web.failures.flush(at + timedelta(hours=1)) == 1
+    account = web.sessions.load(web.sign_in(login, at), at).account
+    events = [each.event for each in read_log(web.node.services.store, account.account, account.space_root())]
+    failed = [event for event in events if event.kind is EventKind.LOGIN_FAILED]
+    assert [dict(event.what.parameters) for event in failed] == [{"count": "3"}]
+
+
+def test_masked_address() -> None:
+    assert mask("lea.fictive@example.org") == "l…@example.org"
