@@ -15,6 +15,7 @@ class JsonFormatter(logging.Formatter):
     """time, level, where, what, then the fields given as ``extra``."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """One record as one line of JSON."""
         line: dict[str, object] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
             + f".{int(record.msecs):03d}Z",

@@ -16,6 +16,7 @@ from mailserver.service.one_time import new_totp_secret, otpauth_uri
 
 
 def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The options of this module's commands."""
     account = commands.add_parser("account", help="make and manage accounts")
     acts = account.add_subparsers(required=True, metavar="ACT")
     add = acts.add_parser("add", help="make an account with its keys")

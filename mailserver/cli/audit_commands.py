@@ -12,6 +12,7 @@ from mailserver.service.log_export import copy_log
 
 
 def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The options of this module's commands."""
     audit = commands.add_parser("audit", help="a person's copy of their access log, and its check")
     acts = audit.add_subparsers(required=True, metavar="ACT")
     export = acts.add_parser(

@@ -33,16 +33,22 @@ def read_newest(operator: Operator, person: Person, words: str, context: ssl.SSL
     with imaplib.IMAP4_SSL(HOST, operator.port("imaps"), ssl_context=context) as client:
         client.login(person.address, person.app_password)
         while time.monotonic() < deadline:
-            client.select("INBOX")
-            _status, found = client.search(None, "SUBJECT", f'"{words}"')
-            numbers = found[0].split() if found and found[0] else []
-            if numbers:
-                _status, parts = client.fetch(numbers[-1].decode(), "(BODY.PEEK[])")
-                body = parts[0]
-                if isinstance(body, tuple):
-                    return body[1]
+            octets = _newest(client, words)
+            if octets is not None:
+                return octets
             time.sleep(_POLL_SECONDS)
     raise Unavailable("demo-mail", "the message did not arrive in 20 s")
+
+
+def _newest(client: imaplib.IMAP4_SSL, words: str) -> bytes | None:
+    client.select("INBOX")
+    _status, found = client.search(None, "SUBJECT", f'"{words}"')
+    numbers = found[0].split() if found and found[0] else []
+    if not numbers:
+        return None
+    _status, parts = client.fetch(numbers[-1].decode(), "(BODY.PEEK[])")
+    body = parts[0]
+    return body[1] if isinstance(body, tuple) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,7 @@ class Page:
         """The visible text, roughly: tags out, entities in."""
         return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", self.text)))
 
-    def find_link(self, pattern: str) -> str:
+    def link_like(self, pattern: str) -> str:
         """The first link that matches. Raises Unavailable("demo-page")."""
         links = [html.unescape(link) for link in re.findall(r'href="([^"]+)"', self.text)]
         for link in links:
@@ -68,7 +74,7 @@ class Page:
                 return link
         raise Unavailable("demo-page", f"{self.path} has no link like {pattern}")
 
-    def find_form(self, pattern: str) -> tuple[str, dict[str, str]]:
+    def form_like(self, pattern: str) -> tuple[str, dict[str, str]]:
         """Action and hidden fields of the first form whose action matches. Raises Unavailable("demo-page")."""
         for form in re.findall(r"<form\b.*?</form>", self.text, re.DOTALL):
             action = re.search(r'action="([^"]*)"', form)

@@ -26,6 +26,7 @@ class Teller:
     started: float
 
     def say(self, step: str, look: str, *, is_done: bool = True) -> None:
+        """One step: what happened and what to look at; as words, or as one JSON object."""
         seconds = round(time.monotonic() - self.started, 1)
         if self.as_json:
             fields = {"step": step, "look": look, "done": is_done, "seconds": seconds}

@@ -27,7 +27,6 @@ SECRET_WORDS = (
     "Tension du",
 )
 """Words of the messages, addresses, file names and documents: none may lie in clear in the folders."""
-_SAMPLE_DOMAIN, _SAMPLE_RECIPIENT = "medecin.example.mssante.fr", "cardio.test@hopital.example.mssante.fr"
 
 
 @dataclass(slots=True)
@@ -54,10 +53,10 @@ def send_letter(story: Story) -> str:
     """A professional at B writes to a professional and a patient at A."""
     stage = story.stage
     raw = files("mailserver.cli").joinpath("demo_data/letter.eml").read_bytes()
-    raw = raw.replace(
-        _SAMPLE_RECIPIENT.encode(), f"{stage.cardiologist.address}, {stage.patient.address}".encode()
+    both = f"{stage.cardiologist.address}, {stage.patient.address}"
+    raw = raw.replace(b"RECIPIENTS.invalid", both.encode()).replace(
+        b"SENDER.invalid", stage.doctor.address.encode()
     )
-    raw = raw.replace(_SAMPLE_DOMAIN.encode(), stage.b.domain.encode())
     recipients = [stage.cardiologist.address, stage.patient.address]
     send_mail(stage.b, stage.doctor, recipients, raw, story.context)
     return f"{stage.doctor.name} handed a letter with an IHE_XDM archive to {stage.b.domain} (SMTP, app password)"
@@ -86,9 +85,9 @@ def log_in(story: Story) -> str:
     """Password, then a one-time code that came through the relay."""
     browser = story.browser
     page = browser.get("/login")
-    action, fields = page.find_form("login")
+    action, fields = page.form_like("login")
     page = browser.post(action, fields | {"login": story.stage.patient.address, "password": PASSWORD})
-    action, fields = page.find_form("code")
+    action, fields = page.form_like("code")
     text = story.relay.wait_for("code de connexion")
     _demand(text, "no code reached the relay")
     code = next(word for word in (text or "").replace(".", " ").split() if len(word) == 6 and word.isdigit())
@@ -105,8 +104,8 @@ def open_document(story: Story) -> str:
         "Lettre d'adressage" in listing.words or "Lettre d’adressage" in listing.words,
         "no document is listed",
     )
-    page = story.browser.get(listing.find_link(r"/documents/[^/\"]+$"))
-    download = story.browser.get(page.find_link(r"download|telecharger|télécharger"))
+    page = story.browser.get(listing.link_like(r"/documents/[^/\"]+$"))
+    download = story.browser.get(page.link_like(r"download|telecharger|télécharger"))
     _demand(download.status == 200 and download.body, "the document does not download")
     return f"the letter is a document of its own: {len(download.body)} octets, {download.headers.get('content-type')}"
 
@@ -114,9 +113,9 @@ def open_document(story: Story) -> str:
 def answer_letter(story: Story) -> str:
     """The patient reads and answers, with an attachment."""
     inbox = story.browser.get("/")
-    message = story.browser.get(inbox.find_link(r"/messages/"))
+    message = story.browser.get(inbox.link_like(r"/messages/"))
     _demand("confr" in message.words, "the text of the letter is not shown")
-    action, fields = message.find_form("answer|reply|repondre")
+    action, fields = message.form_like("answer|reply|repondre")
     sent = story.browser.post_file(action, fields | {"text": ANSWER}, ("file", *ATTACHMENT))
     _demand(sent.status == 200, f"the answer was refused ({sent.status}): {sent.words[:200]}")
     return f"« {ANSWER} » left with {ATTACHMENT[0]}"

@@ -9,6 +9,7 @@ from mailserver.cli.operator_folder import OperatorPlan, make_operator, parse_do
 
 
 def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The options of this module's commands."""
     parser = commands.add_parser("init", help="make a folder with pli.toml, data/ and keys/")
     parser.add_argument("folder", type=Path, metavar="DIR")
     parser.add_argument(

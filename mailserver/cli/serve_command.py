@@ -12,6 +12,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The options of this module's commands."""
     serve = commands.add_parser("serve", help="serve mail and web until SIGTERM")
     add_config(serve)
     serve.add_argument("--workers", type=int, default=1, metavar="N", help="processes that share the ports")

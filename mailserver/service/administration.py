@@ -242,6 +242,7 @@ class Administration:
         return text
 
     def list_accounts(self) -> list[tuple[AccountRow, Profile, tuple[Address, ...]]]:
+        """Every account with its profile and addresses, the oldest first."""
         with self._store.database.read() as connection:
             return [
                 (

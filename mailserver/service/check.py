@@ -10,10 +10,10 @@ from mailserver.audit.events import Origin
 from mailserver.audit.merkle import Frontier
 from mailserver.mime.summary_wire import parse_summary
 from mailserver.model.errors import PliError
-from mailserver.model.ids import AccountId
+from mailserver.model.ids import AccountId, MailboxId
 from mailserver.service.access_log import read_log
 from mailserver.service.keys import OpenAccount
-from mailserver.service.mail_permit import MailPermits
+from mailserver.service.mail_permit import MailPermit, MailPermits
 from mailserver.service.mailboxes import Mailboxes
 from mailserver.service.messages import PAGE_ITEMS, Messages
 from mailserver.store import inspection, log_rows
@@ -87,29 +87,14 @@ def _tree_problems(connection: Connection, publics: LogPublics, origin: str) -> 
 
 def check_account(store: Store, account: OpenAccount) -> Report:
     """With a person's own keys: every summary, body and entry of theirs opens. The reading is logged first."""
-    now = datetime.now(UTC)
-    permit = MailPermits(store).permit(account, Origin(client="pli check"), now)
-    mailboxes, messages = Mailboxes(store), Messages(store)
+    permit = MailPermits(store).permit(account, Origin(client="pli check"), datetime.now(UTC))
     problems: list[Problem] = []
     opened = 0
-    for info in mailboxes.list_mailboxes(account):
-        uids = [
-            uid
-            for uid, _flags, _modseq in messages.select(account, info.mailbox_id, claims_recent=False).rows
-        ]
-        for start in range(0, len(uids), PAGE_ITEMS):
-            part = uids[start : start + PAGE_ITEMS]
-            try:
-                for item in messages.page(account, info.mailbox_id, [(part[0], part[-1])]):
-                    size = parse_summary(item.summary).size_bytes
-                    reader = messages.reader(account, item, size, permit)
-                    for at in range(0, size, _READ_BYTES):
-                        reader.read(at, at + _READ_BYTES)
-                    opened += 1
-            except PliError as error:
-                problems.append(
-                    (f"does not open ({error.code})", f"{info.mailbox_id.hex()} {part[0]}:{part[-1]}")
-                )
+    for mailbox_id, first, last in _pages(store, account):
+        try:
+            opened += _open_page(store, account, (mailbox_id, first, last), permit)
+        except PliError as error:
+            problems.append((f"does not open ({error.code})", f"{mailbox_id.hex()} {first}:{last}"))
     entries = 0
     if account.space is not None:
         try:
@@ -117,3 +102,28 @@ def check_account(store: Store, account: OpenAccount) -> Report:
         except PliError as error:
             problems.append((f"log does not open ({error.code})", ""))
     return Report(tuple(problems), {"messages_opened": opened, "entries_opened": entries})
+
+
+def _pages(store: Store, account: OpenAccount) -> Iterator[tuple[MailboxId, int, int]]:
+    """Mailbox, first and last UID of each page of everything."""
+    messages = Messages(store)
+    for info in Mailboxes(store).list_mailboxes(account):
+        rows = messages.select(account, info.mailbox_id, claims_recent=False).rows
+        for start in range(0, len(rows), PAGE_ITEMS):
+            part = rows[start : start + PAGE_ITEMS]
+            yield info.mailbox_id, part[0][0], part[-1][0]
+
+
+def _open_page(
+    store: Store, account: OpenAccount, page: tuple[MailboxId, int, int], permit: MailPermit
+) -> int:
+    """Open summaries and every octet of one page; how many messages. Raises Corrupt at the first that fails."""
+    messages = Messages(store)
+    mailbox_id, first, last = page
+    items = messages.page(account, mailbox_id, [(first, last)])
+    for item in items:
+        size = parse_summary(item.summary).size_bytes
+        reader = messages.reader(account, item, size, permit)
+        for at in range(0, size, _READ_BYTES):
+            reader.read(at, at + _READ_BYTES)
+    return len(items)

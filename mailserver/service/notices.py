@@ -35,6 +35,7 @@ class Notices:
         )
 
     def code_job(self, account: AccountRow, code: str, now: datetime) -> JobRow | None:
+        """A one-time code for the ordinary address, or None when the person left none."""
         text = (
             f"Bonjour,\n\nVotre code de connexion : {code}\n\nIl est valable 10 minutes et ne sert qu'une fois.\n"
             "Si vous n'avez pas demandé de code, ne faites rien : personne n'entre sans lui.\n"

@@ -50,6 +50,7 @@ class Outbound:
         self._seals = seals
 
     def relay_job(self, account_id: AccountId, order: RelayOrder, blob_id: BlobId, now: datetime) -> JobRow:
+        """One message to one recipient at another operator."""
         fields: dict[str, str | int] = {
             "sender": str(order.sender or ""),
             "recipient": str(order.recipient),
@@ -97,6 +98,7 @@ class Outbound:
         )
 
     def open_relay(self, row: JobRow) -> RelayOrder:
+        """The order inside a relay job. Raises Corrupt when it was altered or already shredded."""
         fields = self._open(row)
         sender = fields["sender"]
         return RelayOrder(

@@ -139,6 +139,7 @@ class MailKeys:
         return _new_item(place, email, blob, stamp, (sealed.wrap, sealed.place_tag, sealed.summary), None)
 
     def reseal(self, place: Place, data_key: Secret, summary: bytes) -> Resealed:
+        """Wrap, place tag and summary for an item's exact place (K14)."""
         return Resealed(
             place.uid,
             self._wrapper.wrap(data_key.reveal(), place.context()),

@@ -91,6 +91,7 @@ class Submission:
     def decide_recipient(
         self, address: Address, so_far: int, now: datetime
     ) -> tuple[Decision, Destination | None]:
+        """RCPT of a submission: ours must exist, others must be listed."""
         is_ours = self._directory.is_ours(address.domain)
         account = None
         if is_ours:

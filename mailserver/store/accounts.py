@@ -4,7 +4,7 @@ Every row here decides who may read or write, so each carries a row MAC (K23), c
 Addresses and insurance numbers are looked up by HMAC; their text is sealed under a service key by the caller.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
@@ -31,6 +31,7 @@ class AccountRow:
     second_factor: bytes | None
 
     def mac_fields(self) -> tuple[bytes | int | str | None, ...]:
+        """Every column but the MAC, in the order of the table."""
         return (
             self.account_id,
             self.kind.value,
@@ -59,6 +60,7 @@ class SlotRow:
     expires_at: int | None
 
     def mac_fields(self) -> tuple[bytes | int | str | None, ...]:
+        """Every column but the MAC, in the order of the table."""
         return (
             self.account_id,
             self.slot_id,
@@ -87,6 +89,7 @@ class AccountStore:
         )
 
     def load_account(self, connection: Connection, account_id: AccountId) -> AccountRow:
+        """Raises NotFound("account"), Corrupt("row-mac")."""
         found = connection.execute(
             select(schema.account).where(schema.account.c.account_id == account_id)
         ).first()
@@ -132,6 +135,7 @@ class AccountStore:
         connection.execute(insert(schema.address), [values])
 
     def find_by_address(self, connection: Connection, address_mac: bytes) -> AccountId | None:
+        """The account of a blind index of an address, or None."""
         table = schema.address
         found = connection.execute(select(table).where(table.c.address_mac == address_mac)).first()
         if found is None:
@@ -140,9 +144,10 @@ class AccountStore:
         return AccountId(bytes(found.account_id))
 
     def list_addresses(self, connection: Connection, account_id: AccountId) -> list[bytes]:
-        """The sealed addresses of an account, the first one made first."""
+        """The sealed addresses of an account, always in the same order."""
         table = schema.address
-        rows = connection.execute(select(table).where(table.c.account_id == account_id)).all()
+        query = select(table).where(table.c.account_id == account_id).order_by(table.c.address_mac)
+        rows = connection.execute(query).all()
         for row in rows:
             self._macs.check("address", (row.address_mac, row.account_id, row.address), row.row_mac)
         return [bytes(row.address) for row in rows]
@@ -155,6 +160,7 @@ class AccountStore:
         )
 
     def find_by_identity(self, connection: Connection, ins_mac: bytes) -> AccountId | None:
+        """The account of a blind index of an insurance identity, or None."""
         table = schema.identity
         found = connection.execute(select(table).where(table.c.ins_mac == ins_mac)).first()
         if found is None:
@@ -218,6 +224,16 @@ class AccountStore:
         table = schema.counter
         query = select(table.c.account_id, table.c.revocation).where(table.c.account_id.in_(account_ids))
         return {AccountId(bytes(row.account_id)): row.revocation for row in connection.execute(query)}
+
+
+def lock_accounts(connection: Connection, account_ids: Iterable[AccountId]) -> None:
+    """Lock accounts in ascending order, before anything else of theirs: no deadlock between nodes (R8).
+
+    For PostgreSQL; on SQLite a write transaction is alone.
+    """
+    table = schema.counter
+    query = select(table.c.account_id).where(table.c.account_id.in_(sorted(account_ids)))
+    connection.execute(query.order_by(table.c.account_id).with_for_update()).all()
 
 
 _ACCOUNT_COLUMNS = tuple(column.name for column in schema.account.c if column.name != "row_mac")

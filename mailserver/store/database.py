@@ -78,6 +78,7 @@ class Database:
             fcntl.flock(self._lock_descriptor, fcntl.LOCK_UN)
 
     def close(self) -> None:
+        """Let go of every connection and of the write lock."""
         self.reader.dispose()
         self.writer.dispose()
         if self._lock_descriptor is not None:

@@ -205,6 +205,7 @@ def list_log_rows(connection: Connection) -> Iterator[tuple[AccountId, int, byte
 
 
 def list_log_heads(connection: Connection) -> dict[AccountId, tuple[int, bytes]]:
+    """Next sequence and last leaf hash of every account that has a log."""
     head = schema.log_head
     return {
         AccountId(bytes(row.account_id)): (row.sequence, bytes(row.leaf_hash))

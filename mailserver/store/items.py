@@ -7,8 +7,9 @@ first when a message is deleted (shredding), its octets when no holder is left.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import starmap
+from operator import attrgetter
 
-from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, insert, or_, select, update
 from sqlalchemy.sql import operators
 
 from mailserver.model.ids import AccountId, BlobId, EmailId, ItemId, MailboxId
@@ -17,6 +18,7 @@ from mailserver.store import schema
 UidRange = tuple[int, int]
 """First and last UID, both included."""
 RANGES_PER_STATEMENT = 200
+UIDS_PER_STATEMENT = 500
 _item, _seal, _blob = schema.item, schema.seal, schema.blob
 
 
@@ -83,6 +85,7 @@ class BlobRow:
 
 
 def add_blob(connection: Connection, account_id: AccountId, row: BlobRow) -> None:
+    """Sealed octets of one account, or the mark that they are a file."""
     connection.execute(
         _ADD_BLOB,
         [
@@ -97,9 +100,14 @@ def add_blob(connection: Connection, account_id: AccountId, row: BlobRow) -> Non
     )
 
 
+_FIND_BLOB = select(_blob).where(
+    _blob.c.account_id == bindparam("account"), _blob.c.blob_id == bindparam("blob")
+)
+
+
 def find_blob(connection: Connection, account_id: AccountId, blob_id: BlobId) -> BlobRow | None:
-    query = select(_blob).where(_blob.c.account_id == account_id, _blob.c.blob_id == blob_id)
-    found = connection.execute(query).first()
+    """The sealed octets that an account holds under this id, or None."""
+    found = connection.execute(_FIND_BLOB, {"account": account_id, "blob": blob_id}).first()
     if found is None:
         return None
     octets = None if found.octets is None else bytes(found.octets)
@@ -158,42 +166,56 @@ def list_changes(
     return changed, list(connection.execute(gone).scalars())
 
 
+_ROWS = (
+    select(
+        _item.c.uid,
+        _item.c.item_id,
+        _item.c.email_id,
+        _item.c.blob_id,
+        _item.c.flags,
+        _item.c.modseq,
+        _item.c.padded_bytes,
+        _item.c.received_at,
+        _item.c.saved_at,
+        _item.c.is_adopted,
+        _seal.c.wrap,
+        _seal.c.place_tag,
+        _seal.c.summary,
+        _seal.c.row_mac,
+    )
+    .join(
+        _seal,
+        and_(
+            _seal.c.account_id == _item.c.account_id,
+            _seal.c.mailbox_id == _item.c.mailbox_id,
+            _seal.c.uid == _item.c.uid,
+        ),
+    )
+    .where(_item.c.account_id == bindparam("account"), _item.c.mailbox_id == bindparam("mailbox"))
+    .order_by(_item.c.uid)
+)
+_ROWS_BETWEEN = _ROWS.where(_item.c.uid.between(bindparam("first"), bindparam("last")))
+_ROWS_AMONG = _ROWS.where(_item.c.uid.in_(bindparam("uids", expanding=True)))
+
+
 def list_items(
     connection: Connection, account_id: AccountId, mailbox_id: MailboxId, ranges: Sequence[UidRange]
 ) -> list[ItemRow]:
     """Items with their seals, by UID. The caller bounds the ranges: a page is about 1 MiB."""
+    place = {"account": account_id, "mailbox": mailbox_id}
     rows: list[ItemRow] = []
-    for part in slices(ranges):
-        query = (
-            select(
-                _item.c.uid,
-                _item.c.item_id,
-                _item.c.email_id,
-                _item.c.blob_id,
-                _item.c.flags,
-                _item.c.modseq,
-                _item.c.padded_bytes,
-                _item.c.received_at,
-                _item.c.saved_at,
-                _item.c.is_adopted,
-                _seal.c.wrap,
-                _seal.c.place_tag,
-                _seal.c.summary,
-                _seal.c.row_mac,
-            )
-            .join(
-                _seal,
-                and_(
-                    _seal.c.account_id == _item.c.account_id,
-                    _seal.c.mailbox_id == _item.c.mailbox_id,
-                    _seal.c.uid == _item.c.uid,
-                ),
-            )
-            .where(_item.c.account_id == account_id, _item.c.mailbox_id == mailbox_id)
-            .where(within(_item.c.uid, part))
-            .order_by(_item.c.uid)
-        )
-        rows.extend(starmap(ItemRow, connection.execute(query)))
+    scattered: list[int] = []
+    for first, last in ranges:
+        if first == last and len(ranges) > 1:
+            scattered.append(first)
+            continue
+        found = connection.execute(_ROWS_BETWEEN, {**place, "first": first, "last": last})
+        rows.extend(starmap(ItemRow, found.tuples().all()))
+    for start in range(0, len(scattered), UIDS_PER_STATEMENT):
+        uids = scattered[start : start + UIDS_PER_STATEMENT]
+        rows.extend(starmap(ItemRow, connection.execute(_ROWS_AMONG, {**place, "uids": uids}).tuples().all()))
+    if scattered:
+        rows.sort(key=attrgetter("uid"))
     return rows
 
 

@@ -86,6 +86,7 @@ class JobStore:
         self._macs = macs
 
     def add_jobs(self, connection: Connection, rows: Sequence[JobRow]) -> None:
+        """Insert waiting jobs that nobody holds yet."""
         values = [
             {name: getattr(row, name) for name in row.__slots__}
             | {

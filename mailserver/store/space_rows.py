@@ -24,6 +24,7 @@ class DocumentRow:
     record: bytes
 
     def mac_fields(self, account_id: AccountId) -> tuple[bytes | int, ...]:
+        """What the row MAC covers."""
         return (
             account_id,
             self.document_id,
@@ -51,6 +52,7 @@ class SpaceStore:
         self._macs = macs
 
     def add_document(self, connection: Connection, account_id: AccountId, row: DocumentRow) -> None:
+        """File one sealed document."""
         values = {
             "account_id": account_id,
             "document_id": row.document_id,
@@ -73,6 +75,7 @@ class SpaceStore:
     def load_document(
         self, connection: Connection, account_id: AccountId, document_id: DocumentId
     ) -> DocumentRow:
+        """One document. Raises NotFound("document"), Corrupt("row-mac")."""
         table = schema.document
         query = select(table).where(table.c.account_id == account_id, table.c.document_id == document_id)
         found = connection.execute(query).first()
@@ -117,6 +120,7 @@ class SpaceStore:
         connection.execute(insert(schema.set_aside), [values | {"account_id": account_id, "row_mac": mac}])
 
     def list_set_aside(self, connection: Connection, account_id: AccountId) -> list[SealedRecord]:
+        """Cases set aside, the oldest first."""
         table = schema.set_aside
         rows = []
         query = select(table).where(table.c.account_id == account_id).order_by(table.c.created_at)

@@ -59,6 +59,7 @@ class WebStore:
     def find_session(
         self, connection: Connection, account_id: AccountId, session_id: SessionId
     ) -> SessionRow | None:
+        """The session, or None. Raises Corrupt("row-mac")."""
         table = schema.session
         query = select(table).where(table.c.account_id == account_id, table.c.session_id == session_id)
         found = connection.execute(query).first()

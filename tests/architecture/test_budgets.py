@@ -19,7 +19,16 @@ NESTING = 3
 
 # Where a budget is passed: what ("file", "lines", "parameters", "nesting") → {path or path::function: reason}.
 # The list only shrinks: a line that is no longer needed fails.
-EXCEPTIONS: dict[str, dict[str, str]] = {"file": {}, "lines": {}, "parameters": {}, "nesting": {}}
+_BOUND = "what a session is bound to (K21) stays visible at each call: one parameter a field"
+EXCEPTIONS: dict[str, dict[str, str]] = {
+    "file": {},
+    "lines": {},
+    "parameters": {
+        "mailserver/crypto/sessions.py::seal_session": _BOUND,
+        "mailserver/crypto/sessions.py::open_session": _BOUND,
+    },
+    "nesting": {},
+}
 
 BLOCKS = (
     ast.If | ast.For | ast.AsyncFor | ast.While | ast.With | ast.AsyncWith | ast.Try | ast.TryStar | ast.Match
