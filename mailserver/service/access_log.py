@@ -6,12 +6,20 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mailserver.audit.entry import AccountHead, commitment, format_leaf, next_leaf, open_entry, seal_entry
+from mailserver.audit.entry import (
+    AccountHead,
+    commitment,
+    format_leaf,
+    next_leaf,
+    open_entry,
+    parse_leaf,
+    seal_entry,
+)
 from mailserver.audit.events import AuditEvent, canonical_bytes, parse_event
 from mailserver.crypto.roots import Root
 from mailserver.crypto.seal import PublicKey
 from mailserver.crypto.secret import random_id
-from mailserver.model.errors import Corrupt
+from mailserver.model.errors import Conflict, Corrupt, Malformed
 from mailserver.model.ids import AccountId, EntryId
 from mailserver.store import log_rows
 from mailserver.store.accounts import AccountRow
@@ -77,12 +85,15 @@ def add_entries(connection: Connection, macs: RowMacs, entries: Sequence[Prepare
 def read_log(
     store: Store, account: AccountRow, space: Root, *, newest: int | None = None
 ) -> list[LoggedEvent]:
-    """Open an account's own entries, oldest first. Raises Corrupt when an entry does not match its leaf.
+    """Open an account's own entries, oldest first. Raises Corrupt when an entry does not match its leaf, or
+    when one is missing or out of its place.
 
     The caller logs the reading first (L1).
     """
     with store.database.read() as connection:
         rows = log_rows.list_entries(connection, account.account_id, newest=newest)
+        head = log_rows.find_head(connection, account.account_id)
+    _check_chain(account, rows, head, is_whole=newest is None)
     pair = space.pair(account.epoch)
     events = []
     for row in rows:
@@ -91,3 +102,22 @@ def read_log(
             raise Corrupt("log-entry")
         events.append(LoggedEvent(row.sequence, row.leaf_index, parse_event(raw), raw, salt, row.leaf))
     return events
+
+
+def _check_chain(
+    account: AccountRow, rows: Sequence[log_rows.EntryRow], head: log_rows.LogHead, *, is_whole: bool
+) -> None:
+    """Each leaf follows the one before, up to the account's head; a whole log begins at its first leaf."""
+    try:
+        leaves = [parse_leaf(row.leaf) for row in rows]
+        chain = AccountHead(account.pseudonym)
+        if leaves and not is_whole:
+            chain = AccountHead(account.pseudonym, leaves[0].sequence, leaves[0].previous)
+        for row, leaf in zip(rows, leaves, strict=True):
+            if row.sequence != leaf.sequence:
+                raise Corrupt("log-chain")
+            chain = chain.accept(leaf)
+    except (Malformed, Conflict) as error:
+        raise Corrupt("log-chain") from error
+    if (chain.count, chain.last) != (head.next_sequence, head.leaf_hash):
+        raise Corrupt("log-chain")

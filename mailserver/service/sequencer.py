@@ -66,6 +66,8 @@ class Sequencer:
             return list(pending)
         if head.size < size or head.tail_first > size:
             raise Conflict("log-fork")
+        with self._store.database.read() as connection:  # what was signed may lie beyond this batch's page
+            pending = log_rows.list_pending(connection, self._store.macs, None)
         signed = head.tail[size - head.tail_first :]
         by_hash = {leaf_hash(leaf.leaf): leaf for leaf in pending}
         if any(value not in by_hash for value in signed):

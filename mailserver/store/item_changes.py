@@ -152,14 +152,11 @@ def _release(connection: Connection, account_id: AccountId, blob_ids: set[BlobId
         )
         still = {bytes(blob_id) for blob_id in connection.execute(held.union(sent)).scalars()}
         free = [blob_id for blob_id in part if blob_id not in still]
-        rows = connection.execute(
-            delete(_blob)
-            .where(_blob.c.account_id == account_id, _blob.c.blob_id.in_(free))
-            .returning(_blob.c.blob_id, _blob.c.octets.is_(None))
-        ).all()
-        orphans.extend(
-            BlobId(bytes(blob_id))
-            for blob_id, is_file in rows
-            if is_file and not has_holder(connection, blob_id)
+        here = and_(_blob.c.account_id == account_id, _blob.c.blob_id.in_(free))
+        # asked before: SQLite 3.40 answers 0 to "octets IS NULL" in the RETURNING of a DELETE
+        files = list(
+            connection.execute(select(_blob.c.blob_id).where(here, _blob.c.octets.is_(None))).scalars()
         )
+        connection.execute(delete(_blob).where(here))
+        orphans.extend(BlobId(bytes(each)) for each in files if not has_holder(connection, each))
     return orphans

@@ -126,6 +126,17 @@ def within(table_uid: ColumnElement[int], ranges: Sequence[UidRange]) -> ColumnE
     return or_(*(operators.eq(table_uid, lo) if lo == hi else table_uid.between(lo, hi) for lo, hi in ranges))
 
 
+def merged(ranges: Sequence[UidRange]) -> list[UidRange]:
+    """The same UIDs in ascending ranges that do not overlap."""
+    found: list[UidRange] = []
+    for first, last in sorted(ranges):
+        if found and first <= found[-1][1]:
+            found[-1] = (found[-1][0], max(last, found[-1][1]))
+        elif first <= last:
+            found.append((first, last))
+    return found
+
+
 def slices(ranges: Sequence[UidRange]) -> Iterable[Sequence[UidRange]]:
     for start in range(0, len(ranges), RANGES_PER_STATEMENT):
         yield ranges[start : start + RANGES_PER_STATEMENT]
@@ -205,18 +216,41 @@ def list_items(
     place = {"account": account_id, "mailbox": mailbox_id}
     rows: list[ItemRow] = []
     scattered: list[int] = []
-    for first, last in ranges:
+    for first, last in merged(ranges):
         if first == last and len(ranges) > 1:
             scattered.append(first)
             continue
         found = connection.execute(_ROWS_BETWEEN, {**place, "first": first, "last": last})
-        rows.extend(starmap(ItemRow, found.tuples().all()))
+        rows.extend(starmap(ItemRow, found))
     for start in range(0, len(scattered), UIDS_PER_STATEMENT):
         uids = scattered[start : start + UIDS_PER_STATEMENT]
-        rows.extend(starmap(ItemRow, connection.execute(_ROWS_AMONG, {**place, "uids": uids}).tuples().all()))
+        rows.extend(starmap(ItemRow, connection.execute(_ROWS_AMONG, {**place, "uids": uids})))
     if scattered:
         rows.sort(key=attrgetter("uid"))
     return rows
+
+
+_ROWS_WITH_BLOBS = (
+    _ROWS.add_columns(_blob.c.blob_id.label("held"), _blob.c.stored_bytes, _blob.c.digest, _blob.c.octets)
+    .outerjoin(_blob, and_(_blob.c.account_id == _item.c.account_id, _blob.c.blob_id == _item.c.blob_id))
+    .where(_item.c.uid.in_(bindparam("uids", expanding=True)))
+)
+_ITEM_ROW_COLUMNS = 14
+
+
+def list_items_with_blobs(
+    connection: Connection, account_id: AccountId, mailbox_id: MailboxId, uids: Sequence[int]
+) -> list[tuple[ItemRow, BlobRow | None]]:
+    """Items with their seals and their blob rows, by UID: the caller asks for few, each may hold 64 KiB."""
+    parameters = {"account": account_id, "mailbox": mailbox_id, "uids": list(uids)}
+    found = connection.execute(_ROWS_WITH_BLOBS, parameters).all()
+    return [
+        (
+            ItemRow(*row[:_ITEM_ROW_COLUMNS]),
+            None if row[_ITEM_ROW_COLUMNS] is None else BlobRow(*row[_ITEM_ROW_COLUMNS:]),
+        )
+        for row in found
+    ]
 
 
 def list_unadopted(

@@ -1,6 +1,7 @@
 """Fenced leases: one holder at a time for work that must be single (the log's sequencer)."""
 
 from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from mailserver.store import schema
 
@@ -20,5 +21,9 @@ def take_lease(connection: Connection, name: str, holder: bytes, now: int, secon
     if connection.execute(select(_table.c.name).where(_table.c.name == name)).first() is not None:
         return False
     values = {"name": name, "holder": holder, "until": now + seconds, "fence": 1}
-    connection.execute(insert(_table), [values])
+    try:
+        with connection.begin_nested():
+            connection.execute(insert(_table), [values])
+    except IntegrityError:  # another node was first
+        return False
     return True

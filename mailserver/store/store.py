@@ -42,7 +42,7 @@ def open_store(
     return Store(
         database,
         Writer(database, on_failure),
-        BlobFolder(data_folder / "blobs"),
+        BlobFolder(data_folder / "blobs", on_failure),
         macs,
         AccountStore(macs),
         SpaceStore(macs),

@@ -3,8 +3,10 @@ once (one fsync), then wakes who waits. A Unit belongs to one account, may run a
 
 Units run in ascending account order, so that two nodes on PostgreSQL lock in the same order (R8). If a batch
 fails it is rolled back and its Units run singly, so that one bad delivery spoils nobody else's.
+After a failed fsync nothing more is written: what is on disk is known again only after a restart (R5).
 """
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -16,10 +18,13 @@ from sqlalchemy import Connection
 
 from mailserver.model.errors import Unavailable
 from mailserver.model.ids import AccountId
+from mailserver.store.accounts import lock_accounts
 from mailserver.store.database import Database
 
 T = TypeVar("T")
 BATCH_UNITS = 256
+
+logger = logging.getLogger("pli.writer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,10 @@ class _Waiting(Generic[T]):
     unit: Unit[T]
     future: Future[T] = field(default_factory=Future)
 
+    def __post_init__(self) -> None:
+        # An edge whose connection closes cancels what it awaits: a queued Unit runs all the same.
+        self.future.set_running_or_notify_cancel()
+
 
 class Writer:
     """Group commit over one Database. ``on_failure`` is told of a failed fsync: the process must end (R5)."""
@@ -45,7 +54,9 @@ class Writer:
         self._on_failure = on_failure
         self._after_commit: Callable[[Sequence[AccountId]], None] = lambda _accounts: None
         self._thread = threading.Thread(target=self._loop, name="writer", daemon=True)
+        self._gate = threading.Lock()
         self._closed = False
+        self._failure: str | None = None
         self._thread.start()
 
     def on_commit(self, call: Callable[[Sequence[AccountId]], None]) -> None:
@@ -54,10 +65,11 @@ class Writer:
 
     def submit(self, unit: Unit[T]) -> Future[T]:
         """Queue a Unit. The future is done after the commit that holds it."""
-        if self._closed:
-            raise Unavailable("stopping")
         waiting = _Waiting(unit)
-        self._queue.put(waiting)
+        with self._gate:
+            if self._closed:
+                raise Unavailable("stopping")
+            self._queue.put(waiting)
         return waiting.future
 
     def commit(self, unit: Unit[T]) -> T:
@@ -66,10 +78,11 @@ class Writer:
 
     def close(self) -> None:
         """Commit what waits, then stop."""
-        if not self._closed:
-            self._closed = True
-            self._queue.put(None)
-            self._thread.join()
+        with self._gate:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
+        self._thread.join()
 
     def _loop(self) -> None:
         open_ = True
@@ -94,19 +107,33 @@ class Writer:
         return batch, True
 
     def _run(self, batch: list[_Waiting[Any]]) -> None:
+        if self._failure is not None:
+            for waiting in batch:
+                waiting.future.set_exception(Unavailable(self._failure))
+            return
         batch.sort(key=lambda waiting: waiting.unit.account_id)
         try:
             with self._database.write() as connection:
+                if not self._database.is_sqlite:
+                    lock_accounts(connection, {waiting.unit.account_id for waiting in batch})
                 results = [waiting.unit.run(connection) for waiting in batch]
         except Exception as error:  # noqa: BLE001 # whatever a Unit raises belongs to its caller
             self._failed(batch, error)
             return
-        self._after_commit([waiting.unit.account_id for waiting in batch])
+        self._tell([waiting.unit.account_id for waiting in batch])
         for waiting, result in zip(batch, results, strict=True):
             waiting.future.set_result(result)
 
+    def _tell(self, accounts: Sequence[AccountId]) -> None:
+        """A lost wake-up costs delay, never mail, and never the writer."""
+        try:
+            self._after_commit(accounts)
+        except Exception:
+            logger.exception("the change feed failed")
+
     def _failed(self, batch: list[_Waiting[Any]], error: Exception) -> None:
         if isinstance(error, Unavailable) and error.code == "disk-io":
+            self._failure = error.code
             for waiting in batch:
                 waiting.future.set_exception(error)
             if self._on_failure:
