@@ -1,0 +1,243 @@
+"""The outbound queue as the gateway works it: leases, what a job says, and what follows each attempt (R7, K20).
+
+A job ends in one Unit: its attempt's row, its state, its order shredded, its message released when nothing else holds
+it. A report to the sender is durable before that Unit, so that no failure stays silent. A worker that lost its lease
+changes nothing. Statements on ``job`` and ``blob`` that the store does not offer yet stand at the end.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from mailserver.crypto.blob import Decryptor
+from mailserver.crypto.ctx import ctx
+from mailserver.mime.reports import DeliveryAction
+from mailserver.model.errors import Corrupt, PliError, Unavailable
+from mailserver.model.ids import AccountId, BlobId
+from mailserver.service.delivery_reports import AttemptResult, Cause, DeliveryReports, Fate, Report
+from mailserver.service.outbound import DAY_SECONDS, NoticeOrder, Outbound, RelayOrder
+from mailserver.store import items, jobs, schema
+from mailserver.store.database import Connection
+from mailserver.store.jobs import JobRow, JobState, Lane
+from mailserver.store.store import Store
+from mailserver.store.writer import Unit
+
+LEASE_SECONDS = 120
+RELAY_DELAYS = (300, 600, 1200, 2400, 4200)
+"""Back-off of the relay lane; the last one repeats (R7: 5 min → 1 h 10)."""
+NOTICE_DELAYS = (10, 30, 60)
+DELAY_NOTICE_SECONDS = 4 * 3600
+KEY_DAYS = 3
+KEY_GRACE_SECONDS = 2 * 3600
+"""A submission may commit some time after the moment that chose its day key."""
+HEADER_BYTES = 256 * 1024
+_NOBODY = AccountId(bytes(16))
+_READ_BYTES = 16 * 1024
+
+logger = logging.getLogger("pli.gateway")
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A relay job's message, open: ``read`` gives octets of what is sent, from 0 to ``size_bytes``."""
+
+    order: RelayOrder
+    read: Callable[[int, int], bytes]
+
+    @property
+    def size_bytes(self) -> int:
+        return self.order.size_bytes - self.order.skip_bytes
+
+    def header(self) -> bytes:
+        """The header block without its blank line, at most 256 KiB."""
+        found = bytearray()
+        for start in range(0, min(self.size_bytes, HEADER_BYTES), _READ_BYTES):
+            found += self.read(start, min(start + _READ_BYTES, self.size_bytes))
+            end = found.find(b"\r\n\r\n", max(0, start - 4))
+            if end >= 0:
+                return bytes(found[: end + 2])
+        return bytes(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What follows an attempt. ``next_try_at`` counts for a waiting job only."""
+
+    state: JobState
+    next_try_at: int = 0
+    report: DeliveryAction | None = None
+
+
+def plan_next(row: JobRow, result: AttemptResult, now: int) -> Plan:
+    """RFC 5321 §4.5.4.1: retry with growing delays, tell the sender of a delay once, give up at expiry."""
+    is_relay = row.lane is Lane.RELAY
+    if result.fate is Fate.DELIVERED:
+        return Plan(JobState.DONE)
+    if result.fate is Fate.REFUSED or now >= row.expires_at:
+        return Plan(JobState.FAILED, report=DeliveryAction.FAILED if is_relay else None)
+    delays = RELAY_DELAYS if is_relay else NOTICE_DELAYS
+    due = min(now + delays[min(row.attempts, len(delays) - 1)], row.expires_at)
+    if not is_relay or row.delay_noticed:
+        return Plan(JobState.WAITING, due)
+    notice_at = row.created_at + DELAY_NOTICE_SECONDS
+    if now >= notice_at:
+        return Plan(JobState.WAITING, due, DeliveryAction.DELAYED)
+    return Plan(JobState.WAITING, min(due, notice_at))
+
+
+class RelayQueue:
+    """One worker's hold on the queue. ``holder`` is this worker's random id (16 bytes). Blocks: pool threads only."""
+
+    def __init__(self, store: Store, outbound: Outbound, reports: DeliveryReports, holder: bytes) -> None:
+        self._store = store
+        self._outbound = outbound
+        self._reports = reports
+        self._holder = holder
+        self._forgotten: set[int] = set()
+
+    def next_due(self) -> int | None:
+        with self._store.database.read() as connection:
+            return jobs.next_due(connection)
+
+    def lease(self, now: datetime, limit: int) -> list[JobRow]:
+        """Due jobs, this worker's for two minutes. Raises Corrupt when a row was planted, Unavailable."""
+        at = int(now.timestamp())
+
+        def run(connection: Connection) -> list[JobRow]:
+            return self._store.jobs.lease_jobs(
+                connection, self._holder, at, seconds=LEASE_SECONDS, limit=limit
+            )
+
+        return self._store.writer.commit(Unit(_NOBODY, run))
+
+    def renew(self, rows: Sequence[JobRow], now: datetime) -> None:
+        """Two more minutes for the jobs that are still this worker's."""
+        self._move_leases(rows, int(now.timestamp()) + LEASE_SECONDS)
+
+    def release(self, rows: Sequence[JobRow]) -> None:
+        """Give jobs back unfinished, for any worker to take at once."""
+        self._move_leases(rows, 0)
+
+    def _move_leases(self, rows: Sequence[JobRow], until: int) -> None:
+        def run(connection: Connection) -> None:
+            for row in rows:
+                _move_lease(connection, row, self._holder, until)
+
+        self._store.writer.commit(Unit(_NOBODY, run))
+
+    def open_message(self, row: JobRow) -> Outgoing:
+        """The message of a relay job. Raises Corrupt when its order or octets cannot be opened."""
+        order = self._outbound.open_relay(row)
+        if row.blob_id is None:
+            raise Corrupt("job-blob")
+        with self._store.database.read() as connection:
+            blob = items.find_blob(connection, row.account_id, row.blob_id)
+        if blob is None:
+            raise Corrupt("blob-missing")
+        octets = blob.octets
+        read_at = self._store.blobs.reader(row.blob_id) if octets is None else lambda lo, hi: octets[lo:hi]
+        decryptor = Decryptor(order.data_key, ctx("blob", row.blob_id), read_at, blob.stored_bytes)
+        skip = order.skip_bytes
+        return Outgoing(order, lambda lo, hi: decryptor.read(lo + skip, hi + skip))
+
+    def open_notice(self, row: JobRow) -> NoticeOrder:
+        return self._outbound.open_notice(row)
+
+    def settle(self, row: JobRow, result: AttemptResult, now: datetime) -> Plan:
+        """Write what one attempt led to; returns it. Raises Unavailable: the lease then ends by itself."""
+        at = int(now.timestamp())
+        plan = plan_next(row, result, at)
+        if plan.report is not None:
+            self._report(row, result, plan.report, now)
+
+        def run(connection: Connection) -> tuple[bool, list[BlobId]]:
+            if not _is_held(connection, row, self._holder):
+                return False, []
+            jobs.add_attempt(connection, row.job_id, row.attempts + 1, at, (result.name, result.reply_code))
+            if plan.state is JobState.WAITING:
+                noticed = row.delay_noticed or plan.report is DeliveryAction.DELAYED
+                jobs.mark_retry(connection, row, plan.next_try_at, delay_noticed=noticed)
+                return True, []
+            jobs.mark_final(connection, row, plan.state)
+            return True, _release_blob(connection, row)
+
+        was_held, orphans = self._store.writer.commit(Unit(row.account_id, run))
+        for blob_id in orphans:
+            self._store.blobs.delete(blob_id)
+        if not was_held:
+            logger.warning("lease lost, outcome left to its new holder", extra={"job": row.job_id.hex()})
+        return plan
+
+    def _report(self, row: JobRow, result: AttemptResult, action: DeliveryAction, now: datetime) -> None:
+        try:
+            order = self._outbound.open_relay(row)
+        except Corrupt:
+            logger.error("order unreadable, sender not told", extra={"job": row.job_id.hex()})  # noqa: TRY400 # the code says it
+            return
+        try:
+            header = self.open_message(row).header()
+        except Corrupt:
+            header = b""
+        if action is DeliveryAction.FAILED and result.fate is Fate.PASSING:
+            result = replace(result, status="5.4.7")  # RFC 3463 §3.5: delivery time expired
+        try:
+            self._reports.deliver(Report(row, order, result, action, header), now)
+        except Unavailable:
+            raise  # nothing is settled then: the job comes back with its lease's end
+        except PliError as error:
+            # a report that cannot be written must not make the job return to the peer for ever
+            logger.error("sender not told", extra={"job": row.job_id.hex(), "code": error.code})  # noqa: TRY400 # no trace of use
+
+    def forget_days(self, now: datetime) -> None:
+        """Shred the day keys that no job needs any more; never today's (K20)."""
+        at = int(now.timestamp()) - KEY_GRACE_SECONDS
+        today = at // DAY_SECONDS
+        for epoch in range(today - 10, today):
+            if epoch in self._forgotten:
+                continue
+            with self._store.database.read() as connection:
+                is_needed = jobs.has_jobs_of_epoch(connection, epoch)
+            if not is_needed or today - epoch >= KEY_DAYS:
+                self._outbound.forget_day(epoch)
+                self._forgotten.add(epoch)
+
+
+def expired(row: JobRow, now: datetime) -> AttemptResult | None:
+    """A notice past its life is dropped unsent; a relay job has one last attempt, whose cause is reported."""
+    if row.lane is Lane.NOTICE and now.timestamp() >= row.expires_at:
+        return AttemptResult(Fate.REFUSED, Cause.EXPIRED, status="5.4.7")
+    return None
+
+
+_job, _blob, _item = schema.job, schema.blob, schema.item
+
+
+def _is_held(connection: Connection, row: JobRow, holder: bytes) -> bool:
+    query = _job.select().where(
+        _job.c.job_id == row.job_id,
+        _job.c.state == JobState.WAITING.value,
+        _job.c.lease_holder == holder,
+    )
+    return connection.execute(query).first() is not None
+
+
+def _move_lease(connection: Connection, row: JobRow, holder: bytes, until: int) -> None:
+    held = (_job.c.job_id == row.job_id, _job.c.lease_holder == holder)
+    waiting = _job.c.state == JobState.WAITING.value
+    connection.execute(_job.update().where(*held, waiting).values(lease_until=until))
+
+
+def _release_blob(connection: Connection, row: JobRow) -> list[BlobId]:
+    """Drop the sender's hold on the message unless an item or another waiting job names it; files without holder."""
+    if row.blob_id is None:
+        return []
+    for table, more in ((_job, [_job.c.state == JobState.WAITING.value]), (_item, [])):
+        named = (table.c.account_id == row.account_id, table.c.blob_id == row.blob_id)
+        if connection.execute(table.select().where(*named, *more).limit(1)).first() is not None:
+            return []
+    held = items.find_blob(connection, row.account_id, row.blob_id)
+    here = (_blob.c.account_id == row.account_id, _blob.c.blob_id == row.blob_id)
+    connection.execute(_blob.delete().where(*here))
+    is_orphan = held is not None and held.octets is None and not items.has_holder(connection, row.blob_id)
+    return [row.blob_id] if is_orphan else []
