@@ -1,0 +1,89 @@
+"""Where the server of a domain is: fixed routes of the configuration, then its routes file, then MX records.
+
+MX lookup is a seam: no resolver is built in yet, so a domain without a route has no next hop and the reason names the
+keys to set. The file is read again when it changes; one that cannot be read leaves the last good routes in force.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mailserver.model.address import DomainName, parse_domain
+from mailserver.model.errors import Malformed
+
+NO_ROUTE = 'no route to this domain: set it in routes of [trust] ("host:port") or in routes_file; MX is not looked up yet'
+_ROUTES_BYTES = 4 * 1024 * 1024
+
+logger = logging.getLogger("pli.gateway")
+
+
+@dataclass(frozen=True, slots=True)
+class NextHop:
+    """A host name or address without brackets, and a port."""
+
+    host: str
+    port: int
+
+
+LookUpMx = Callable[[DomainName], tuple[NextHop, ...]]
+"""The hosts of a domain's MX records, most preferred first (RFC 5321 §5.1); blocks, so called from a pool thread."""
+
+
+def look_up_no_mx(_domain: DomainName) -> tuple[NextHop, ...]:
+    """The seam's filling until a resolver is chosen."""
+    return ()
+
+
+def parse_hop(text: str) -> NextHop:
+    """``host:port`` or ``[IPv6]:port``. Raises Malformed("route-syntax")."""
+    host, colon, port = text.strip().rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise Malformed("route-syntax", "a route is host:port")
+    return NextHop(host.removeprefix("[").removesuffix("]"), int(port))
+
+
+class Routes:
+    """Next hops. ``fixed`` wins over ``file``, and both over MX records. Raises Malformed for a bad fixed route."""
+
+    def __init__(
+        self, fixed: Mapping[str, str], file: Path | None = None, look_up_mx: LookUpMx = look_up_no_mx
+    ) -> None:
+        self._fixed = _parse_routes(fixed)
+        self._file = file
+        self._from_file: dict[DomainName, NextHop] = {}
+        self._seen: tuple[int, int, int] | None = None
+        self._look_up_mx = look_up_mx
+
+    def list_hops(self, domain: DomainName) -> tuple[NextHop, ...]:
+        """The servers to try, in order; empty when none is known. Touches the disk: pool threads only."""
+        self._refresh()
+        found = self._fixed.get(domain) or self._from_file.get(domain)
+        return (found,) if found is not None else self._look_up_mx(domain)
+
+    def _refresh(self) -> None:
+        if self._file is None:
+            return
+        try:
+            state = self._file.stat()
+            seen = (state.st_mtime_ns, state.st_size, state.st_ino)
+            if seen == self._seen:
+                return
+            self._seen = seen
+            self._from_file = _parse_routes(_read(self._file))
+        except (OSError, ValueError, Malformed) as error:
+            reason = error.code if isinstance(error, Malformed) else type(error).__name__
+            logger.error("routes_file not taken, the last good routes are kept", extra={"code": reason})  # noqa: TRY400 # no trace of use
+
+
+def _read(file: Path) -> Mapping[str, str]:
+    with file.open("rb") as opened:
+        routes: object = json.loads(opened.read(_ROUTES_BYTES))
+    if not isinstance(routes, dict):
+        raise Malformed("route-syntax", "the file is not one JSON object")
+    return routes
+
+
+def _parse_routes(routes: Mapping[str, str]) -> dict[DomainName, NextHop]:
+    return {parse_domain(str(domain)): parse_hop(str(hop)) for domain, hop in routes.items()}
