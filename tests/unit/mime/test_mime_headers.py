@@ -165,7 +165,7 @@ def test_message_ids() -> None:
     ],
 )
 def test_hostile_parameters_cost_linear_time(value: bytes) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     find_parameter(parse_parameters(value), "x")
     decode_words(b"=?a?q?" + value)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 5

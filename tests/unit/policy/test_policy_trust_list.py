@@ -183,11 +183,11 @@ def test_national_size():
         for number in range(6500)
     )
     xml = format_trust_list(entries, NOW)
-    start = time.perf_counter()
+    start = time.process_time()
     listed = read(xml)
-    parsed = time.perf_counter()
+    parsed = time.process_time()
     for entry in entries:
         assert listed.is_listed_for(entry.domain, entry.dn)
-    looked_up = time.perf_counter()
+    looked_up = time.process_time()
     assert parsed - start < 5
     assert looked_up - parsed < 1
