@@ -4,19 +4,27 @@ The first sight of a message that arrived while its owner was away adopts it: it
 A body is read only with a MailPermit, which exists once the reading is in the access log (L1, L4).
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mailserver.crypto.blob import Decryptor
 from mailserver.crypto.ctx import ctx
-from mailserver.crypto.secret import Secret, random_id
-from mailserver.model.account import Flag
+from mailserver.crypto.secret import random_id
+from mailserver.model.account import KEYWORD_SHIFT, Flag
 from mailserver.model.errors import Corrupt
 from mailserver.model.ids import AccountId, BlobId, EmailId, ItemId, MailboxId
 from mailserver.service.intake import Intake
 from mailserver.service.keys import OpenAccount
 from mailserver.service.mail_permit import MailPermit
-from mailserver.service.sealing import Place, PlaceStamp, SealedBlob, seal_octets, shared_octets
+from mailserver.service.sealing import (
+    Place,
+    PlaceStamp,
+    SealedBlob,
+    open_away_summary,
+    seal_octets,
+    shared_octets,
+)
 from mailserver.store import item_changes, items, mailboxes
 from mailserver.store.database import Connection
 from mailserver.store.item_changes import FlagChange
@@ -51,8 +59,14 @@ class OpenedItem:
     """An item whose summary is open. ``summary`` is the format of ``mailserver.mime.summary``."""
 
     row: ItemRow
-    place: Place
+    here: tuple[AccountId, MailboxId]
     summary: bytes
+    blob: BlobRow | None = None
+    """Its sealed octets, when they were asked for with the page."""
+
+    @property
+    def place(self) -> Place:
+        return Place(*self.here, self.row.uid, self.row.item_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +74,31 @@ class Placed:
     uidvalidity: int
     uid: int
     modseq: int
+
+
+KeywordBits = Sequence[tuple[int, int]]
+"""(bit in the source mailbox, bit in the target mailbox) of each own keyword that both know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """One COPY or MOVE."""
+
+    source: MailboxId
+    target: MailboxId
+    now: int
+    keyword_bits: KeywordBits | None
+    is_move: bool
+
+    def flags_there(self, flags: int) -> int:
+        """Flags in the target's bits: own keywords have bits of their mailbox."""
+        if self.keyword_bits is None:
+            return flags
+        moved = flags & ((1 << KEYWORD_SHIFT) - 1)
+        for here, there in self.keyword_bits:
+            if flags & here:
+                moved |= there
+        return moved
 
 
 class MessageReader:
@@ -106,14 +145,32 @@ class Messages:
         """Items with open summaries, by UID; those not yet adopted are adopted on the way."""
         with self._store.database.read() as connection:
             rows = items.list_items(connection, account.account_id, mailbox_id, ranges)
+        return self._open_page(account, mailbox_id, [(row, None) for row in rows])
+
+    def page_with_octets(
+        self, account: OpenAccount, mailbox_id: MailboxId, uids: Sequence[int]
+    ) -> list[OpenedItem]:
+        """As ``page``, with the sealed octets of small messages; a ``reader`` then asks the store no more."""
+        with self._store.database.read() as connection:
+            rows = items.list_items_with_blobs(connection, account.account_id, mailbox_id, uids)
+        return self._open_page(account, mailbox_id, rows)
+
+    def _open_page(
+        self, account: OpenAccount, mailbox_id: MailboxId, rows: Sequence[tuple[ItemRow, BlobRow | None]]
+    ) -> list[OpenedItem]:
+        here = (account.account_id, mailbox_id)
         keys, macs = account.mail_keys(), self._store.macs
+        open_adopted = keys.summary_opener(*here)
         opened, resealed = [], []
-        for row in rows:
-            place = Place(account.account_id, mailbox_id, row.uid, row.item_id)
-            summary = keys.open_summary(macs, place, row)
-            opened.append(OpenedItem(row, place, summary))
-            if not row.is_adopted:
-                resealed.append(keys.reseal(place, keys.open_key(macs, place, row), summary))
+        for row, blob in rows:
+            if row.is_adopted:
+                opened.append(OpenedItem(row, here, open_adopted(row), blob))
+                continue
+            place = Place(*here, row.uid, row.item_id)
+            data_key = keys.open_key(macs, place, row)
+            summary = open_away_summary(place, row, data_key)
+            opened.append(OpenedItem(row, here, summary, blob))
+            resealed.append(keys.reseal(place, data_key, summary))
         if resealed:
 
             def run(connection: Connection) -> None:
@@ -128,16 +185,19 @@ class Messages:
         """The octets of one message. Raises Denied without a permit for this account, Corrupt when altered."""
         permit.demand(account.account_id)
         data_key = account.mail_keys().open_key(self._store.macs, item.place, item.row)
-        return MessageReader(self._decryptor(account.account_id, item.row.blob_id, data_key), size_bytes)
+        blob = item.blob or self._load_blob(account.account_id, item.row.blob_id)
+        octets = blob.octets
+        read_at = self._store.blobs.reader(blob.blob_id) if octets is None else lambda lo, hi: octets[lo:hi]
+        return MessageReader(
+            Decryptor(data_key, ctx("blob", blob.blob_id), read_at, blob.stored_bytes), size_bytes
+        )
 
-    def _decryptor(self, account_id: AccountId, blob_id: BlobId, data_key: Secret) -> Decryptor:
+    def _load_blob(self, account_id: AccountId, blob_id: BlobId) -> BlobRow:
         with self._store.database.read() as connection:
             blob = items.find_blob(connection, account_id, blob_id)
         if blob is None:
             raise Corrupt("blob-missing")
-        octets = blob.octets
-        read_at = self._store.blobs.reader(blob_id) if octets is None else lambda lo, hi: octets[lo:hi]
-        return Decryptor(data_key, ctx("blob", blob_id), read_at, blob.stored_bytes)
+        return blob
 
     def append(
         self,
@@ -217,7 +277,7 @@ class Messages:
     ) -> None:
         r"""EXPUNGE: what is \Deleted at the moment of the commit leaves, and nothing else.
 
-        ``known`` = (UIDs that were \Deleted, at this mod-sequence). ``within``: UID EXPUNGE (RFC 4315 §2.1).
+        ``known`` = (UIDs that were \Deleted, at this mod-sequence). ``within``: sorted ranges of UID EXPUNGE (RFC 4315 §2.1).
         """
         uids, since_modseq = known
 
@@ -227,7 +287,7 @@ class Messages:
             deleted = set(uids) - {uid for uid, flags, _modseq in changed if not flags & Flag.DELETED}
             deleted |= {uid for uid, flags, _modseq in changed if flags & Flag.DELETED}
             if within is not None:
-                deleted = {uid for uid in deleted if any(first <= uid <= last for first, last in within)}
+                deleted = {uid for uid in deleted if _is_within(uid, within)}
             if not deleted:
                 return item_changes.Expunged([], [])
             modseq = mailboxes.next_modseq(connection, account.account_id)
@@ -238,58 +298,66 @@ class Messages:
             self._store.blobs.delete(blob_id)
 
     def copy(
-        self, account: OpenAccount, source: MailboxId, ranges: Sequence[UidRange], target: MailboxId, now: int
-    ) -> tuple[int, list[tuple[int, int]]]:
-        """COPY: (target's UIDVALIDITY, [(source uid, new uid)]). All or nothing. Raises NotFound("mailbox")."""
-        unit = self._transfer(account, (source, target), ranges, now, is_move=False)
-        validity, pairs, _modseq = self._store.writer.commit(unit)
-        return validity, pairs
-
-    def move(
-        self, account: OpenAccount, source: MailboxId, ranges: Sequence[UidRange], target: MailboxId, now: int
-    ) -> tuple[int, list[tuple[int, int]]]:
-        """MOVE (RFC 6851): as ``copy``, the source items gone in the same transaction."""
-        unit = self._transfer(account, (source, target), ranges, now, is_move=True)
-        validity, pairs, _modseq = self._store.writer.commit(unit)
-        return validity, pairs
-
-    def _transfer(
         self,
         account: OpenAccount,
         mailbox_ids: tuple[MailboxId, MailboxId],
         ranges: Sequence[UidRange],
         now: int,
         *,
-        is_move: bool,
-    ) -> Unit[tuple[int, list[tuple[int, int]], int]]:
+        keyword_bits: KeywordBits | None = None,
+    ) -> tuple[int, list[tuple[int, int]]]:
+        """COPY from a mailbox to another: (target's UIDVALIDITY, [(source uid, new uid)]). All or nothing.
+
+        ``keyword_bits``: which own keywords the target has under which bits; None when they are the same.
+        Raises NotFound("mailbox").
+        """
+        transfer = Transfer(*mailbox_ids, now, keyword_bits, is_move=False)
+        return self._store.writer.commit(self._transfer(account, transfer, ranges))
+
+    def move(
+        self,
+        account: OpenAccount,
+        mailbox_ids: tuple[MailboxId, MailboxId],
+        ranges: Sequence[UidRange],
+        now: int,
+        *,
+        keyword_bits: KeywordBits | None = None,
+    ) -> tuple[int, list[tuple[int, int]]]:
+        """MOVE (RFC 6851): as ``copy``, the source items gone in the same transaction."""
+        transfer = Transfer(*mailbox_ids, now, keyword_bits, is_move=True)
+        return self._store.writer.commit(self._transfer(account, transfer, ranges))
+
+    def _transfer(
+        self, account: OpenAccount, transfer: Transfer, ranges: Sequence[UidRange]
+    ) -> Unit[tuple[int, list[tuple[int, int]]]]:
         """Open outside the writer, reseal inside it at the new UIDs. An item that left meanwhile is skipped."""
-        source, target = mailbox_ids
+        source, target = transfer.source, transfer.target
         opened = self.page(account, source, ranges)
         keys, macs = account.mail_keys(), self._store.macs
         data_keys = {item.row.uid: keys.open_key(macs, item.place, item.row) for item in opened}
 
-        def run(connection: Connection) -> tuple[int, list[tuple[int, int]], int]:
+        def run(connection: Connection) -> tuple[int, list[tuple[int, int]]]:
             here = (account.account_id, source)
             modseq = mailboxes.next_modseq(connection, account.account_id)
             current = {row.uid: row for row in items.list_items(connection, *here, ranges)}
             present = [item for item in opened if item.row.uid in current]
             row = mailboxes.load_mailbox(connection, account.account_id, target)
             if not present:
-                return row.uidvalidity, [], modseq
-            flags = [current[item.row.uid].flags for item in present]
+                return row.uidvalidity, []
+            flags = [transfer.flags_there(current[item.row.uid].flags) for item in present]
             arrivals = _arrivals(list(zip(flags, (item.row.padded_bytes for item in present), strict=True)))
             first = mailboxes.place(connection, account.account_id, target, modseq, arrivals)
             fresh: list[NewItem] = []
             for offset, item in enumerate(present):
                 place = Place(account.account_id, target, first + offset, ItemId(random_id()))
                 blob = SealedBlob(data_keys[item.row.uid], _blob_of(item.row), item.row.padded_bytes)
-                stamp = PlaceStamp(flags[offset], modseq, item.row.received_at, now)
+                stamp = PlaceStamp(flags[offset], modseq, item.row.received_at, transfer.now)
                 fresh.append(keys.seal_item(place, blob, item.summary, stamp, item.row.email_id))
             items.add_items(connection, fresh)
             pairs = [(item.row.uid, first + offset) for offset, item in enumerate(present)]
-            if is_move:
+            if transfer.is_move:
                 item_changes.expunge(connection, here, [(uid, uid) for uid, _new in pairs], modseq)
-            return row.uidvalidity, pairs, modseq
+            return row.uidvalidity, pairs
 
         return Unit(account.account_id, run)
 
@@ -303,6 +371,12 @@ def uid_ranges(uids: Sequence[int]) -> list[UidRange]:
         else:
             ranges.append((uid, uid))
     return ranges
+
+
+def _is_within(uid: int, ranges: Sequence[UidRange]) -> bool:
+    """Whether sorted, disjoint ranges hold ``uid``."""
+    at = bisect_right(ranges, uid, key=lambda each: each[0])
+    return at > 0 and uid <= ranges[at - 1][1]
 
 
 def _blob_of(row: ItemRow) -> BlobRow:
