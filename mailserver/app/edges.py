@@ -1,5 +1,6 @@
 """The edges of one worker: every listener of the configuration, the queue's worker, and their orderly end."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -8,9 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mailserver.app.services import Services
+from mailserver.crypto.custodian import utc_now
+from mailserver.crypto.secret import random_id
+from mailserver.gateway.ordinary_relay import OrdinaryRelay
+from mailserver.gateway.peer_connection import PeerCalls, PeerContext
+from mailserver.gateway.routes import NextHop, Routes
+from mailserver.gateway.worker import GatewayWorker
 from mailserver.imap.server import ImapServer, ImapServices
+from mailserver.model.address import DomainName, parse_address
+from mailserver.service.delivery_reports import DeliveryReports
+from mailserver.service.relay import RelayQueue
 from mailserver.service.throttle import Throttle
 from mailserver.tls.contexts import PeerFiles, client_facing_context
+from webmail.application import WebServices, create_app
+from webmail.server import serve_web
 
 logger = logging.getLogger("pli.listen")
 
@@ -27,6 +39,7 @@ class Edges:
             wake()
 
     async def stop(self, grace_seconds: float) -> None:
+        """Each edge ends what it does within the grace, then lets go of its ports."""
         for stop in reversed(self.stops):
             await stop(grace_seconds)
 
@@ -51,7 +64,9 @@ async def start_edges(services: Services, pool: Executor, *, logs_listeners: boo
     """Open every port that the configuration names. Raises Malformed when a certificate cannot be used."""
     edges = Edges()
     start = _Start(services, pool, Throttle(time.monotonic), logs_listeners)
+    _start_gateway(start, edges)
     await _start_imap(start, edges)
+    await _start_web(start, edges)
     return edges
 
 
@@ -79,6 +94,64 @@ async def _start_imap(start: _Start, edges: Edges) -> None:
     if listen.imaps:
         await server.listen(listen.host, listen.imaps, tls=context, starttls=None, reuse_port=True)
         start.told("imaps", listen.imaps)
+
+
+async def _start_web(start: _Start, edges: Edges) -> None:
+    services, listen = start.services, start.services.config.listen
+    if not listen.web:
+        return
+    app = create_app(
+        WebServices(
+            services.config,
+            services.custody,
+            services.store,
+            services.directory,
+            services.trust,
+            services.keys,
+            services.mailboxes,
+            services.messages,
+            services.permits,
+            services.notices,
+            services.submission,
+            start.throttle,
+        )
+    )
+    certificate, key = _client_files(services)
+    server = serve_web(app, listen.host, listen.web, certificate, key, reuse_port=True)
+    task = asyncio.create_task(server.serve())
+
+    async def stop(_grace_seconds: float) -> None:
+        server.stop()
+        await task
+
+    edges.stops.append(stop)
+    start.told("web", listen.web)
+
+
+def _start_gateway(start: _Start, edges: Edges) -> None:
+    """The outbound queue's worker: relays to operators, and notices when an ordinary relay is configured."""
+    services, config = start.services, start.services.config
+    hostname = config.operator.hostname
+    reports = DeliveryReports(services.store, services.delivery, DomainName(hostname), config.operator.name)
+    queue = RelayQueue(services.store, services.outbound, reports, random_id())
+    routes_file = config.path(config.trust.routes_file) if config.trust.routes_file else None
+    routes = Routes(config.trust.routes, routes_file)
+    context = PeerContext(peer_files(services))
+    calls = PeerCalls(hostname, context, routes, services.trust, utc_now, start.pool)
+    relay = None
+    if config.relay.host:
+        hop = NextHop(config.relay.host, config.relay.port)
+        sender = parse_address(config.relay.sender or f"ne-pas-repondre@{config.operator.domains[0]}")
+        relay = OrdinaryRelay(hop, sender, config.operator.name, hostname)
+    worker = GatewayWorker(queue, calls, relay, utc_now, start.pool)
+    task = asyncio.create_task(worker.run())
+
+    async def stop(grace_seconds: float) -> None:
+        await worker.stop(grace_seconds)
+        await task
+
+    edges.stops.append(stop)
+    edges.wakes.append(worker.wake)
 
 
 def _client_files(services: Services) -> tuple[Path, Path]:
