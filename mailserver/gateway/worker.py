@@ -170,6 +170,11 @@ class GatewayWorker:
             await self._call(self._queue.settle, row, result, self._clock())
         except PliError as error:
             logger.error("outcome not written", extra={"job": row.job_id.hex(), "code": error.code})  # noqa: TRY400 # no trace of use
+        except Exception:
+            # the hop's other jobs go on; this one comes back when its lease ends
+            logger.exception(
+                "outcome not written", extra={"job": row.job_id.hex(), "incident": incident_id()}
+            )
         self._held.pop(row.job_id, None)
 
     async def _attempt(self, row: JobRow, route: _Route) -> AttemptResult:

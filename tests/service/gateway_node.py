@@ -193,6 +193,7 @@ class Peer:
         self.context = context
         self.lines: list[bytes] = []
         self.messages: list[bytes] = []
+        self.certificate: bytes | None = None
         self.received_bytes = 0
         self.digest = hashlib.sha256()
         self.port = 0
@@ -240,6 +241,7 @@ class Peer:
                 case b"STARTTLS":
                     writer.write(b"220 go ahead\r\n")
                     await writer.start_tls(self.context)
+                    self.certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
                     is_tls = True
                 case b"MAIL":
                     writer.write(_next(self.script.mail, b"250 2.1.0 ok\r\n"))

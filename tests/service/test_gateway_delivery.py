@@ -23,8 +23,11 @@ from service.gateway_node import (
 )
 
 from mailserver.crypto.authority import CERTIFICATE_FILE
+from mailserver.crypto.x509 import certificate_dn
 from mailserver.store import schema
 from mailserver.store.jobs import JobState
+
+BOTH_LOOPS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,7 @@ def gateway(tmp_path, authority):
     gateway.close()
 
 
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+@BOTH_LOOPS
 def test_delivered_byte_for_byte_without_return_path(gateway, authority, run):
     gateway.submit()
     peer = Peer(Script(), context_of(authority, "b.localhost"))
@@ -50,6 +53,7 @@ def test_delivered_byte_for_byte_without_return_path(gateway, authority, run):
     assert b"Return-Path" not in message
     assert gateway.job().state == JobState.DONE.value
     assert gateway.attempts() == [(1, "delivered", 250)]
+    assert certificate_dn(peer.certificate).common_name == "a.localhost"
 
 
 def test_the_envelope_as_the_peer_hears_it(gateway, authority):
@@ -116,11 +120,12 @@ def test_refused_before_a_word_of_the_message(gateway, authority, shown, offers_
     assert b"Action: failed" in report
 
 
-def test_a_certificate_of_a_stranger_is_refused(gateway, tmp_path, authority):
+@BOTH_LOOPS
+def test_a_certificate_of_a_stranger_is_refused(gateway, tmp_path, run):
     gateway.submit()
     stranger = tmp_path / "stranger"
     make_node(stranger, "b.localhost", authority=stranger / "authority").close()
-    deliver(gateway, Peer(Script(), context_of(stranger / "authority", "b.localhost")))
+    deliver(gateway, Peer(Script(), context_of(stranger / "authority", "b.localhost")), run=run)
     assert gateway.attempts() == [(1, "certificate-foreign", 0)]
     assert gateway.job().state == JobState.FAILED.value
 
@@ -134,22 +139,66 @@ def test_a_domain_that_left_the_list_is_never_called(gateway, authority):
     assert gateway.attempts() == [(1, "trust-list-stale", 0)]
 
 
-def test_closing_after_starttls_is_read_as_a_refusal_of_our_certificate(gateway, authority, tmp_path):
+@BOTH_LOOPS
+def test_closing_after_starttls_is_read_as_a_refusal_of_our_certificate(gateway, authority, tmp_path, run):
     """A peer whose authority is another's refuses our certificate: in TLS 1.3 we see a bare end."""
     other = tmp_path / "other"
     make_node(other, "d.localhost", authority=other / "authority").close()
     gateway.submit()
     foreign = other / "authority" / CERTIFICATE_FILE
-    deliver(gateway, Peer(Script(), context_of(authority, "b.localhost", ca=foreign)))
+    deliver(gateway, Peer(Script(), context_of(authority, "b.localhost", ca=foreign)), run=run)
     assert gateway.attempts() == [(1, "our-certificate", 0)]
     assert gateway.job().state == JobState.WAITING.value
-    deliver_bare_end(gateway)
+    gateway.clock.pass_by(minutes=6)
+    deliver(gateway, Peer(Script(closes_at=b"STARTTLS")), run=run)
     assert gateway.attempts()[1:] == [(2, "our-certificate", 0)]
 
 
-def deliver_bare_end(gateway):
-    gateway.clock.pass_by(minutes=6)
-    deliver(gateway, Peer(Script(closes_at=b"STARTTLS"), None))
+ACCENTED = MESSAGE.replace(b"un point", "un point à la ligne".encode())
+
+
+@pytest.mark.parametrize(
+    ("octets", "recipient", "extensions", "said"),
+    [
+        (MESSAGE.replace(b"Radio", "Écho".encode()), RECIPIENT, (b"8BITMIME", b"SMTPUTF8"), b"SMTPUTF8"),
+        (MESSAGE.replace(b"Radio", "Écho".encode()), RECIPIENT, (b"8BITMIME",), b"BODY=8BITMIME"),
+        (MESSAGE, "zoé@b.localhost", (b"8BITMIME", b"SMTPUTF8"), b"SMTPUTF8"),
+        (MESSAGE, "zoé@b.localhost", (b"8BITMIME",), "needs-utf8"),
+        (ACCENTED, RECIPIENT, (b"8BITMIME",), b"BODY=8BITMIME"),
+        (ACCENTED, RECIPIENT, (b"SIZE",), "needs-8bit"),
+    ],
+)
+def test_what_the_peer_must_offer(gateway, authority, octets, recipient, extensions, said):
+    gateway.submit(octets, recipients=(recipient,))
+    peer = Peer(Script(extensions=extensions), context_of(authority, "b.localhost"))
+    deliver(gateway, peer)
+    if isinstance(said, str):
+        assert b"MAIL" not in peer.verbs()
+        assert gateway.attempts() == [(1, said, 0)]
+    else:
+        (mail,) = [line for line in peer.lines if line.startswith(b"MAIL")]
+        assert said in mail.split(b" ")
+        assert peer.messages[0].endswith(octets)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        Script(data=[b"250 taken already\r\n"]),
+        Script(mail=[b"354 what\r\n"]),
+        Script(end=[b"hello\r\n"]),
+        Script(closes_at=b"DATA"),
+        Script(extensions=(b"X" * 9000,)),
+    ],
+)
+def test_a_server_that_speaks_nonsense_is_never_believed(gateway, authority, script):
+    gateway.submit()
+    peer = Peer(script, context_of(authority, "b.localhost"))
+    deliver(gateway, peer)
+    ((_number, result, code),) = gateway.attempts()
+    assert result != "delivered"
+    assert code in {0, 354}
+    assert gateway.job().state == JobState.WAITING.value
 
 
 def test_no_route_names_the_keys_to_set(gateway, caplog):
