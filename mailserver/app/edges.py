@@ -20,7 +20,8 @@ from mailserver.model.address import DomainName, parse_address
 from mailserver.service.delivery_reports import DeliveryReports
 from mailserver.service.relay import RelayQueue
 from mailserver.service.throttle import Throttle
-from mailserver.tls.contexts import PeerFiles, client_facing_context
+from mailserver.smtp.server import Role, SmtpServer, SmtpServices
+from mailserver.tls.contexts import PeerFiles, client_facing_context, peer_server_context
 from webmail.application import WebServices, create_app
 from webmail.server import serve_web
 
@@ -65,9 +66,42 @@ async def start_edges(services: Services, pool: Executor, *, logs_listeners: boo
     edges = Edges()
     start = _Start(services, pool, Throttle(time.monotonic), logs_listeners)
     _start_gateway(start, edges)
+    await _start_smtp(start, edges)
     await _start_imap(start, edges)
     await _start_web(start, edges)
     return edges
+
+
+async def _start_smtp(start: _Start, edges: Edges) -> None:
+    """The MX port for peers, and the two submission ports for our own."""
+    services, config = start.services, start.services.config
+    smtp = SmtpServices(
+        services.reception,
+        services.submission,
+        services.keys,
+        services.wakeups,
+        start.throttle,
+        config.operator.hostname,
+        DomainName(config.operator.domains[0]),
+        config.limits.connections,
+        config.limits.connections_per_address,
+    )
+    listen = config.listen
+    if listen.mx:
+        peers = SmtpServer(smtp, start.pool, Role.MX)
+        edges.stops.append(peers.stop)
+        context = peer_server_context(peer_files(services))
+        await peers.listen(listen.host, listen.mx, starttls=context, reuse_port=True)
+        start.told("mx", listen.mx)
+    clients = SmtpServer(smtp, start.pool, Role.SUBMISSION)
+    edges.stops.append(clients.stop)
+    context = client_facing_context(*_client_files(services))
+    if listen.submission:
+        await clients.listen(listen.host, listen.submission, starttls=context, reuse_port=True)
+        start.told("submission", listen.submission)
+    if listen.submissions:
+        await clients.listen(listen.host, listen.submissions, tls=context, reuse_port=True)
+        start.told("submissions", listen.submissions)
 
 
 async def _start_imap(start: _Start, edges: Edges) -> None:
