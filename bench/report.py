@@ -1,0 +1,144 @@
+"""The figures as a table and as ``docs/figures.md``."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.rounds import Figures, Plan
+from bench.store import IN_FLIGHT
+
+PLI, PEER = "Pli", "Postfix + Dovecot"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line: which figure, which of its keys, and whether more of it is better."""
+
+    title: str
+    figure: str
+    key: str
+    more_is_better: bool
+    digits: int = 0
+    pli_figure: str = ""
+    """Pli's own figure when the peer is measured otherwise."""
+
+
+def rows_of(plan: Plan) -> list[Row]:
+    listed = f"{plan.listed:,}".replace(",", " ")
+    return [
+        Row("Durable ingest over TLS, 4 KiB × 10: in the mailbox, messages/s", "ingest", "per_s", True),
+        Row("same, acknowledged by 250, messages/s", "ingest", "accepted_per_s", True),
+        Row("same, 250 after the last dot, p50 ms", "ingest", "ack_p50_ms", False, 1),
+        Row("same, server CPU a message, µs", "ingest", "server_cpu_us", False),
+        Row(
+            "Ingest, the peer without TLS: in the mailbox, messages/s",
+            "ingest, no TLS",
+            "per_s",
+            True,
+            pli_figure="ingest",
+        ),
+        Row(f"FETCH of {listed} summaries, ms", "listing", "ms", False),
+        Row(f"the first FETCH of these {listed}, after APPEND, ms", "first listing", "ms", False),
+        Row("IDLE: from 250 to EXISTS, p50 ms", "idle", "p50_ms", False, 1),
+        Row("IDLE: from 250 to EXISTS, p99 ms", "idle", "p99_ms", False, 1),
+    ]
+
+
+def format_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A Markdown table whose columns are aligned for reading as plain text too."""
+    widths = [max(len(line[at]) for line in [head, *body]) for at in range(len(head))]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [
+            cell.ljust(width) if at == 0 else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return "| " + " | ".join(padded) + " |"
+
+    rule = "|" + "|".join(("-" * (width + 1) + (":" if at else "-")) for at, width in enumerate(widths)) + "|"
+    return "\n".join([line(head), rule, *map(line, body)])
+
+
+def format_comparison(figures: Figures, plan: Plan) -> str:
+    body = []
+    for row in rows_of(plan):
+        ours = figures.median(row.pli_figure or row.figure, PLI, row.key)
+        theirs = figures.median(row.figure, PEER, row.key)
+        cells = [
+            _cell(ours, row, figures.is_noisy(row.pli_figure or row.figure, PLI)),
+            _cell(theirs, row, figures.is_noisy(row.figure, PEER)),
+        ]
+        body.append([row.title, *cells, _ratio(ours, theirs, row.more_is_better)])
+    syncs = [figures.once.get(("syncs", name)) for name in (PLI, PEER)]
+    shown = ["not counted" if value is None else f"{value:.2f}" for value in syncs]
+    body.append(
+        [
+            "fsync and fdatasync calls a message (× 10)",
+            *shown,
+            _ratio(syncs[0], syncs[1], more_is_better=False),
+        ]
+    )
+    appended = [figures.once.get(("append", name)) for name in (PLI, PEER)]
+    shown = ["not measured" if value is None else f"{value:.0f}" for value in appended]
+    body.append(
+        [
+            "APPEND of 4 KiB over 4 connections, messages/s",
+            *shown,
+            _ratio(appended[0], appended[1], more_is_better=True),
+        ]
+    )
+    return format_table(["figure", PLI, PEER, "Pli is"], body)
+
+
+def _cell(value: float | None, row: Row, noisy: bool) -> str:
+    return "not measured" if value is None else f"{value:.{row.digits}f}{' *' if noisy else ''}"
+
+
+def _ratio(ours: float | None, theirs: float | None, more_is_better: bool) -> str:
+    if not ours or not theirs:
+        return "–"
+    times = ours / theirs if more_is_better else theirs / ours
+    return f"{times:.2f} × as good"
+
+
+def format_store(
+    found: Mapping[str, Mapping[str, Mapping[str, float]]],
+    syncs: Mapping[str, float] | None,
+    floor: Mapping[str, float],
+) -> str:
+    """Deliveries into the store by database and messages in flight, and the machine's floor."""
+    body = []
+    for database, by_flight in found.items():
+        for flight in map(str, IN_FLIGHT):
+            counted = "–" if syncs is None or database != "SQLite" else f"{syncs[flight]:.2f}"
+            measured = by_flight[flight]
+            body.append(
+                [
+                    f"{database}, {flight} in flight",
+                    f"{measured['per_second']:.0f}",
+                    f"{measured['cpu_us']:.0f}",
+                    counted,
+                ]
+            )
+    table = format_table(
+        ["store, one process", "deliveries/s", "CPU a message, µs", "fsyncs a message"], body
+    )
+    lowest = format_table(
+        ["this machine's floor, one thread", "a second"],
+        [[name, f"{value:.0f}"] for name, value in floor.items()],
+    )
+    return f"{table}\n\n{lowest}"
+
+
+NOTES = """\
+- `*`: fewer than three quiet runs (in a quiet one, other processes took under 10 % of the machine). Medians are over
+  the quiet runs when there are at least three, else over all. Client and server share the machine.
+- Both servers are measured in turn in the same run, by the same client (`bench/mailload.py`), over TLS 1.3 and IMAPS.
+  Pli's link is mutual TLS, as between operators; the peer's is STARTTLS without a client certificate.
+- "In the mailbox": the clock stops when every mailbox shows its messages by IMAP. Pli says 250 after that commit;
+  Postfix says 250 when its queue file is on disk, and delivers later.
+- The peer is Postfix with Dovecot (mdbox, mail_crypt with secp521r1 and a key per user). mail_crypt leaves Dovecot's
+  index cache in clear (addresses and subjects of ENVELOPE among it): a listing from that cache opens nothing, Pli's
+  opens each summary. The first listing is the one that fills that cache.
+- Pli seals each message to its owner's post-quantum key, folds repeated deliveries, and checks the sender against the
+  trust list; the peer does none of this.
+"""

@@ -1,0 +1,134 @@
+"""Rounds: each figure of each server in turn, so that what else the machine does falls on both alike."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.meter import QUIET_RUNS, Run, summary
+from bench.servers import Server
+from bench.syncs import syncs_during
+
+LOAD_SECONDS = 300
+IDLE_MAILBOXES = 20
+IN_FLIGHT = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is measured. ``budget_seconds`` is when no further round of a figure begins."""
+
+    rounds: int
+    most_rounds: int
+    ingest: int
+    listed: int
+    idle: int
+    synced: int
+    store: int
+
+
+FULL = Plan(rounds=5, most_rounds=7, ingest=600, listed=10_000, idle=100, synced=200, store=1000)
+QUICK = Plan(rounds=1, most_rounds=1, ingest=300, listed=1000, idle=40, synced=100, store=200)
+
+
+@dataclass(slots=True)
+class Figures:
+    """Runs by figure and server; what was counted once beside them."""
+
+    runs: dict[tuple[str, str], list[Run]] = field(default_factory=dict)
+    once: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def add(self, figure: str, server: str, run: Run) -> None:
+        self.runs.setdefault((figure, server), []).append(run)
+
+    def median(self, figure: str, server: str, key: str) -> float | None:
+        runs = self.runs.get((figure, server))
+        if not runs:
+            return None
+        medians = summary(runs)["median"]
+        assert isinstance(medians, dict)
+        return float(medians[key])
+
+    def is_noisy(self, figure: str, server: str) -> bool:
+        """True when the median rests on fewer than three quiet runs."""
+        return self.quiet(figure, server) < QUIET_RUNS
+
+    def quiet(self, figure: str, server: str) -> int:
+        return sum(not run["noisy"] for run in self.runs.get((figure, server), ()))
+
+
+def load(what: str, server: Server, *options: str) -> dict[str, object]:
+    """One command of the load client, in a process of its own."""
+    command = [sys.executable, "-m", "bench.mailload", what, *server.options, *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LOAD_SECONDS, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{server.name}, {what}: {done.stderr.strip()[-1500:]}")
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def one_run(answer: dict[str, object]) -> Run:
+    runs = answer["runs"]
+    assert isinstance(runs, list)
+    run: Run = runs[0]
+    return run
+
+
+def ingest(server: Server, count: int, *, tls: bool = True) -> Run:
+    options = server.smtp_tls if tls else ()
+    return one_run(
+        load(
+            "smtp",
+            server,
+            *("--accounts", str(server.accounts), "--count", str(count), "--conc", str(IN_FLIGHT), *options),
+        )
+    )
+
+
+def idle(server: Server, count: int) -> Run:
+    mailboxes = ("--accounts", str(server.accounts), "--only", str(IDLE_MAILBOXES))
+    return one_run(load("idle", server, *mailboxes, "--count", str(count), *server.smtp_tls))
+
+
+def listing(server: Server) -> Run:
+    answer = load("imap", server, "--accounts", str(server.big), "--ops", "summaries")["summaries"]
+    assert isinstance(answer, dict)
+    return one_run(answer)
+
+
+def prepare(figures: Figures, server: Server, plan: Plan, folder: Path) -> None:
+    """What is done once: fsyncs counted, a mailbox filled, its first listing."""
+    ingest(server, plan.ingest // 4)
+    work = folder / server.name.split()[0]
+    work.mkdir()
+
+    def send() -> int:
+        return int(ingest(server, plan.synced)["count"])
+
+    syncs = syncs_during(server.pids, work, send)
+    if syncs is not None:
+        figures.once["syncs", server.name] = syncs
+    filled = load(
+        "prefill", server, "--accounts", str(server.big), "--count", str(plan.listed), "--conc", "4"
+    )
+    figures.once["append", server.name] = float(str(filled["per_s"]))
+    figures.add("first listing", server.name, listing(server))
+
+
+def alternate(figures: Figures, servers: Sequence[Server], plan: Plan, end: float) -> None:
+    """Rounds of every figure until each has enough quiet runs, rounds are used up, or time is (monotonic ``end``)."""
+    kinds: dict[str, Callable[[Server], Run]] = {
+        "ingest": lambda server: ingest(server, plan.ingest),
+        "listing": listing,
+        "idle": lambda server: idle(server, plan.idle),
+        "ingest, no TLS": lambda server: ingest(server, plan.ingest, tls=False),
+    }
+    for number in range(plan.most_rounds):
+        for kind, measure in kinds.items():
+            measured = [server for server in servers if kind != "ingest, no TLS" or server.name != "Pli"]
+            enough = number >= plan.rounds and not any(figures.is_noisy(kind, each.name) for each in measured)
+            for server in () if enough or time.monotonic() > end else measured:
+                figures.add(kind, server.name, measure(server))
