@@ -17,7 +17,7 @@ import pyotp
 from mailserver.crypto.hkdf import verify_mac
 from mailserver.model.errors import Denied, OverLimit
 from mailserver.model.ids import SessionId
-from mailserver.service.directory import Directory
+from mailserver.service.directory import Directory, Profile
 from mailserver.service.notices import CODE_LIFE_SECONDS, Notices
 from mailserver.store import web_rows
 from mailserver.store.accounts import AccountRow
@@ -67,18 +67,19 @@ class WebCodes:
         raises OverLimit("codes") past the hour's number.
         """
         if account.second_factor is not None:
-            return SentCode(Factor.APPLICATION, ""), self._write(account, Factor.APPLICATION, _NO_CODE, now)
+            write = self._write(account, Factor.APPLICATION, _NO_CODE, now)
+            return SentCode(Factor.APPLICATION, ""), write
         code = f"{secrets.randbelow(10**6):06d}"
         job = self._notices.code_job(account, code, now)
         if job is None:
             raise Denied("no-second-factor")
         mark_code = self._write(account, Factor.MAIL, self._verifier(session_id, code), now)
 
-        def write(connection: Connection) -> None:
+        def send(connection: Connection) -> None:
             mark_code(connection)
             self._store.jobs.add_jobs(connection, [job])
 
-        return SentCode(Factor.MAIL, mask(self._directory.open_profile(account).contact_email)), write
+        return sent_to(account, self._directory.open_profile(account)), send
 
     def _write(self, account: AccountRow, factor: Factor, verifier: bytes, now: datetime) -> Write:
         at = int(now.timestamp())
@@ -148,6 +149,13 @@ def find_step(secret: str, digits: str, at: int) -> int | None:
         if verify_mac(right.encode(), digits.encode()):
             found = step
     return found
+
+
+def sent_to(account: AccountRow, profile: Profile) -> SentCode:
+    """Where an account's codes come from."""
+    if account.second_factor is not None:
+        return SentCode(Factor.APPLICATION, "")
+    return SentCode(Factor.MAIL, mask(profile.contact_email))
 
 
 def mask(address: str) -> str:

@@ -53,6 +53,7 @@ class WebFailures:
         self._lock = threading.Lock()
 
     def note(self, login: str, network: str, now: datetime) -> None:
+        """Count one failure on a full login, whether its account exists or not."""
         place = _Place(login.casefold(), network, int(now.timestamp()) // _HOUR)
         with self._lock:
             self._counts[place] = self._counts.get(place, 0) + 1

@@ -15,7 +15,7 @@ from mailserver.model.errors import Denied
 from mailserver.service.access_log import add_entries, prepare_entry
 from mailserver.service.keys import Keys
 from mailserver.service.mail_permit import actor_of
-from mailserver.service.web_codes import SentCode, WebCodes
+from mailserver.service.web_codes import SentCode, WebCodes, sent_to
 from mailserver.service.web_sessions import SessionCookie, WebSessions
 from mailserver.store import web_rows
 from mailserver.store.database import Connection
@@ -26,6 +26,14 @@ LOGIN_CHARACTERS = 320
 PASSWORD_CHARACTERS = 1024
 PASSWORD_AND_MAIL = "password+mail"  # noqa: S105 # names of factors
 PASSWORD_AND_APPLICATION = "password+totp"  # noqa: S105
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """Whose second factor is awaited, and where it is to be found."""
+
+    login: str
+    sent: SentCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,15 @@ class WebLogin:
 
         self._store.writer.commit(Unit(account.account_id, run))
         return Started(cookie, sent)
+
+    def find_awaited(self, pending_value: str, now: datetime) -> Awaited | None:
+        """What the page of the second step says; None when the first is over."""
+        try:
+            pending = self._sessions.load_pending(pending_value, now)
+            account = self._sessions.open_account(pending.account_id, pending.payload)
+        except Denied:
+            return None
+        return Awaited(str(account.addresses[0]), sent_to(account.account, account.profile))
 
     def finish(self, pending_value: str, code: str, origin: Origin, now: datetime) -> SessionCookie:
         """Second step. Raises Denied("session") when the first is over, Denied("code") whatever is wrong with it.

@@ -1,0 +1,158 @@
+"""What every page needs: the services behind it, the signed-in person, words, templates, threads for blocking work."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import anyio.to_thread
+import jinja2
+from anyio import CapacityLimiter
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from mailserver.audit.events import Origin
+from mailserver.model.account import AccountKind
+from mailserver.model.errors import Denied, OverLimit
+from mailserver.service.space_documents import SpaceDocuments
+from mailserver.service.throttle import Throttle, network_of
+from mailserver.service.web_answers import WebAnswers
+from mailserver.service.web_failures import WebFailures
+from mailserver.service.web_login import WebLogin
+from mailserver.service.web_mailbox import WebMailbox
+from mailserver.service.web_sessions import WebSession, WebSessions
+from mailserver.store.store import Store
+from webmail.form_stream import SMALL_FORM_BYTES, parse_small_form
+from webmail.words import Words, choose_language, load_words
+
+T = TypeVar("T")
+COOKIE = "__Host-pli"
+THREADS = 16
+_BROWSERS = (("Firefox/", "Firefox"), ("Edg/", "Edge"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+
+
+class SignedOut(Exception):
+    """Nobody is signed in, or no longer: the way leads to the login page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Works:
+    """The use cases behind the pages."""
+
+    store: Store
+    sessions: WebSessions
+    login: WebLogin
+    failures: WebFailures
+    mailbox: WebMailbox
+    answers: WebAnswers
+    documents: SpaceDocuments
+
+
+class Desk:
+    """Shared by all pages of one application. Nothing here is a person's."""
+
+    def __init__(
+        self, works: Works, throttle: Throttle, operator: str, clock: Callable[[], datetime]
+    ) -> None:
+        self.works = works
+        self.throttle = throttle
+        self.operator = operator
+        self.now = clock
+        self._limiter = CapacityLimiter(THREADS)
+        loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+        self._templates = jinja2.Environment(
+            loader=loader,
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+
+    async def run(self, call: Callable[[], T], limiter: CapacityLimiter | None = None) -> T:
+        """Blocking work on a thread of the pool."""
+        return await anyio.to_thread.run_sync(call, limiter=limiter or self._limiter)
+
+    def words(self, request: Request) -> Words:
+        return load_words(choose_language(request.headers.get("accept-language", "")))
+
+    def peer(self, request: Request) -> str:
+        return request.client.host if request.client else ""
+
+    def origin(self, request: Request) -> Origin:
+        """From where and with what, as the log keeps it: a network, and the browser's family."""
+        agent = request.headers.get("user-agent", "")
+        family = next((name for mark, name in _BROWSERS if mark in agent), "")
+        return Origin(network_of(self.peer(request)), family)
+
+    async def session(self, request: Request) -> WebSession:
+        """Raises SignedOut."""
+        value = request.cookies.get(COOKIE, "")
+        if not value:
+            raise SignedOut
+        try:
+            return await self.run(partial(self.works.sessions.load, value, self.now()))
+        except Denied as error:
+            raise SignedOut from error
+
+    async def read_form(self, request: Request) -> dict[str, str]:
+        """A small form's fields. Raises OverLimit("form"), Malformed("form")."""
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > SMALL_FORM_BYTES:
+                raise OverLimit("form")
+        return parse_small_form(bytes(body))
+
+    def page(
+        self,
+        request: Request,
+        template: str,
+        values: dict[str, object],
+        session: WebSession | None = None,
+        status: int = 200,
+    ) -> HTMLResponse:
+        """A page in the person's language."""
+        words = self.words(request)
+        shared: dict[str, object] = {
+            "w": words,
+            "language": words.language.value,
+            "operator": self.operator,
+            "path": request.url.path,
+            "person": None,
+            "token": "",
+            "ends": "",
+            "has_space": False,
+        }
+        if session is not None:
+            kind = session.account.account.kind
+            shared["person"] = session.account.profile.name or str(session.account.addresses[0])
+            shared["token"] = session.form_token()
+            shared["ends"] = words.hour(session.ends_at)
+            shared["has_space"] = kind is AccountKind.PATIENT
+        return HTMLResponse(self._templates.get_template(template).render(shared | values), status)
+
+    def problem(
+        self, request: Request, key: str, status: int, session: WebSession | None = None
+    ) -> HTMLResponse:
+        """What happened, why, what to do: the catalogue has a title and a text for each ``key``."""
+        words = self.words(request)
+        values: dict[str, object] = {"title": words(f"error.{key}.title"), "text": words(f"error.{key}.text")}
+        return self.page(request, "error.html", values, session, status)
+
+
+def go_to(path: str) -> Response:
+    """POST, redirect, GET."""
+    return RedirectResponse(path, 303)
+
+
+def set_cookie(response: Response, value: str) -> Response:
+    """No Max-Age: the browser forgets it when it closes; the row decides anyway."""
+    response.set_cookie(COOKIE, value, path="/", secure=True, httponly=True, samesite="strict")
+    return response
+
+
+def drop_cookie(response: Response) -> Response:
+    response.set_cookie(COOKIE, "", max_age=0, path="/", secure=True, httponly=True, samesite="strict")
+    return response

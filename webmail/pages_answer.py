@@ -1,0 +1,155 @@
+"""Sending an answer: the form streams from the browser through the composer into the sealed intake (S5).
+
+The work runs on a thread that asks the event loop for one piece after the other; nothing plain is kept. A refusal
+gives the page back with the text in it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import anyio
+import anyio.from_thread
+from anyio import CapacityLimiter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mailserver.mime.composer import FileToAttach
+from mailserver.model.errors import Malformed, OverLimit
+from mailserver.policy.decision import Decision
+from mailserver.service.web_answers import Draft
+from webmail.desk import Desk, go_to
+from webmail.form_stream import FormPart, FormStream, find_boundary
+from webmail.form_token import find_form_mark
+from webmail.pages_mail import AnswerState, MailPages, Reading, say, writable_type
+
+UPLOADS = 8
+PIECE_SECONDS = 60
+FILES = 10
+DRAIN_BYTES = 200 * 1024 * 1024
+_NEVER = 2**63
+
+
+@dataclass(slots=True)
+class _Sending:
+    """What the thread has learned so far: a refusal must give the text back."""
+
+    text: str = ""
+    problem: str = ""
+    decision: Decision | None = None
+
+
+class Body:
+    """The request's octets, pulled from a thread. ``drain`` reads the rest, so that the browser hears the answer."""
+
+    def __init__(self, request: Request) -> None:
+        self._stream = request.stream()
+        self._is_done = False
+
+    def pieces(self, limit_bytes: int = _NEVER) -> Iterator[bytes]:
+        while not self._is_done and limit_bytes > 0:
+            piece = anyio.from_thread.run(self._next)
+            if piece is None:
+                self._is_done = True
+                return
+            limit_bytes -= len(piece)
+            yield piece
+
+    async def _next(self) -> bytes | None:
+        with anyio.fail_after(PIECE_SECONDS):
+            return await anext(self._stream, None)
+
+    def drain(self) -> None:
+        for _unused in self.pieces(DRAIN_BYTES):
+            pass
+
+
+class AnswerPages:
+    def __init__(self, desk: Desk, mail: MailPages) -> None:
+        self._desk = desk
+        self._mail = mail
+        self._limiter = CapacityLimiter(UPLOADS)
+
+    async def post_answer(self, request: Request) -> Response:
+        desk = self._desk
+        session = await desk.session(request)
+        boundary = find_boundary(request.headers.get("content-type", ""))
+        if boundary is None:
+            return desk.problem(request, "form", 400, session)
+        reading = await self._mail.read(request, session)
+        sending = _Sending()
+        body = Body(request)
+        work = partial(self._work, request, reading, body, boundary, sending)
+        try:
+            await desk.run(work, self._limiter)
+        except TimeoutError:
+            return desk.problem(request, "slow", 408, session)
+        words = desk.words(request)
+        if sending.decision is not None and sending.decision.accepted:
+            return go_to(f"/messages/{reading.message.line.ref}?sent=1")
+        if sending.problem == "form":
+            return desk.problem(request, "form", 403, session)
+        error = words(f"answer.{sending.problem}") if sending.problem else ""
+        if sending.decision is not None:
+            error = say(sending.decision, words)
+        status = 413 if sending.problem == "too-large" else 422
+        return self._mail.message_page(request, reading, AnswerState(sending.text, error), status)
+
+    def _work(self, request: Request, reading: Reading, body: Body, boundary: str, sending: _Sending) -> None:
+        """On the upload thread: read the fields, then send while the files come."""
+        try:
+            self._send(request, reading, FormStream(body.pieces(), boundary), sending)
+        except OverLimit:
+            sending.problem = "too-large"
+        except Malformed as error:
+            sending.problem = "form" if error.code == "form" else "unwritable"
+        finally:
+            body.drain()
+
+    def _send(self, request: Request, reading: Reading, form: FormStream, sending: _Sending) -> None:
+        desk, session = self._desk, reading.session
+        parts = form.parts()
+        fields, first = read_fields(parts)
+        sending.text = fields.get("text", "")
+        now = desk.now()
+        mark = find_form_mark(session, reading.message.line.ref, fields.get("mark", ""), now)
+        if not session.is_form_token(fields.get("token", "")) or mark is None:
+            sending.problem = "form"
+            return
+        if not sending.text.strip():
+            sending.problem = "empty"
+            return
+        plan = reading.plan
+        if plan is None or plan.destination is None:
+            sending.decision = plan.decision if plan else None
+            sending.problem = "" if plan else "own"
+            return
+        draft = Draft(sending.text, mark.nonce, mark.opened_at)
+        answers, files = desk.works.answers, files_of(first, parts)
+        origin = desk.origin(request)
+        sending.decision = answers.send(session.account, plan, draft, files, origin, now)
+        if sending.decision.accepted:
+            answers.mark_answered(session.account, reading.message)
+
+
+def read_fields(parts: Iterator[FormPart]) -> tuple[dict[str, str], FormPart | None]:
+    """The plain fields that come before the files, and the first file."""
+    fields: dict[str, str] = {}
+    for part in parts:
+        if part.filename is not None:
+            return fields, part
+        fields.setdefault(part.name, part.read_text())
+    return fields, None
+
+
+def files_of(first: FormPart | None, parts: Iterator[FormPart]) -> Iterator[FileToAttach]:
+    """The chosen files, one after the other; an input without a choice is skipped. Raises OverLimit("files")."""
+    count = 0
+    part = first
+    while part is not None:
+        if part.filename:
+            count += 1
+            if count > FILES:
+                raise OverLimit("files")
+            yield FileToAttach(part.filename, writable_type(part.content_type), part.chunks)
+        part = next(parts, None)

@@ -1,0 +1,171 @@
+"""The patient's documents and « Qui a consulté ». Every opening is in the log before a byte leaves (L1, L4)."""
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from functools import partial
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mailserver.audit.wording import describe
+from mailserver.documents.codes import find_class_label, find_type_label
+from mailserver.documents.display import find_shown, human_title, safe_file_name
+from mailserver.documents.record import DocumentRecord
+from mailserver.model.errors import NotFound
+from mailserver.model.ids import ID_BYTES, DocumentId
+from mailserver.service.history import read_history
+from mailserver.service.space_documents import FiledDocument, OpenedDocument
+from mailserver.service.web_sessions import WebSession
+from webmail.desk import Desk
+from webmail.words import Words
+
+HISTORY_LINES = 50
+ALL_LINES = 10_000
+_IMAGES = frozenset({"image/jpeg", "image/png", "image/jpg"})
+_FRAMES = frozenset({"application/pdf", "text/plain"})
+CONTENT_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentLine:
+    """A document in words."""
+
+    ref: str
+    title: str
+    date: str
+    author: str
+    kind: str
+    is_replaced: bool
+    shown: str
+    """How it can be seen in place: ``image``, ``frame``, or empty for download only."""
+    is_pdf: bool
+    size: str
+
+
+class DocumentPages:
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def show_list(self, request: Request) -> Response:
+        session = await self._desk.session(request)
+        listed = await self._desk.run(partial(self._desk.works.documents.list_documents, session.account))
+        words = self._desk.words(request)
+        values: dict[str, object] = {"documents": [line_of(each, words) for each in listed]}
+        return self._desk.page(request, "documents.html", values, session)
+
+    async def show_document(self, request: Request) -> Response:
+        session = await self._desk.session(request)
+        load = partial(self._desk.works.documents.load_document, session.account, _document_id(request))
+        line = line_of(await self._desk.run(load), self._desk.words(request))
+        return self._desk.page(request, "document.html", {"document": line}, session)
+
+    async def send_content(self, request: Request) -> Response:
+        """What is shown in place: exactly the type found in the bytes, in a frame that runs nothing."""
+        session = await self._desk.session(request)
+        opened = await self._open(request, session)
+        shown = await self._desk.run(partial(find_shown, opened.record.media_type, opened.data))
+        if shown is None:
+            return self._desk.problem(request, "not-shown", 404, session)
+        # browsers refuse their PDF viewer inside a sandbox; a PDF has its type from its own octets and runs nothing
+        sandbox = "" if shown.content_type == "application/pdf" else "; sandbox"
+        headers = {"content-security-policy": CONTENT_POLICY + sandbox, "content-disposition": "inline"}
+        return Response(shown.data, media_type=shown.content_type, headers=headers)
+
+    async def send_download(self, request: Request) -> Response:
+        """The readable file; for a document made for software alone, the file as it was sent."""
+        session = await self._desk.session(request)
+        opened = await self._open(request, session)
+        shown = await self._desk.run(partial(find_shown, opened.record.media_type, opened.data))
+        record = opened.record
+        content_type = shown.content_type if shown else "application/octet-stream"
+        name = safe_file_name(_title(record), shown.content_type if shown else record.media_type)
+        return download(shown.data if shown else opened.data, content_type, name)
+
+    async def _open(self, request: Request, session: WebSession) -> OpenedDocument:
+        desk = self._desk
+        document_id, origin = _document_id(request), desk.origin(request)
+        show = desk.works.documents.open_document
+        return await desk.run(partial(show, session.account, document_id, origin, desk.now()))
+
+    async def show_history(self, request: Request) -> Response:
+        desk = self._desk
+        session = await desk.session(request)
+        newest = ALL_LINES if request.query_params.get("all") == "1" else HISTORY_LINES
+        read = partial(
+            read_history, desk.works.store, session.account, desk.origin(request), desk.now(), newest
+        )
+        history = await desk.run(read)
+        words = desk.words(request)
+        months: dict[str, list[dict[str, str]]] = {}
+        for each in history.events:
+            event = each.event
+            line = {
+                "what": describe(event, words.language),
+                "when": words.moment(event.when),
+                "network": event.origin.network,
+                "client": event.origin.client,
+                "address": event.who.handle,
+            }
+            months.setdefault(words.month(event.when), []).append(line)
+        values: dict[str, object] = {"months": months, "history": history, "shown": len(history.events)}
+        return desk.page(request, "history.html", values, session)
+
+
+def line_of(filed: FiledDocument, words: Words) -> DocumentLine:
+    record = filed.record
+    when = record.service_start or record.created or record.received
+    author = ", ".join(filter(None, (record.author_name, record.author_specialty, record.author_institution)))
+    kind = find_type_label(record.type_code) or find_class_label(record.class_code.code) or ""
+    media = (record.embedded_media_type or record.media_type).partition(";")[0].strip().lower()
+    shown = "image" if media in _IMAGES else "frame" if media in _FRAMES else ""
+    return DocumentLine(
+        _ref(filed.document_id),
+        _title(record),
+        words.day(when),
+        author,
+        kind,
+        filed.is_replaced,
+        shown,
+        media == "application/pdf",
+        words.size(record.size_bytes),
+    )
+
+
+def plain_specialty(value: str) -> str:
+    """The words of a coded specialty: HL7 writes code^label^system, and the label ends in a mark like (SM)."""
+    parts = value.split("^")
+    words = parts[1] if len(parts) > 1 else parts[0]
+    return re.sub(r"\s*\([A-Z]{1,4}\)$", "", words.strip())
+
+
+def _title(record: DocumentRecord) -> str:
+    return human_title(record.title, record.type_code, record.class_code)
+
+
+def _ref(document_id: DocumentId) -> str:
+    return base64.urlsafe_b64encode(document_id).rstrip(b"=").decode()
+
+
+def _document_id(request: Request) -> DocumentId:
+    ref = request.path_params["ref"]
+    try:
+        raw = base64.b64decode(ref + "=" * (-len(ref) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise NotFound("document") from None
+    if len(raw) != ID_BYTES:
+        raise NotFound("document")
+    return DocumentId(raw)
+
+
+def download(data: bytes, content_type: str, name: str) -> Response:
+    return Response(data, media_type=content_type, headers=download_headers(name))
+
+
+def download_headers(name: str) -> dict[str, str]:
+    """Saved, never shown (RFC 6266): even opened by mistake it runs nothing."""
+    plain = name.encode("ascii", "replace").decode().replace('"', "'").replace("\\", "_").replace("?", "_")
+    disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    return {"content-disposition": disposition, "content-security-policy": f"{CONTENT_POLICY}; sandbox"}

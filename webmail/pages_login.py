@@ -1,0 +1,105 @@
+"""Logging in and out: password, code, goodbye. Words never tell whether an account exists (K22)."""
+
+from functools import partial
+
+import anyio
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mailserver.model.errors import Denied, OverLimit
+from mailserver.service.throttle import network_of
+from mailserver.service.web_codes import Factor
+from mailserver.service.web_login import Awaited
+from webmail.desk import COOKIE, Desk, SignedOut, drop_cookie, go_to, set_cookie
+
+_NOTES = {"ended": "login.ended", "left": "login.left"}
+
+
+class LoginPages:
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def show_login(self, request: Request) -> Response:
+        try:
+            await self._desk.session(request)
+        except SignedOut:
+            note = _NOTES.get(request.query_params.get("note", ""), "")
+            return self._login_page(request, note=note)
+        return go_to("/")
+
+    def _login_page(
+        self, request: Request, *, note: str = "", error: str = "", login: str = "", status: int = 200
+    ) -> Response:
+        values: dict[str, object] = {"note": note, "error": error, "login": login}
+        return self._desk.page(request, "login.html", values, status=status)
+
+    async def post_login(self, request: Request) -> Response:
+        """The wait of the throttle comes first, then the same work for everyone."""
+        desk = self._desk
+        form = await desk.read_form(request)
+        typed, password = form.get("login", ""), form.get("password", "")
+        name, peer = desk.works.login.full_login(typed), desk.peer(request)
+        await anyio.sleep(desk.throttle.delay_seconds(peer, name))
+        now = desk.now()
+        try:
+            started = await desk.run(partial(desk.works.login.begin, typed, password, now))
+        except Denied as error:
+            if error.code != "login":
+                return self._login_page(request, error=f"login.{error.code}", status=403)
+            self._note_failure(peer, name)
+            return self._login_page(request, error="login.wrong", login=typed[:320], status=403)
+        except OverLimit:
+            return self._login_page(request, error="login.codes", status=429)
+        return set_cookie(go_to("/login/code"), started.cookie.format_value())
+
+    def _note_failure(self, peer: str, name: str) -> None:
+        desk = self._desk
+        desk.throttle.note_failure(peer, name)
+        desk.works.failures.note(name, network_of(peer), desk.now())
+
+    async def show_code(self, request: Request) -> Response:
+        awaited = await self._awaited(request)
+        if awaited is None:
+            return go_to("/login?note=ended")
+        return self._code_page(request, awaited)
+
+    def _code_page(self, request: Request, awaited: Awaited, error: str = "", status: int = 200) -> Response:
+        values: dict[str, object] = {
+            "error": error,
+            "where": awaited.sent.where,
+            "is_mail": awaited.sent.factor is Factor.MAIL,
+        }
+        return self._desk.page(request, "code.html", values, status=status)
+
+    async def _awaited(self, request: Request) -> Awaited | None:
+        find = self._desk.works.login.find_awaited
+        return await self._desk.run(partial(find, request.cookies.get(COOKIE, ""), self._desk.now()))
+
+    async def post_code(self, request: Request) -> Response:
+        desk = self._desk
+        form = await desk.read_form(request)
+        awaited = await self._awaited(request)
+        if awaited is None:
+            return go_to("/login?note=ended")
+        value, peer = request.cookies.get(COOKIE, ""), desk.peer(request)
+        await anyio.sleep(desk.throttle.delay_seconds(peer, awaited.login))
+        finish = partial(
+            desk.works.login.finish, value, form.get("code", ""), desk.origin(request), desk.now()
+        )
+        try:
+            cookie = await desk.run(finish)
+        except Denied as error:
+            if error.code == "session":
+                return go_to("/login?note=ended")
+            self._note_failure(peer, awaited.login)
+            return self._code_page(request, awaited, "code.wrong", 403)
+        desk.throttle.note_success(peer, awaited.login)
+        return set_cookie(go_to("/"), cookie.format_value())
+
+    async def post_logout(self, request: Request) -> Response:
+        session = await self._desk.session(request)
+        form = await self._desk.read_form(request)
+        if not session.is_form_token(form.get("token", "")):
+            return self._desk.problem(request, "form", 403, session)
+        await self._desk.run(partial(self._desk.works.sessions.end, session.cookie.format_value()))
+        return drop_cookie(go_to("/login?note=left"))

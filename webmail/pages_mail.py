@@ -1,0 +1,199 @@
+"""The inbox, one message, its attachments. Reading is logged by the service before any octet is opened."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response, StreamingResponse
+
+from mailserver.audit.wording import Language
+from mailserver.mime.header_writer import check_content_type
+from mailserver.mime.summary import Attachment, DisplayAddress
+from mailserver.model.account import Role
+from mailserver.model.errors import Malformed
+from mailserver.policy.decision import Decision
+from mailserver.policy.wording import wording_for
+from mailserver.service.web_answers import AnswerPlan
+from mailserver.service.web_mailbox import OpenMessage
+from mailserver.service.web_sessions import WebSession
+from webmail.cleaning import FRAME_POLICY, clean_html
+from webmail.desk import Desk
+from webmail.form_stream import clean_file_name
+from webmail.form_token import new_form_mark
+from webmail.pages_documents import download_headers
+from webmail.words import Words
+
+_SAFE_TYPES = frozenset({"application/pdf", "image/jpeg", "image/png", "text/plain"})
+_UID_DIGITS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A message with everything that its page says."""
+
+    session: WebSession
+    message: OpenMessage
+    plan: AnswerPlan | None
+    """None for a message that the person wrote."""
+    text: tuple[str, bool] | None
+    has_html: bool
+    set_aside: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerState:
+    """What the answer form shows again after a refusal, or the note that the answer left."""
+
+    text: str = ""
+    error: str = ""
+    is_sent: bool = False
+
+
+class MailPages:
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def show_inbox(self, request: Request) -> Response:
+        return await self._show_list(request, Role.INBOX)
+
+    async def show_sent(self, request: Request) -> Response:
+        return await self._show_list(request, Role.SENT)
+
+    async def _show_list(self, request: Request, role: Role) -> Response:
+        desk = self._desk
+        session = await desk.session(request)
+        digits = request.query_params.get("before", "")
+        before = int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= _UID_DIGITS else None
+        page = await desk.run(partial(desk.works.mailbox.list_page, session.account, role, before))
+        words = desk.words(request)
+        values: dict[str, object] = {
+            "is_sent": role is Role.SENT,
+            "page": page,
+            "lines": [(line, who(line.people, words), words.moment(line.received_at)) for line in page.lines],
+            "is_first": before is None,
+        }
+        return desk.page(request, "list.html", values, session)
+
+    async def show_message(self, request: Request) -> Response:
+        session = await self._desk.session(request)
+        reading = await self.read(request, session)
+        state = AnswerState(is_sent=request.query_params.get("sent") == "1")
+        return self.message_page(request, reading, state)
+
+    async def read(self, request: Request, session: WebSession) -> Reading:
+        desk = self._desk
+        ref, origin, now = request.path_params["ref"], desk.origin(request), desk.now()
+        language = desk.words(request).language
+
+        def work() -> Reading:
+            works, account = desk.works, session.account
+            message = works.mailbox.open_message(account, ref, origin, now)
+            is_sent = works.mailbox.is_sent(account, message)
+            plan = None if is_sent else works.answers.plan(account, message, now)
+            text = message.find_text()
+            reason = ""
+            if message.line.is_set_aside:
+                found = works.mailbox.find_set_aside(account, message.summary.message_id)
+                reason = (
+                    "" if found is None else found.english if language is Language.ENGLISH else found.french
+                )
+            has_html = message.find_html() is not None
+            return Reading(session, message, plan, text, has_html, reason)
+
+        return await desk.run(work)
+
+    def message_page(
+        self, request: Request, reading: Reading, state: AnswerState, status: int = 200
+    ) -> Response:
+        desk, words = self._desk, self._desk.words(request)
+        line, plan = reading.message.line, reading.plan
+        files = [
+            (rank, file_name(each, words), words.size(each.size_bytes))
+            for rank, each in enumerate(reading.message.summary.attachments)
+        ]
+        is_open = plan is not None and plan.destination is not None
+        values: dict[str, object] = {
+            "line": line,
+            "people": who(line.people, words),
+            "when": words.moment(line.received_at),
+            "files": files,
+            "text": reading.text[0] if reading.text else None,
+            "is_cut": bool(reading.text and not reading.text[1]),
+            "has_html": reading.has_html,
+            "shows_html": reading.has_html
+            and (reading.text is None or request.query_params.get("view") == "html"),
+            "set_aside": reading.set_aside,
+            "is_own": plan is None,
+            "recipient": reader_words(plan, words),
+            "refusal": "" if plan is None or is_open else say(plan.decision, words),
+            "mark": new_form_mark(reading.session, line.ref, desk.now()) if is_open else "",
+            "state": state,
+            "room": words.size(desk.works.answers.limit_bytes * 7 // 10),
+        }
+        return desk.page(request, "message.html", values, reading.session, status)
+
+    async def send_html(self, request: Request) -> Response:
+        """The letter as its author laid it out, cleaned, for the sandboxed frame only."""
+        desk = self._desk
+        session = await desk.session(request)
+        ref, origin, now = request.path_params["ref"], desk.origin(request), desk.now()
+        words = desk.words(request)
+
+        def work() -> str:
+            message = desk.works.mailbox.open_message(session.account, ref, origin, now)
+            found = message.find_html()
+            return clean_html(found[0] if found else "", words.language.value, words("message.frame"))
+
+        return HTMLResponse(await desk.run(work), headers={"content-security-policy": FRAME_POLICY})
+
+    async def send_file(self, request: Request) -> Response:
+        desk = self._desk
+        session = await desk.session(request)
+        ref, origin, now = request.path_params["ref"], desk.origin(request), desk.now()
+        rank = int(request.path_params["rank"])
+        words = desk.words(request)
+
+        def work() -> tuple[Attachment, Iterator[bytes]]:
+            message = desk.works.mailbox.open_message(session.account, ref, origin, now)
+            return message.open_attachment(rank)
+
+        attachment, pieces = await desk.run(work)
+        kind = (
+            attachment.content_type if attachment.content_type in _SAFE_TYPES else "application/octet-stream"
+        )
+        headers = download_headers(file_name(attachment, words))
+        return StreamingResponse(pieces, media_type=kind, headers=headers)
+
+
+def who(people: tuple[DisplayAddress, ...], words: Words) -> list[tuple[str, str]]:
+    """(name, address) pairs; the address that was checked stands beside the name, or alone."""
+    shown = [(each.name or each.address, each.address if each.name else "") for each in people[:5]]
+    return shown or [(words("message.nobody"), "")]
+
+
+def reader_words(plan: AnswerPlan | None, words: Words) -> str:
+    if plan is None or plan.recipient is None:
+        return ""
+    name, address = plan.recipient.name, str(plan.recipient.address)
+    return words("answer.who", who=f"{name} ({address})" if name and "@" not in name else address)
+
+
+def say(decision: Decision, words: Words) -> str:
+    """A refusal in the reader's language."""
+    wording = wording_for(decision.reason)
+    return wording.english if words.language is Language.ENGLISH else wording.french
+
+
+def file_name(attachment: Attachment, words: Words) -> str:
+    return clean_file_name(attachment.filename) or words("message.unnamed")
+
+
+def writable_type(content_type: str) -> str:
+    """A browser's word for a file's type, if a mail can carry it."""
+    bare = content_type.partition(";")[0].strip().lower()
+    try:
+        check_content_type(bare)
+    except Malformed:
+        return "application/octet-stream"
+    return "application/octet-stream" if bare.startswith(("message/", "multipart/")) else bare

@@ -1,0 +1,97 @@
+"""The pages' texts: one catalogue per language, French where nothing else is asked for. Dates in words, in local time."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from functools import cache
+from importlib import resources
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from mailserver.audit.wording import Language
+
+DEFAULT = Language.FRENCH
+_ZONE = "Europe/Paris"
+_MEBIBYTE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """One language. ``words("inbox.title")`` is its text; a key that is missing is a KeyError, and a test."""
+
+    language: Language
+    texts: dict[str, str]
+    zone: tzinfo
+
+    def __call__(self, key: str, **values: object) -> str:
+        return self.texts[key].format(**values) if values else self.texts[key]
+
+    def count(self, key: str, number: int) -> str:
+        """``key.none`` where there is one, ``key.one`` or ``key.many``, with the number in it."""
+        if number == 0 and f"{key}.none" in self.texts:
+            return self(f"{key}.none")
+        return self(f"{key}.{'one' if number == 1 else 'many'}", number=number)
+
+    def day(self, when: datetime) -> str:
+        return self._date("date.day", when)
+
+    def moment(self, when: datetime) -> str:
+        return self._date("date.moment", when)
+
+    def hour(self, when: datetime) -> str:
+        return self._date("date.hour", when)
+
+    def month(self, when: datetime) -> str:
+        return self._date("date.month", when)
+
+    def _date(self, key: str, when: datetime) -> str:
+        local = when.astimezone(self.zone)
+        return self(
+            key,
+            weekday=self.texts["date.weekdays"].split(" ")[local.weekday()],
+            day=self.texts["date.first"] if local.day == 1 else str(local.day),
+            month=self.texts["date.months"].split(" ")[local.month - 1],
+            year=local.year,
+            hour=local.hour,
+            minute=f"{local.minute:02d}",
+        )
+
+    def size(self, size_bytes: int) -> str:
+        """A size as people say it."""
+        if size_bytes < _MEBIBYTE:
+            return self("size.kilo", number=max(1, round(size_bytes / 1024)))
+        number = f"{size_bytes / _MEBIBYTE:.1f}".replace(".", self.texts["size.comma"])
+        return self("size.mega", number=number)
+
+
+@cache
+def load_words(language: Language) -> Words:
+    """The catalogue of a language, read once."""
+    folder = resources.files(__package__).joinpath("catalogues")
+    texts: dict[str, str] = json.loads(folder.joinpath(f"{language.value}.json").read_text(encoding="utf-8"))
+    try:
+        zone: tzinfo = ZoneInfo(_ZONE)
+    except ZoneInfoNotFoundError:
+        zone = UTC
+    return Words(language, texts, zone)
+
+
+def choose_language(accepted: str) -> Language:
+    """The best of Accept-Language (RFC 9110 §12.5.4) that has a catalogue; French when none is named."""
+    best, best_weight = DEFAULT, 0.0
+    for part in accepted[:200].split(","):
+        tag, _, parameter = part.strip().partition(";")
+        weight = _weight(parameter)
+        name = tag.strip().lower().partition("-")[0]
+        if name in set(Language) and weight > best_weight:
+            best, best_weight = Language(name), weight
+    return best
+
+
+def _weight(parameter: str) -> float:
+    name, _, value = parameter.strip().partition("=")
+    if name.strip().lower() != "q":
+        return 1.0
+    try:
+        return min(1.0, max(0.0, float(value)))
+    except ValueError:
+        return 0.0
