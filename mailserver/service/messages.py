@@ -4,6 +4,7 @@ The first sight of a message that arrived while its owner was away adopts it: it
 A body is read only with a MailPermit, which exists once the reading is in the access log (L1, L4).
 """
 
+import contextlib
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from mailserver.crypto.blob import Decryptor
 from mailserver.crypto.ctx import ctx
 from mailserver.crypto.secret import random_id
 from mailserver.model.account import KEYWORD_SHIFT, Flag
-from mailserver.model.errors import Corrupt
+from mailserver.model.errors import Corrupt, Unavailable
 from mailserver.model.ids import AccountId, BlobId, EmailId, ItemId, MailboxId
 from mailserver.service.intake import Intake
 from mailserver.service.keys import OpenAccount
@@ -127,7 +128,8 @@ class Messages:
             def run(connection: Connection) -> None:
                 mailboxes.claim_recent(connection, account.account_id, mailbox_id)
 
-            self._store.writer.submit(Unit(account.account_id, run))
+            with contextlib.suppress(Unavailable):  # a full disk must not keep anybody from reading
+                self._store.writer.commit(Unit(account.account_id, run))
         return Selected(row, rows)
 
     def changes(self, account: OpenAccount, mailbox_id: MailboxId, since_modseq: int) -> Changes | None:

@@ -45,6 +45,7 @@ class Throttle:
         return max(self._delay(kind, key) for kind, key in self._keys(peer, login))
 
     def note_failure(self, peer: str, login: str) -> None:
+        """Count a failed attempt against its address, network and account."""
         now = self._clock()
         for _kind, key in self._keys(peer, login):
             self._failures[key] = (self._weight(key, now) + 1, now)

@@ -1,0 +1,289 @@
+"""One IMAP connection on the event loop: octets to events, events to verbs, in order, one at a time.
+
+A task exists only while there is something to do; an idle connection is this object, its framer and its transport.
+Reading pauses when the client sends faster than its commands run, and a verb that sends much waits for the client to
+read. Blocking work goes to the pool. What is not expected becomes a fixed text and an incident id.
+"""
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import ParamSpec, TypeVar, cast
+
+from mailserver.imap.conversation import Conversation
+from mailserver.imap.encode import Status as Word
+from mailserver.imap.encode import code_capability, format_untagged
+from mailserver.imap.framing import BEFORE_LOGIN, Framer
+from mailserver.imap.session import ImapServices, Session
+from mailserver.imap.states import CAPABILITIES, State
+from mailserver.log import incident_id
+from mailserver.service.wakeups import Waiter
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+LOG = logging.getLogger("pli.imap")
+UNREAD_BYTES = 256 * 1024
+"""More than this from a client whose command still runs, and reading pauses."""
+WRITE_BYTES = (128 * 1024, 512 * 1024)
+"""Low and high mark of what waits to be sent."""
+LOGIN_SECONDS = 30.0
+IDLE_SECONDS = 30 * 60.0
+"""RFC 9051 §5.4: an autologout timer is at least 30 minutes."""
+STALL_SECONDS = 120.0
+"""A client that takes nothing of what waits for it for so long is gone (S4: 500 octets a second)."""
+BYE_LATE = "Logged out after too long without a command"
+HANDSHAKE_SECONDS = 20.0
+
+
+@dataclass(slots=True)
+class Hub:
+    """What the connections of one server share."""
+
+    services: ImapServices
+    pool: Executor
+    loop: asyncio.AbstractEventLoop
+    connections: "set[ImapConnection]" = field(default_factory=set)
+    peers: Counter[str] = field(default_factory=Counter)
+    """Connections by address; addresses without one are not kept."""
+
+    emptied: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set whenever the last connection left."""
+
+    def enter(self, connection: "ImapConnection") -> None:
+        self.connections.add(connection)
+        self.emptied.clear()
+        self.peers[connection.peer] += 1
+
+    def leave(self, connection: "ImapConnection") -> None:
+        """Forget a connection; one that never entered is passed over."""
+        if connection not in self.connections:
+            return
+        self.connections.discard(connection)
+        self.peers[connection.peer] -= 1
+        if not self.peers[connection.peer]:
+            del self.peers[connection.peer]
+        if not self.connections:
+            self.emptied.set()
+
+
+class ImapConnection(asyncio.Protocol):
+    """The protocol object. ``starttls`` is given on a port that begins in the clear."""
+
+    def __init__(self, hub: Hub, starttls: ssl.SSLContext | None, may_enter: Callable[[str], bool]) -> None:
+        self._hub = hub
+        self._starttls = starttls
+        self._may_enter = may_enter
+        self._transport: asyncio.Transport | None = None
+        self._framer = Framer(BEFORE_LOGIN)
+        self._session: Session | None = None
+        self._talk: Conversation | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._paused_at = 0.0
+        self._began_at = self._heard_at = hub.loop.time()
+        self._unread_bytes = 0
+        self._is_reading_paused = False
+        self._is_stopping = False
+        self.peer = ""
+
+    # --- asyncio's calls --------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet (RFC 9051 §7.1.1), unless the peer has too many connections."""
+        transport = cast("asyncio.Transport", transport)  # uvloop's own classes do not derive from it
+        self._transport = transport
+        transport.set_write_buffer_limits(high=WRITE_BYTES[1], low=WRITE_BYTES[0])
+        name = transport.get_extra_info("peername")
+        self.peer = str(name[0]) if isinstance(name, tuple) else ""
+        if not self._may_enter(self.peer):
+            self.send(format_untagged(Word.BYE, "Too many connections from your address"))
+            transport.close()
+            return
+        state = State.CLEAR if self._starttls else State.NOT_AUTHENTICATED
+        self._session = Session(self._hub.services, self, self.peer, state)
+        self._talk = Conversation(self._session, self._framer, self, self._hub.loop.time)
+        self._hub.enter(self)
+        self.send(format_untagged(Word.OK, "Pli ready", code_capability(CAPABILITIES[state])))
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the framer; what it holds of commands not yet run is bounded."""
+        if self._talk is None:
+            return
+        self._heard_at = self._hub.loop.time()
+        self._framer.feed(data)
+        self._unread_bytes += len(data)
+        if self._unread_bytes > UNREAD_BYTES and not self._is_reading_paused and self._transport:
+            self._is_reading_paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def pause_writing(self) -> None:
+        self._paused_at = self._hub.loop.time()
+        self._writable = self._hub.loop.create_future()
+
+    def resume_writing(self) -> None:
+        writable, self._writable = self._writable, None
+        if writable is not None and not writable.done():
+            writable.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 # asyncio's signature
+        """Forget everything; a verb that still runs ends at its next step."""
+        self._transport = None
+        self.resume_writing()
+        self._hub.leave(self)
+        if self._session is not None and self._session.waiter is not None:
+            self._hub.services.wakeups.remove(self._session.waiter)
+            self._session.waiter = None
+        if self._task is None and self._talk is not None:
+            self._talk.close()
+
+    # --- the wire, for verbs ----------------------------------------------------------------------------------
+
+    def send(self, octets: bytes) -> None:
+        """Queue octets; dropped when the peer is gone."""
+        if self._transport is not None:
+            self._transport.write(octets)
+
+    async def drain(self) -> None:
+        """Wait until the peer took most of it. Raises ConnectionResetError when it is gone."""
+        if self._writable is not None:
+            await self._writable
+        self._demand_peer()
+
+    async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run blocking work in the pool. Raises ConnectionResetError when the peer left meanwhile."""
+        result = await self._hub.loop.run_in_executor(self._hub.pool, partial(work, *args, **kwargs))
+        self._demand_peer()
+        return result
+
+    def _demand_peer(self) -> None:
+        if self._transport is None:
+            raise ConnectionResetError
+
+    # --- the wire, for the conversation -----------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close once everything is sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def start_tls(self) -> None:
+        """The handshake after STARTTLS was answered; a failed one closes the connection."""
+        assert self._starttls is not None
+        assert self._transport is not None
+        raw, loop = self._transport, self._hub.loop
+        try:
+            secured = await loop.start_tls(
+                raw, self, self._starttls, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS
+            )
+        except (OSError, ssl.SSLError):
+            raw.abort()
+            raise ConnectionResetError from None
+        if secured is None:
+            raise ConnectionResetError
+        self._transport = secured
+        secured.set_write_buffer_limits(high=WRITE_BYTES[1], low=WRITE_BYTES[0])
+
+    def wait_for_news(self) -> None:
+        """After login: the change feed wakes this connection, a revocation ends it (K4)."""
+        assert self._session is not None
+        account = self._session.open_account()
+        waiter = Waiter(account.account_id, account.revocation, self._on_news, self._on_revoked)
+        self._session.waiter = waiter
+        self._hub.services.wakeups.add(waiter)
+
+    def _on_news(self) -> None:
+        assert self._session is not None
+        self._session.has_news = True
+        if self._talk is not None and self._talk.is_idling:
+            self._wake()
+
+    def _on_revoked(self) -> None:
+        self.send(format_untagged(Word.BYE, "The access was withdrawn"))
+        self.close()
+
+    # --- the pump ---------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        if self._task is None and self._transport is not None:
+            self._task = self._hub.loop.create_task(self._run())
+
+    async def _run(self) -> None:
+        """Handle events until there are none left."""
+        assert self._talk is not None
+        try:
+            while self._transport is not None and not self._transport.is_closing():
+                if not await self._talk.step():
+                    self._unread_bytes = 0
+                    self._resume_reading()
+                    break
+                if self._is_stopping:
+                    self._say_stopping()
+        except ConnectionError:
+            self.abort()
+        except Exception as error:  # noqa: BLE001 # the peer gets a fixed text, the operator an incident
+            self._report(error)
+        finally:
+            self._task = None
+            if self._transport is None:
+                self._talk.close()
+
+    def _resume_reading(self) -> None:
+        if self._is_reading_paused and self._transport is not None:
+            self._is_reading_paused = False
+            self._transport.resume_reading()
+
+    def _report(self, error: Exception) -> None:
+        incident = incident_id()
+        LOG.error("connection failed", exc_info=error, extra={"incident": incident})
+        self.send(format_untagged(Word.BYE, f"Something went wrong here (incident {incident})"))
+        self.close()
+
+    # --- the server's calls -----------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """BYE, after the command that runs."""
+        self._is_stopping = True
+        if self._task is None:
+            self._say_stopping()
+
+    def _say_stopping(self) -> None:
+        self.send(format_untagged(Word.BYE, "The server restarts; come back at once"))
+        self.close()
+
+    def expire(self, now: float) -> None:
+        """Close what waits too long: for a login, a command, an APPEND's octets, or the peer's reading."""
+        if self._session is None or self._talk is None:
+            return
+        if self._writable is not None and now - self._paused_at > STALL_SECONDS:
+            self.abort()
+            return
+        is_busy = self._task is not None
+        job = self._talk.append
+        if job is not None and not is_busy and job.is_too_slow(now):
+            self._expire("Too slow")
+        elif self._session.account is None:
+            if now - self._began_at > LOGIN_SECONDS * (2 if is_busy else 1):
+                self._expire("Too long without a login")
+        elif not is_busy and now - self._heard_at > IDLE_SECONDS:
+            self._expire(BYE_LATE)
+
+    def _expire(self, text: str) -> None:
+        with contextlib.suppress(RuntimeError):  # the transport is closing already
+            self.send(format_untagged(Word.BYE, text))
+        self.close()

@@ -1,0 +1,111 @@
+"""The one table from an error to a tagged reply (RFC 9051 §7.1, RFC 5530), in words that say what to do.
+
+People see these texts in their mail client: English, then French without accents, since a reply line is US-ASCII.
+ALERT and UNAVAILABLE become windows in some clients, so only what a person must know uses them.
+"""
+
+from mailserver.imap.encode import Status, code_bad_charset
+from mailserver.imap.parse import BadCommand
+from mailserver.imap.parse_search import CHARSETS
+from mailserver.imap.session import Reply
+from mailserver.imap.states import REFUSALS, Verdict
+from mailserver.model.errors import (
+    Conflict,
+    Corrupt,
+    Denied,
+    Malformed,
+    NotFound,
+    OverLimit,
+    PliError,
+    Unavailable,
+)
+from mailserver.policy.wording import to_ascii
+
+
+def _no(code: str, english: str, french: str) -> Reply:
+    return Reply(Status.NO, f"{english} / {to_ascii(french)}", code.encode("ascii"))
+
+
+LOGIN_FAILED = _no(
+    "AUTHENTICATIONFAILED",
+    "Login refused: use your full address and an app password made in your web space, not your own password.",
+    "Connexion refusée : utilisez votre adresse complète et un mot de passe d’application créé dans votre espace web, pas votre mot de passe personnel.",
+)
+READ_ONLY = _no(
+    "", "The mailbox is open for reading only. Open it with SELECT.", "La boîte est ouverte en lecture seule."
+)
+HOLDS_NUL = _no(
+    "",
+    "The message holds a NUL octet and cannot be kept.",
+    "Le message contient un octet nul : il ne peut pas être gardé.",
+)
+TOO_BIG = _no(
+    "TOOBIG",
+    "The message is larger than this server allows. Reduce its attachments.",
+    "Le message dépasse la taille admise. Réduisez les pièces jointes.",
+)
+IS_GONE = _no("NONEXISTENT", "There is no such mailbox.", "Cette boîte n’existe pas.")
+TRY_CREATE = _no(
+    "TRYCREATE", "There is no such mailbox; create it first.", "Cette boîte n’existe pas : créez-la d’abord."
+)
+UNKNOWN_ROLE = _no(
+    "USEATTR",
+    "This special use cannot be given to a mailbox.",
+    "Cet usage ne peut pas être donné à une boîte.",
+)  # RFC 6154 §3
+HAS_INFERIORS = _no("", "The name only holds other mailboxes.", "Ce nom ne contient que d’autres boîtes.")
+NOT_ANNOUNCED = Reply(Status.BAD, "This server does not announce that extension")
+
+_BY_CODE: dict[str, Reply] = {
+    "login": LOGIN_FAILED,
+    "scope": LOGIN_FAILED,
+    "mailbox": IS_GONE,
+    "mailbox-exists": _no("ALREADYEXISTS", "The mailbox exists already.", "Cette boîte existe déjà."),
+    "mailbox-permanent": _no("CANNOT", "INBOX stays where it is.", "La boîte de réception ne peut pas être retirée."),
+    "mailbox-name": _no(
+        "CANNOT", "This name cannot be a mailbox's. Choose another one.", "Ce nom ne convient pas à une boîte. Choisissez-en un autre."
+    ),
+    "too-many-mailboxes": _no("LIMIT", "There are too many mailboxes. Delete some.", "Il y a trop de boîtes. Supprimez-en."),
+    "too-many-keywords": _no("LIMIT", "The mailbox has too many keywords.", "La boîte a trop d’étiquettes."),
+    "message-too-large": TOO_BIG,
+    "disk-full": _no(
+        "OVERQUOTA", "The server's disk is full. Tell the operator.", "Le disque du serveur est plein. Prévenez l’opérateur."
+    ),
+}  # fmt: skip
+
+_BY_CLASS: dict[type[PliError], Reply] = {
+    Malformed: Reply(Status.BAD, "The command cannot be understood"),
+    NotFound: _no("NONEXISTENT", "That does not exist.", "Cela n’existe pas."),
+    Conflict: _no("INUSE", "That has just changed. Try again.", "Cela vient de changer. Réessayez."),
+    Denied: _no("NOPERM", "That is not allowed.", "Cela n’est pas permis."),
+    OverLimit: _no("LIMIT", "That is more than this server allows.", "Cela dépasse ce que ce serveur admet."),
+    Unavailable: _no(
+        "UNAVAILABLE", "The store cannot answer now. Try again later.", "Le serveur ne peut pas répondre. Réessayez plus tard."
+    ),
+    Corrupt: _no(
+        "CONTACTADMIN",
+        "A stored message fails its integrity check and is not shown. Tell the operator.",
+        "Un message conservé a été altéré : il n’est pas montré. Prévenez l’opérateur.",
+    ),
+}  # fmt: skip
+
+
+def reply_to_error(error: PliError) -> Reply:
+    """The answer to a command that failed in an expected way."""
+    known = _BY_CODE.get(error.code)
+    if known is not None:
+        return known
+    return next(reply for kind, reply in _BY_CLASS.items() if isinstance(error, kind))
+
+
+def reply_to_bad_command(error: BadCommand) -> Reply:
+    """BAD for what does not parse; NO for a charset that we lack (RFC 9051 §6.4.4)."""
+    if error.code == "bad_charset":
+        return Reply(Status.NO, "Use UTF-8", code_bad_charset(CHARSETS))
+    return Reply(Status.BAD, error.code.replace("_", " ").capitalize())
+
+
+def reply_to_verdict(verdict: Verdict) -> Reply:
+    """The refusal of a command that its state does not allow."""
+    refusal = REFUSALS[verdict]
+    return Reply(Status(refusal.status), refusal.text, refusal.code)

@@ -1,0 +1,100 @@
+"""BODY[…] of one message (RFC 9051 §6.4.5.1): which octets a section names, read in slices of bounded size.
+
+What is sent is what is stored, octet for octet. No section of a message that has no such part: NIL.
+"""
+
+from collections.abc import Iterator
+
+from mailserver.imap.commands import BodySection, Partial, Section, SectionText
+from mailserver.imap.encode import format_body_label, format_literal_mark
+from mailserver.mime.section import Span, filter_header_fields, locate_section
+from mailserver.mime.summary import HeaderSummary
+from mailserver.mime.summary_wire import SummaryView, parse_summary
+from mailserver.model.errors import Corrupt, Malformed
+from mailserver.service.keys import OpenAccount
+from mailserver.service.mail_permit import MailPermit
+from mailserver.service.messages import MessageReader, Messages, OpenedItem
+
+SLICE_BYTES = 256 * 1024
+_FIELD_TEXTS = frozenset({SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT})
+
+
+class SectionReader:
+    """The octets of one message. Blocking: for the pool."""
+
+    def __init__(
+        self, messages: Messages, account: OpenAccount, permit: MailPermit, item: OpenedItem
+    ) -> None:
+        self._messages = messages
+        self._account = account
+        self._permit = permit
+        self._item = item
+        self._reader: MessageReader | None = None
+        self._summary: HeaderSummary | None = None
+
+    def pieces(self, section: BodySection) -> Iterator[bytes]:
+        """The item's name and its value, in pieces of at most SLICE_BYTES."""
+        label = format_body_label(section)
+        if section.section.text in _FIELD_TEXTS:
+            yield from self._field_pieces(label, section)
+            return
+        span = self.locate(section.section)
+        if span is None:
+            yield label + b" NIL"
+            return
+        span = _cut(span, section.partial)
+        yield label + b" " + format_literal_mark(span.size_bytes)
+        reader = self._open()
+        for start in range(span.start, span.end, SLICE_BYTES):
+            yield reader.read(start, min(span.end, start + SLICE_BYTES))
+
+    def locate(self, section: Section) -> Span | None:
+        """Where the section's octets are; those of HEADER for a subset of header fields."""
+        if not section.part and section.text is SectionText.ALL:
+            return Span(0, self._size_bytes())
+        text = SectionText.HEADER if section.text in _FIELD_TEXTS else section.text
+        words = [*map(str, section.part), *([text.value] if text else [])]
+        spans = locate_section(self._parsed(), ".".join(words))
+        return spans[0] if spans else None
+
+    def read(self, span: Span) -> bytes:
+        """Octets of a span, whole: for headers and bounded texts only."""
+        return self._open().read(span.start, span.end)
+
+    def parsed(self) -> HeaderSummary:
+        """The message's summary. Raises Corrupt when it cannot be read."""
+        return self._parsed()
+
+    def _field_pieces(self, label: bytes, section: BodySection) -> Iterator[bytes]:
+        span = self.locate(section.section)
+        if span is None:
+            yield label + b" NIL"
+            return
+        is_inverted = section.section.text is SectionText.HEADER_FIELDS_NOT
+        octets = filter_header_fields(self.read(span), section.section.fields, invert=is_inverted)
+        kept = _cut(Span(0, len(octets)), section.partial)
+        yield label + b" " + format_literal_mark(kept.size_bytes) + octets[kept.start : kept.end]
+
+    def _size_bytes(self) -> int:
+        return SummaryView(self._item.summary).size_bytes
+
+    def _parsed(self) -> HeaderSummary:
+        if self._summary is None:
+            try:
+                self._summary = parse_summary(self._item.summary)
+            except Malformed:
+                raise Corrupt("summary") from None
+        return self._summary
+
+    def _open(self) -> MessageReader:
+        if self._reader is None:
+            self._reader = self._messages.reader(self._account, self._item, self._size_bytes(), self._permit)
+        return self._reader
+
+
+def _cut(span: Span, partial: Partial | None) -> Span:
+    """``<offset.count>``, cut at the section's end (RFC 9051 §6.4.5)."""
+    if partial is None:
+        return span
+    start = min(span.end, span.start + partial.offset)
+    return Span(start, min(span.end, start + partial.count))

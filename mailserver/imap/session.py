@@ -1,0 +1,133 @@
+"""What a verb works with: the services, the session's state, and the wire as far as a verb may touch it.
+
+One command of a connection runs at a time, so a Session needs no lock. Blocking work goes through ``call``, one hop per
+use case; what is sent goes through ``send`` and, when there is much of it, ``drain``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import ParamSpec, Protocol, TypeVar
+
+from mailserver.audit.events import Origin, readable
+from mailserver.imap.encode import Status
+from mailserver.imap.states import State
+from mailserver.imap.view import Dialect, MailboxView
+from mailserver.model.account import Flag
+from mailserver.model.errors import Denied
+from mailserver.service.keys import Keys, OpenAccount
+from mailserver.service.mail_permit import MailPermit, MailPermits
+from mailserver.service.mailboxes import Mailboxes, MailboxInfo
+from mailserver.service.messages import Messages
+from mailserver.service.throttle import Throttle, network_of
+from mailserver.service.wakeups import Waiter, Wakeups
+from mailserver.store.blob_folder import BlobFolder
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+CLIENT_CHARACTERS = 80
+
+
+@dataclass(frozen=True, slots=True)
+class ImapServices:
+    """What the server is made of. ``limit_bytes``: the largest message APPEND takes."""
+
+    keys: Keys
+    mailboxes: Mailboxes
+    messages: Messages
+    permits: MailPermits
+    blobs: BlobFolder
+    wakeups: Wakeups
+    throttle: Throttle
+    limit_bytes: int
+    hostname: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The tagged answer to a command; ``code`` is the inside of the brackets."""
+
+    status: Status
+    text: str
+    code: bytes = b""
+
+    @property
+    def is_done(self) -> bool:
+        return self.status is Status.OK
+
+
+def done(verb: str, code: bytes = b"") -> Reply:
+    """OK, in the words every verb uses."""
+    return Reply(Status.OK, f"{verb} completed", code)
+
+
+class Wire(Protocol):
+    """The connection, seen from a verb."""
+
+    def send(self, octets: bytes) -> None:
+        """Queue octets; never blocks."""
+
+    async def drain(self) -> None:
+        """Wait until the peer has taken most of what was sent. Raises ConnectionError when it is gone."""
+
+    async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run blocking work in the pool."""
+
+
+@dataclass(slots=True)
+class Selected:
+    """The selected mailbox. ``modseq``: everything up to it is in the view."""
+
+    info: MailboxInfo
+    view: MailboxView
+    modseq: int
+    is_read_only: bool
+
+    def deleted_uids(self) -> list[int]:
+        r"""What is \Deleted as far as this session knows."""
+        pairs = zip(self.view.uids, self.view.flags, strict=True)
+        return [uid for uid, flags in pairs if flags & Flag.DELETED]
+
+
+@dataclass(slots=True)
+class Session:
+    """One connection's state. ``has_news`` is set by the change feed and cleared by who looks."""
+
+    services: ImapServices
+    wire: Wire
+    peer: str
+    state: State
+    account: OpenAccount | None = None
+    selected: Selected | None = None
+    waiter: Waiter | None = None
+    has_news: bool = False
+    client: str = ""
+    _permit: MailPermit | None = field(default=None, repr=False)
+
+    def open_account(self) -> OpenAccount:
+        """The account of this connection. Raises Denied before login."""
+        if self.account is None:
+            raise Denied("login")
+        return self.account
+
+    def open_mailbox(self) -> Selected:
+        """The selected mailbox. Raises Denied when there is none."""
+        if self.selected is None:
+            raise Denied("no-mailbox")
+        return self.selected
+
+    def dialect(self, *, with_uid: bool = False) -> Dialect:
+        return Dialect(with_uid=with_uid)
+
+    def permit(self) -> MailPermit:
+        """Leave to read bodies today, logged before it is given (L1). Blocking: for the pool."""
+        now = datetime.now(UTC)
+        if self._permit is None or self._permit.day != now.date():
+            origin = Origin(network_of(self.peer), readable(self.client, CLIENT_CHARACTERS))
+            self._permit = self.services.permits.permit(self.open_account(), origin, now)
+        return self._permit
+
+
+def now_seconds() -> int:
+    return int(datetime.now(UTC).timestamp())

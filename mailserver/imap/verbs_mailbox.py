@@ -1,0 +1,221 @@
+"""Verbs about mailboxes: SELECT to STATUS, CLOSE and UNSELECT (RFC 9051 §6.3, §6.4.1, §6.4.2; RFC 3501 for LSUB)."""
+
+from collections.abc import Sequence
+
+from mailserver.imap.commands import (
+    Close,
+    Create,
+    Delete,
+    List,
+    Lsub,
+    Rename,
+    Select,
+    Status,
+    StatusItem,
+    Subscribe,
+    Unselect,
+    Unsubscribe,
+)
+from mailserver.imap.encode import (
+    DELIMITER,
+    code_number,
+    format_exists,
+    format_list,
+    format_recent,
+    format_status,
+    format_untagged,
+)
+from mailserver.imap.encode import Status as Word
+from mailserver.imap.listing import Named, find_role, list_names, list_subscribed
+from mailserver.imap.news import format_known_flags
+from mailserver.imap.replies import HAS_INFERIORS, NOT_ANNOUNCED, UNKNOWN_ROLE
+from mailserver.imap.session import Reply, Selected, Session, done, now_seconds
+from mailserver.imap.view import MailboxView
+from mailserver.model.account import Flag, Role
+from mailserver.model.errors import NotFound
+from mailserver.model.ids import MailboxId
+from mailserver.service.mailboxes import MailboxInfo, normal_name
+
+_EVERY_UID = [(1, 2**32 - 1)]
+
+
+async def run_select(session: Session, command: Select) -> Reply:
+    """SELECT and EXAMINE. The mailbox that was selected is closed, whatever comes of it (RFC 9051 §6.3.2)."""
+    session.selected = None
+    if command.wants_modseq:
+        return NOT_ANNOUNCED
+    selected = await session.wire.call(_load_selected, session, command)
+    session.selected = selected
+    session.has_news = False
+    view, row = selected.view, selected.info.row
+    send = session.wire.send
+    send(format_known_flags(selected.info) if not command.is_read_only else _format_flags_only(selected.info))
+    send(format_exists(view.exists))
+    send(format_recent(view.recent))
+    unseen = view.first_unseen(int(Flag.SEEN))
+    if unseen is not None:
+        send(format_untagged(Word.OK, "First unseen", code_number("UNSEEN", unseen)))
+    send(format_untagged(Word.OK, "UIDs stay", code_number("UIDVALIDITY", row.uidvalidity)))
+    send(format_untagged(Word.OK, "Next UID", code_number("UIDNEXT", row.uidnext)))
+    if command.is_read_only:
+        return done("EXAMINE", b"READ-ONLY")
+    return done("SELECT", b"READ-WRITE")
+
+
+def _load_selected(session: Session, command: Select) -> Selected:
+    account, services = session.open_account(), session.services
+    info = services.mailboxes.load_mailbox(account, command.mailbox)
+    claims_recent = not command.is_read_only
+    found = services.messages.select(account, info.mailbox_id, claims_recent=claims_recent)
+    if found.row.record != info.row.record:
+        info = services.mailboxes.open_mailbox(account, found.row)
+    columns: Sequence[Sequence[int]] = list(zip(*found.rows, strict=True)) or ((), (), ())
+    view = MailboxView(*columns, keywords=info.keywords, recent_from=found.row.first_recent_uid)
+    fresh = MailboxInfo(found.row, info.name, info.is_subscribed, info.keywords)
+    return Selected(fresh, view, found.row.highestmodseq, command.is_read_only)
+
+
+def _format_flags_only(info: MailboxInfo) -> bytes:
+    """EXAMINE: no flag can be changed (RFC 9051 §6.3.3)."""
+    return format_known_flags(info).split(b"\r\n")[0] + b"\r\n* OK [PERMANENTFLAGS ()] Read-only\r\n"
+
+
+async def run_unselect(session: Session, _command: Unselect) -> Reply:
+    """RFC 3691 §2: nothing is expunged."""
+    session.selected = None
+    return done("UNSELECT")
+
+
+async def run_close(session: Session, _command: Close) -> Reply:
+    r"""RFC 9051 §6.4.1: what is \Deleted leaves without a word; not after EXAMINE."""
+    selected = session.open_mailbox()
+    session.selected = None
+    if not selected.is_read_only:
+        account, messages = session.open_account(), session.services.messages
+        known = selected.deleted_uids(), selected.modseq
+        await session.wire.call(messages.expunge_deleted, account, selected.info.mailbox_id, known)
+    return done("CLOSE")
+
+
+async def run_create(session: Session, command: Create) -> Reply:
+    """RFC 9051 §6.3.4; one special use at most (RFC 6154 §3)."""
+    roles = [find_role(attribute) for attribute in command.roles]
+    if len(roles) > 1 or None in roles:
+        return UNKNOWN_ROLE
+    role = (roles[0] if roles else None) or Role.NONE
+    mailboxes = session.services.mailboxes
+    await session.wire.call(
+        mailboxes.add_mailbox, session.open_account(), command.mailbox, now_seconds(), role
+    )
+    return done("CREATE")
+
+
+async def run_delete(session: Session, command: Delete) -> Reply:
+    """RFC 9051 §6.3.5. Inferiors stay, and the name then only holds them."""
+    gone = await session.wire.call(_delete, session, command.mailbox)
+    if gone is None:
+        return HAS_INFERIORS
+    if session.selected is not None and session.selected.info.mailbox_id == gone:
+        session.selected = None
+    return done("DELETE")
+
+
+def _delete(session: Session, name: str) -> MailboxId | None:
+    """The mailbox that is gone; None when the name is no mailbox but has inferiors. Raises NotFound."""
+    account, mailboxes = session.open_account(), session.services.mailboxes
+    found = mailboxes.find_mailbox(account, name)
+    if found is None:
+        below = normal_name(name) + DELIMITER
+        if any(info.name.startswith(below) for info in mailboxes.list_mailboxes(account)):
+            return None
+        raise NotFound("mailbox")
+    mailboxes.delete_mailbox(account, name)
+    return found.mailbox_id
+
+
+async def run_rename(session: Session, command: Rename) -> Reply:
+    """RFC 9051 §6.3.6. Renaming INBOX moves its messages to a new mailbox and leaves it empty."""
+    await session.wire.call(_rename, session, command)
+    return done("RENAME")
+
+
+def _rename(session: Session, command: Rename) -> None:
+    account, services = session.open_account(), session.services
+    if normal_name(command.mailbox) != "INBOX":
+        services.mailboxes.rename_mailbox(account, command.mailbox, command.new_name, now_seconds())
+        return
+    inbox = services.mailboxes.load_mailbox(account, "INBOX")
+    made = services.mailboxes.add_mailbox(account, command.new_name, now_seconds())
+    if inbox.keywords:
+        made = services.mailboxes.add_keywords(account, made, inbox.keywords)
+    services.messages.move(account, (inbox.mailbox_id, made.mailbox_id), _EVERY_UID, now_seconds())
+
+
+async def run_subscribe(session: Session, command: Subscribe) -> Reply:
+    await _mark_subscribed(session, command.mailbox, is_subscribed=True)
+    return done("SUBSCRIBE")
+
+
+async def run_unsubscribe(session: Session, command: Unsubscribe) -> Reply:
+    await _mark_subscribed(session, command.mailbox, is_subscribed=False)
+    return done("UNSUBSCRIBE")
+
+
+async def _mark_subscribed(session: Session, name: str, *, is_subscribed: bool) -> None:
+    mailboxes, account = session.services.mailboxes, session.open_account()
+    await session.wire.call(mailboxes.mark_subscribed, account, name, is_subscribed=is_subscribed)
+
+
+async def run_list(session: Session, command: List) -> Reply:
+    """RFC 9051 §6.3.9; an empty pattern asks for the separator, which some clients cannot do without."""
+    if command.patterns == ("",):
+        session.wire.send(format_list(["\\Noselect"], ""))
+        return done("LIST")
+    names = await _load_names(session)
+    for attributes, name in list_names(names, command.reference, command.patterns):
+        session.wire.send(format_list(attributes, name))
+    return done("LIST")
+
+
+async def run_lsub(session: Session, command: Lsub) -> Reply:
+    """RFC 3501 §6.3.9."""
+    if not command.pattern:
+        session.wire.send(format_list(["\\Noselect"], "", verb="LSUB"))
+        return done("LSUB")
+    names = await _load_names(session)
+    for attributes, name in list_subscribed(names, command.reference, command.pattern):
+        session.wire.send(format_list(attributes, name, verb="LSUB"))
+    return done("LSUB")
+
+
+async def _load_names(session: Session) -> list[Named]:
+    mailboxes, account = session.services.mailboxes, session.open_account()
+    infos = await session.wire.call(mailboxes.list_mailboxes, account)
+    return [Named(info.name, info.role, info.is_subscribed) for info in infos]
+
+
+async def run_status(session: Session, command: Status) -> Reply:
+    """RFC 9051 §6.3.11; counters are kept, never counted, except RECENT."""
+    name, values = await session.wire.call(_load_status, session, command)
+    session.wire.send(format_status(name, values))
+    return done("STATUS")
+
+
+def _load_status(session: Session, command: Status) -> tuple[str, list[tuple[StatusItem, int]]]:
+    account, services = session.open_account(), session.services
+    info = services.mailboxes.load_mailbox(account, command.mailbox)
+    row = info.row
+    values = {
+        StatusItem.MESSAGES: row.exists_count,
+        StatusItem.RECENT: 0,
+        StatusItem.UIDNEXT: row.uidnext,
+        StatusItem.UIDVALIDITY: row.uidvalidity,
+        StatusItem.UNSEEN: row.unseen_count,
+        StatusItem.DELETED: row.deleted_count,
+        StatusItem.SIZE: row.padded_bytes,  # never less than the sum of RFC822.SIZE, which suffices
+        StatusItem.HIGHESTMODSEQ: row.highestmodseq,
+    }
+    if StatusItem.RECENT in command.items and row.exists_count and row.first_recent_uid < row.uidnext:
+        rows = services.messages.select(account, info.mailbox_id, claims_recent=False).rows
+        values[StatusItem.RECENT] = sum(uid >= row.first_recent_uid for uid, _flags, _modseq in rows)
+    return info.name, [(item, values[item]) for item in command.items]

@@ -1,0 +1,179 @@
+"""Verbs about messages of the selected mailbox: FETCH, STORE, COPY, MOVE, EXPUNGE (RFC 9051 §6.4).
+
+A set of message numbers that names one that does not exist is BAD (RFC 9051 §9); unknown UIDs are passed over
+(§6.4.9), so a MOVE repeated for what has moved already is OK and no client loops.
+"""
+
+import contextlib
+from collections.abc import Sequence
+
+from mailserver.imap.commands import Copy, Expunge, Fetch, Move, Store, StoreMode
+from mailserver.imap.encode import Status as Word
+from mailserver.imap.encode import code_copy_uid, format_untagged
+from mailserver.imap.fetching import FetchStream, pull_blocks
+from mailserver.imap.flags import find_flag_bit, split_flags
+from mailserver.imap.news import tell_keywords
+from mailserver.imap.replies import NOT_ANNOUNCED, READ_ONLY, TRY_CREATE
+from mailserver.imap.sequence_set import SequenceSet
+from mailserver.imap.session import Reply, Session, done, now_seconds
+from mailserver.imap.view import FlagsChanged
+from mailserver.model.errors import Corrupt, NotFound, OverLimit
+from mailserver.service.mailboxes import MailboxInfo
+from mailserver.service.messages import uid_ranges
+from mailserver.store.item_changes import FlagChange
+
+TOLD_AT_ONCE = 4000
+_GONE = b"EXPUNGEISSUED"
+_NOT_HERE = Reply(Word.BAD, "No such message number")
+_CHANGES = {
+    StoreMode.REPLACE: FlagChange.REPLACE,
+    StoreMode.ADD: FlagChange.ADD,
+    StoreMode.REMOVE: FlagChange.REMOVE,
+}
+Pairs = list[tuple[int, int]]
+
+
+def is_here(session: Session, messages: SequenceSet, *, uid: bool) -> bool:
+    """Whether a client's set may be used as it is."""
+    return uid or messages.is_within(session.open_mailbox().view.exists)
+
+
+async def run_fetch(session: Session, command: Fetch) -> Reply:
+    """RFC 9051 §6.4.5. Made in the pool block by block; the next block waits until the peer took the last."""
+    if command.changed_since is not None:
+        return NOT_ANNOUNCED
+    if not is_here(session, command.messages, uid=command.uid):
+        return _NOT_HERE
+    stream = FetchStream(session, command)
+    blocks = stream.blocks()
+    is_done = False
+    while not is_done:
+        octets, is_done = await session.wire.call(pull_blocks, blocks)
+        session.wire.send(octets)
+        await session.wire.drain()
+    if stream.is_damaged:
+        raise Corrupt("message")
+    return done("FETCH", _GONE if stream.has_gone and not command.uid else b"")
+
+
+async def run_store(session: Session, command: Store) -> Reply:
+    """RFC 9051 §6.4.6."""
+    if command.unchanged_since is not None:
+        return NOT_ANNOUNCED
+    selected = session.open_mailbox()
+    if selected.is_read_only:
+        return READ_ONLY
+    if not is_here(session, command.messages, uid=command.uid):
+        return _NOT_HERE
+    view = selected.view
+    uids = view.uids_of(command.messages, uid=command.uid)
+    if not len(uids):
+        return done("STORE")
+    changed, info = await session.wire.call(_store, session, command, uids)
+    if info is not None:
+        tell_keywords(session, selected, info)
+    view.note_flags(changed)
+    if not command.is_silent:
+        await _tell_flags(session, uids, with_uid=command.uid)
+    return done("STORE")
+
+
+def _store(
+    session: Session, command: Store, uids: Sequence[int]
+) -> tuple[list[FlagsChanged], MailboxInfo | None]:
+    account, services, selected = session.open_account(), session.services, session.open_mailbox()
+    info = selected.info
+    bits, missing = split_flags(command.flags, info.keywords)
+    if missing and command.mode is not StoreMode.REMOVE:
+        info = services.mailboxes.add_keywords(account, info, missing)
+        bits, _missing = split_flags(command.flags, info.keywords)
+    change = (_CHANGES[command.mode], bits)
+    changed, modseq = services.messages.mark_flags(account, info.mailbox_id, uid_ranges(uids), change)
+    told = [FlagsChanged(uid, flags, modseq) for uid, flags in changed]
+    return told, info if info is not selected.info else None
+
+
+async def _tell_flags(session: Session, uids: Sequence[int], *, with_uid: bool) -> None:
+    """The flags of each message that was named, changed or not."""
+    view, dialect = session.open_mailbox().view, session.dialect(with_uid=with_uid)
+    for start in range(0, len(uids), TOLD_AT_ONCE):
+        part = uids[start : start + TOLD_AT_ONCE]
+        session.wire.send(b"".join(view.format_flags_of(part, dialect)))
+        await session.wire.drain()
+
+
+async def run_copy(session: Session, command: Copy) -> Reply:
+    """RFC 9051 §6.4.7 with COPYUID (RFC 4315 §3); all or nothing."""
+    return await _transfer(session, command, is_move=False)
+
+
+async def run_move(session: Session, command: Move) -> Reply:
+    """RFC 6851 §3: COPYUID untagged, before the EXPUNGEs (§4.3)."""
+    if session.open_mailbox().is_read_only:
+        return READ_ONLY
+    return await _transfer(session, command, is_move=True)
+
+
+async def _transfer(session: Session, command: Copy | Move, *, is_move: bool) -> Reply:
+    verb = "MOVE" if is_move else "COPY"
+    if not is_here(session, command.messages, uid=command.uid):
+        return _NOT_HERE
+    view = session.open_mailbox().view
+    uids = view.uids_of(command.messages, uid=command.uid)
+    try:
+        validity, pairs = await session.wire.call(_place, session, command, uids)
+    except NotFound:
+        return TRY_CREATE
+    if not pairs:
+        return done(verb)
+    code = code_copy_uid(validity, [old for old, _new in pairs], [new for _old, new in pairs])
+    session.has_news = True
+    if not is_move:
+        return done(verb, code)
+    session.wire.send(format_untagged(Word.OK, "Moved", code))
+    return done(verb)
+
+
+def _place(session: Session, command: Copy | Move, uids: Sequence[int]) -> tuple[int, Pairs]:
+    account, services = session.open_account(), session.services
+    source = session.open_mailbox().info
+    target = services.mailboxes.load_mailbox(account, command.mailbox)
+    if not len(uids):
+        return target.row.uidvalidity, []
+    bits = _match_keywords(session, source, target) if source.keywords else None
+    transfer = services.messages.move if isinstance(command, Move) else services.messages.copy
+    place = (source.mailbox_id, target.mailbox_id)
+    return transfer(account, place, uid_ranges(uids), now_seconds(), keyword_bits=bits)
+
+
+def _match_keywords(session: Session, source: MailboxInfo, target: MailboxInfo) -> list[tuple[int, int]]:
+    """Own keywords are bits of their mailbox: (bit here, bit there) of each that the target can take."""
+    mailboxes, account = session.services.mailboxes, session.open_account()
+    with contextlib.suppress(OverLimit):  # the copy keeps the keywords that the target knows already
+        target = mailboxes.add_keywords(account, target, source.keywords)
+    pairs = []
+    for name in source.keywords:
+        here, there = find_flag_bit(name, source.keywords), find_flag_bit(name, target.keywords)
+        if here is not None and there is not None:
+            pairs.append((here, there))
+    return pairs
+
+
+async def run_expunge(session: Session, command: Expunge) -> Reply:
+    """RFC 9051 §6.4.3; with UIDs, RFC 4315 §2.1. The EXPUNGEs are told by the connection, after the verb."""
+    selected = session.open_mailbox()
+    if selected.is_read_only:
+        return READ_ONLY
+    await session.wire.call(_expunge, session, command)
+    session.has_news = True
+    return done("EXPUNGE")
+
+
+def _expunge(session: Session, command: Expunge) -> None:
+    account, selected = session.open_account(), session.open_mailbox()
+    within = None
+    if command.uids is not None:
+        highest = selected.view.uids[-1] if len(selected.view.uids) else 0
+        within = command.uids.resolved(highest)
+    known = selected.deleted_uids(), selected.modseq
+    session.services.messages.expunge_deleted(account, selected.info.mailbox_id, known, within)

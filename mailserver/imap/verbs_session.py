@@ -1,0 +1,105 @@
+"""Verbs about the connection itself: CAPABILITY to ENABLE, and login (RFC 9051 §6.1, §6.2).
+
+A failed login waits before it is looked at, the more the more there were (S9), and says the same whatever was wrong
+(K22). STARTTLS, LOGOUT and IDLE change the wire: the connection does them.
+"""
+
+import asyncio
+
+from mailserver.crypto.slots import SlotScope
+from mailserver.imap.commands import Authenticate, Capability, Check, Enable, Id, Login, Namespace, Noop
+from mailserver.imap.encode import Status as Word
+from mailserver.imap.encode import (
+    code_capability,
+    format_capability,
+    format_enabled,
+    format_id,
+    format_namespace,
+)
+from mailserver.imap.replies import LOGIN_FAILED
+from mailserver.imap.session import CLIENT_CHARACTERS, Reply, Session, done, now_seconds
+from mailserver.imap.states import CAPABILITIES, State
+from mailserver.model.errors import Denied
+
+SCOPES = (SlotScope.IMAP, SlotScope.IMAP_SMTP)
+SERVER_ID = (("name", "Pli"), ("vendor", "Pli"))
+
+
+async def run_capability(session: Session, _command: Capability) -> Reply:
+    session.wire.send(format_capability(CAPABILITIES[session.state]))
+    return done("CAPABILITY")
+
+
+async def run_noop(session: Session, _command: Noop) -> Reply:
+    """The news it asks for are told by the connection, after the verb (RFC 9051 §6.1.2)."""
+    session.has_news = session.selected is not None
+    return done("NOOP")
+
+
+async def run_check(session: Session, _command: Check) -> Reply:
+    """Everything is on the disk already (RFC 3501 §6.4.1)."""
+    session.has_news = True
+    return done("CHECK")
+
+
+async def run_id(session: Session, command: Id) -> Reply:
+    """RFC 2971: kept for the access log's "by which client", never for behaviour (§3.3)."""
+    said = {name.lower(): value for name, value in command.pairs if value}
+    words = (said.get("name", ""), said.get("version", ""))
+    session.client = " ".join(word for word in words if word)[:CLIENT_CHARACTERS]
+    session.wire.send(format_id(SERVER_ID))
+    return done("ID")
+
+
+async def run_namespace(session: Session, _command: Namespace) -> Reply:
+    session.wire.send(format_namespace())
+    return done("NAMESPACE")
+
+
+async def run_enable(session: Session, _command: Enable) -> Reply:
+    """RFC 5161 §3.2: what cannot be enabled is left out; so far that is everything."""
+    session.wire.send(format_enabled(()))
+    return done("ENABLE")
+
+
+async def run_login(session: Session, command: Login) -> Reply:
+    """RFC 9051 §6.2.3, with an app password (K4)."""
+    return await log_in(session, command.name, command.password, "LOGIN")
+
+
+def parse_plain(response: bytes) -> tuple[str, bytes] | None:
+    """RFC 4616 §2: (authcid, password); None when it is no such message or asks to act for somebody else."""
+    parts = response.split(b"\0")
+    if len(parts) != 3:
+        return None
+    try:
+        authzid, authcid = parts[0].decode("utf-8"), parts[1].decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    return (authcid, parts[2]) if authzid in {"", authcid} else None
+
+
+async def run_authenticate(session: Session, command: Authenticate) -> Reply:
+    """AUTHENTICATE PLAIN once its response is there (RFC 9051 §6.2.2); other mechanisms never reach this."""
+    found = parse_plain(command.initial or b"")
+    if found is None:
+        return Reply(Word.BAD, "The PLAIN response cannot be understood")
+    return await log_in(session, *found, "AUTHENTICATE")
+
+
+async def log_in(session: Session, name: str, secret: bytes, verb: str) -> Reply:
+    """Open the account, or say the one refusal."""
+    throttle = session.services.throttle
+    delay = throttle.delay_seconds(session.peer, name)
+    if delay:
+        await asyncio.sleep(delay)
+    keys = session.services.keys
+    try:
+        text = secret.decode("ascii", "replace")
+        account = await session.wire.call(keys.open_with_app_password, name, text, SCOPES, now_seconds())
+    except Denied:
+        throttle.note_failure(session.peer, name)
+        return LOGIN_FAILED
+    throttle.note_success(session.peer, name)
+    session.account = account
+    return done(verb, code_capability(CAPABILITIES[State.AUTHENTICATED]))

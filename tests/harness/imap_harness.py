@@ -1,0 +1,207 @@
+"""An IMAP server in this process: a store in a folder, accounts, messages delivered to them, TLS and STARTTLS ports."""
+
+import asyncio
+import ssl
+import threading
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import uvloop
+
+from mailserver.crypto.authority import DemoAuthority, DemoAuthorityWarning
+from mailserver.crypto.custodian import Custodian
+from mailserver.crypto.slots import ARGON2_FLOOR, SlotScope
+from mailserver.imap.server import ImapServer, ImapServices
+from mailserver.mime.summary_wire import format_summary
+from mailserver.model.account import AccountKind, Role
+from mailserver.model.address import parse_address, parse_domain
+from mailserver.model.ids import AccountId
+from mailserver.service.administration import Administration, NewAccount
+from mailserver.service.directory import Directory, Profile
+from mailserver.service.intake import Intake
+from mailserver.service.keys import Keys, OpenAccount
+from mailserver.service.mail_permit import MailPermits
+from mailserver.service.mailboxes import Mailboxes
+from mailserver.service.messages import Messages
+from mailserver.service.sealing import PlaceStamp, seal_for_away, seal_octets, shared_octets
+from mailserver.service.service_seals import ServiceSeals
+from mailserver.service.summaries import parse_intake
+from mailserver.service.throttle import Throttle
+from mailserver.service.wakeups import Wakeups
+from mailserver.store import items, mailboxes
+from mailserver.store.database import Database
+from mailserver.store.migrations import upgrade
+from mailserver.store.store import Store, open_store
+from mailserver.store.writer import Unit
+from mailserver.tls.contexts import client_facing_context
+
+DOMAIN = "a.localhost"
+HOST = "127.0.0.1"
+LIMIT_BYTES = 40 * 1024 * 1024
+
+
+@dataclass
+class Account:
+    address: str
+    app_password: str
+    account_id: AccountId
+
+
+@dataclass
+class ImapNode:
+    """One store with its services; ``accounts`` by local part."""
+
+    store: Store
+    custodian: Custodian
+    administration: Administration
+    services: ImapServices
+    accounts: dict[str, Account] = field(default_factory=dict)
+
+    def add(self, name: str) -> Account:
+        address = f"{name}@{DOMAIN}"
+        new = NewAccount(AccountKind.PER, parse_address(address), Profile("Camille FICTIF"))
+        made = self.administration.add_account(new, datetime.now(UTC))
+        assert made.app_password is not None
+        account = self.accounts[name] = Account(address, made.app_password, made.account_id)
+        return account
+
+    def open(self, name: str) -> OpenAccount:
+        account = self.accounts[name]
+        scopes = [SlotScope.IMAP_SMTP]
+        return self.services.keys.open_with_app_password(account.address, account.app_password, scopes, 0)
+
+    def deliver(
+        self, name: str, *messages: bytes, role: Role = Role.INBOX, received_at: int = 1_790_000_000
+    ) -> list[int]:
+        """Put messages into a mailbox while its owner is away; their UIDs."""
+        account_id = self.accounts[name].account_id
+        with self.store.database.read() as connection:
+            public = self.store.accounts.load_account(connection, account_id).mail_public
+            mailbox_id = mailboxes.load_by_role(connection, account_id, role).mailbox_id
+        sealed = [self._seal(account_id, public, message) for message in messages]
+
+        def run(connection) -> list[int]:
+            modseq = mailboxes.next_modseq(connection, account_id)
+            padded = sum(away.blob.padded_bytes for away in sealed)
+            arrivals = mailboxes.Arrivals(len(sealed), len(sealed), 0, len(sealed), padded)
+            first = mailboxes.place(connection, account_id, mailbox_id, modseq, arrivals)
+            stamp = PlaceStamp(0, modseq, received_at, received_at)
+            macs = self.store.macs
+            rows = [away.place(macs, mailbox_id, first + at, stamp) for at, away in enumerate(sealed)]
+            items.add_items(connection, rows)
+            for away in sealed:
+                items.add_blob(connection, account_id, away.blob.row)
+            return list(range(first, first + len(sealed)))
+
+        return self.store.writer.commit(Unit(account_id, run))
+
+    def _seal(self, account_id, public, message):
+        intake = Intake(self.store.blobs, LIMIT_BYTES)
+        try:
+            intake.write(message)
+            intake.finish()
+            summary = format_summary(parse_intake(intake).summary)
+            small = intake.small
+            blob = seal_octets(small) if small is not None else shared_octets(intake.keep())
+            return seal_for_away(account_id, public, blob, summary)
+        finally:
+            intake.close()
+
+    def close(self) -> None:
+        self.store.close()
+
+
+def make_node(folder: Path, *, limit_bytes: int = LIMIT_BYTES) -> ImapNode:
+    folder.mkdir(parents=True, exist_ok=True)
+    url = f"sqlite:///{folder}/data.sqlite"
+    database = Database(url)
+    upgrade(database)
+    database.close()
+    custodian = Custodian.create(folder / "keys")
+    store = open_store(url, folder, custodian.row_key())
+    directory = Directory(store, ServiceSeals(custodian), frozenset({parse_domain(DOMAIN)}))
+    clock = asyncio.new_event_loop()
+    services = ImapServices(
+        keys=Keys(store, directory, custodian),
+        mailboxes=Mailboxes(store),
+        messages=Messages(store),
+        permits=MailPermits(store),
+        blobs=store.blobs,
+        wakeups=Wakeups(),
+        throttle=Throttle(clock.time),
+        limit_bytes=limit_bytes,
+        hostname="mail." + DOMAIN,
+    )
+    clock.close()
+    return ImapNode(store, custodian, Administration(store, directory, custodian, ARGON2_FLOOR), services)
+
+
+@dataclass(frozen=True)
+class TlsFiles:
+    server: ssl.SSLContext
+    client: ssl.SSLContext
+    authority_pem: Path
+
+
+def make_tls(folder: Path) -> TlsFiles:
+    """A certificate for localhost from an authority of its own."""
+    now = datetime.now(UTC)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DemoAuthorityWarning)
+        authority = DemoAuthority.create(folder / "authority", now, key_bits=2048)
+    issued = authority.issue_operator(DOMAIN, ["localhost", HOST], "Cabinet Fictif", now=now)
+    cert, key = folder / "imap.pem", folder / "imap.key"
+    cert.write_bytes(issued.cert_pem)
+    key.write_bytes(issued.key_pem)
+    client = ssl.create_default_context(cafile=str(authority.certificate_path))
+    return TlsFiles(client_facing_context(cert, key), client, authority.certificate_path)
+
+
+@dataclass
+class RunningImap:
+    """The server on its own thread and loop. ``tls_port`` is implicit TLS, ``clear_port`` STARTTLS."""
+
+    node: ImapNode
+    server: ImapServer
+    loop: asyncio.AbstractEventLoop
+    tls_port: int
+    clear_port: int
+
+    def on_loop(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(20)
+
+
+@contextmanager
+def running_imap(node: ImapNode, tls: TlsFiles) -> Iterator[RunningImap]:
+    loop = uvloop.new_event_loop()
+    pool = ThreadPoolExecutor(4, thread_name_prefix="imap-read")
+    thread = threading.Thread(target=loop.run_forever, name="imap-loop", daemon=True)
+    thread.start()
+    server = ImapServer(node.services, pool)
+
+    def notify(account_ids) -> None:
+        loop.call_soon_threadsafe(node.services.wakeups.notify, set(account_ids))
+
+    node.store.writer.on_commit(notify)
+
+    async def listen() -> None:
+        await server.listen(HOST, 0, tls=tls.server, starttls=None)
+        await server.listen(HOST, 0, tls=None, starttls=tls.server)
+
+    running = RunningImap(node, server, loop, 0, 0)
+    running.on_loop(listen())
+    running.tls_port, running.clear_port = server.ports
+    try:
+        yield running
+    finally:
+        running.on_loop(server.stop(2.0))
+        node.store.writer.on_commit(lambda _accounts: None)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+        pool.shutdown()

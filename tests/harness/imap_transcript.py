@@ -1,0 +1,179 @@
+r"""Golden dialogues with an IMAP server, several clients at once, as text: the next case needs no Python.
+
+# a comment
+! login 1                  client 1: TLS, greeting and LOGIN, unseen
+! open 2 clear             client 2: port 143, its greeting comes as the next S2 line (``tls`` for port 993)
+! starttls 2               the handshake
+! deliver 3                three messages arrive while the owner is away
+C1: a1 SELECT INBOX        sent with CRLF; \r \n \0 \x.. are octets; {address}, {password}, {plain} (SASL)
+                           are the account's
+C1= abc                    sent as it stands, without CRLF
+S1: a1 OK ...              the next line: ``...`` is anything, <name> is one word, the same each time
+S1! closed                 the connection has ended
+"""
+
+import re
+import socket
+import ssl
+from base64 import b64encode
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.imap_harness import HOST, Account, RunningImap, TlsFiles
+
+TIMEOUT_SECONDS = 10.0
+_STEP = re.compile(r"(?P<who>[CS])(?P<number>\d)(?P<mark>[:=!]) ?(?P<text>.*)")
+_ESCAPE = re.compile(rb"\\(r|n|0|\\|x[0-9a-f]{2})")
+_HOLE = re.compile(r"(\.\.\.|<[a-z]\w*>)")
+_OCTETS = {b"r": b"\r", b"n": b"\n", b"0": b"\0", b"\\": b"\\"}
+
+
+def message(number: int) -> bytes:
+    """The messages that ``deliver`` brings: small, numbered, all the same size."""
+    return (
+        f"From: Claude FICTIF <claude{number}@b.localhost>\r\nTo: doc@a.localhost\r\nSubject: Pli {number}\r\n"
+        f"Date: Mon, 05 Oct 2026 10:0{number}:00 +0200\r\nMessage-ID: <{number}@b.localhost>\r\n\r\nLigne {number}\r\n"
+    ).encode()
+
+
+def unescape(octets: bytes) -> bytes:
+    return _ESCAPE.sub(lambda found: _OCTETS.get(found[1]) or bytes([int(found[1][1:], 16)]), octets)
+
+
+class Client:
+    """A blocking socket that reads lines; literals come as lines too."""
+
+    def __init__(self, port: int, tls: ssl.SSLContext | None) -> None:
+        self._socket = socket.create_connection((HOST, port), TIMEOUT_SECONDS)
+        self._rest = b""
+        if tls is not None:
+            self.start_tls(tls)
+
+    def start_tls(self, tls: ssl.SSLContext) -> None:
+        self._socket = tls.wrap_socket(self._socket, server_hostname="localhost")
+
+    def send(self, octets: bytes) -> None:
+        self._socket.sendall(octets)
+
+    def line(self) -> str | None:
+        """The next line without CRLF; None when the server closed."""
+        while b"\r\n" not in self._rest:
+            try:
+                octets = self._socket.recv(65536)
+            except ConnectionError:
+                octets = b""
+            if not octets:
+                return None
+            self._rest += octets
+        line, _, self._rest = self._rest.partition(b"\r\n")
+        return line.decode("latin-1")
+
+    def until_tagged(self, tag: str) -> list[str]:
+        lines = []
+        while not lines or not lines[-1].startswith(f"{tag} "):
+            line = self.line()
+            assert line is not None, lines
+            lines.append(line)
+        return lines
+
+    def is_quiet(self) -> bool:
+        """Nothing waits to be read."""
+        self._socket.setblocking(False)
+        try:
+            return not self._rest and not self._socket.recv(1)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True
+        except ConnectionError:
+            return not self._rest
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@dataclass
+class Transcript:
+    running: RunningImap
+    tls: TlsFiles
+    name: str
+    account: Account
+    clients: dict[int, Client] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=dict)
+    delivered: int = 0
+
+    def play(self, path: Path) -> None:
+        try:
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+                if line.strip() and not line.startswith("#"):
+                    self.step(line, f"{path.name}:{number}")
+            for client in self.clients.values():
+                assert client.is_quiet(), f"{path.name}: the server said more"
+        finally:
+            for client in self.clients.values():
+                client.close()
+
+    def step(self, line: str, where: str) -> None:
+        if line.startswith("! "):
+            self.act(line[2:].split())
+            return
+        found = _STEP.fullmatch(line)
+        assert found is not None, f"{where}: {line}"
+        client = self.clients[int(found["number"])]
+        if found["who"] == "C":
+            client.send(self.octets(found["text"]) + (b"\r\n" if found["mark"] == ":" else b""))
+            return
+        got = client.line()
+        if found["mark"] == "!":
+            assert got is None, f"{where}: still open, said {got}"
+            return
+        assert got is not None, f"{where}: closed, expected {found['text']}"
+        self.compare(unescape(found["text"].encode()).decode("latin-1"), got, where)
+
+    def act(self, words: list[str]) -> None:
+        match words:
+            case ["deliver", count]:
+                numbers = range(self.delivered + 1, self.delivered + int(count) + 1)
+                self.delivered += int(count)
+                self.running.node.deliver(self.name, *map(message, numbers))
+            case ["open", number, "clear"]:
+                self.clients[int(number)] = Client(self.running.clear_port, None)
+            case ["open", number, "tls"]:
+                self.clients[int(number)] = Client(self.running.tls_port, self.tls.client)
+            case ["starttls", number]:
+                self.clients[int(number)].start_tls(self.tls.client)
+            case ["login", number]:
+                client = self.clients[int(number)] = Client(self.running.tls_port, self.tls.client)
+                client.line()
+                client.send(self.octets("x LOGIN {address} {password}\\r\\n"))
+                client.until_tagged("x")
+            case _:
+                raise AssertionError(words)
+
+    def octets(self, text: str) -> bytes:
+        account = self.account
+        plain = b64encode(f"\0{account.address}\0{account.app_password}".encode()).decode()
+        for hole, value in (
+            ("address", account.address),
+            ("password", account.app_password),
+            ("plain", plain),
+        ):
+            text = text.replace("{" + hole + "}", value)
+        for name, value in self.words.items():
+            text = text.replace(f"<{name}>", value)
+        return unescape(text.encode())
+
+    def compare(self, pattern: str, got: str, where: str) -> None:
+        expression, seen = "", set()
+        for piece in _HOLE.split(pattern):
+            name = piece[1:-1]
+            if piece == "...":
+                expression += ".*"
+            elif not _HOLE.fullmatch(piece):
+                expression += re.escape(piece)
+            elif name in self.words:
+                expression += re.escape(self.words[name])
+            else:
+                expression += f"(?P={name})" if name in seen else f"(?P<{name}>[^ \\])]+)"
+                seen.add(name)
+        found = re.fullmatch(expression, got)
+        assert found is not None, f"{where}\nexpected {pattern}\ngot      {got}"
+        self.words |= found.groupdict()
