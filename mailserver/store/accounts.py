@@ -98,7 +98,7 @@ class AccountStore:
         return self._account(found)
 
     def list_accounts(self, connection: Connection) -> Iterator[AccountRow]:
-        for found in connection.execute(select(schema.account).order_by(schema.account.c.created_at)):
+        for found in connection.execute(select(schema.account).order_by(schema.account.c.created_at)).all():
             yield self._account(found)
 
     def _account(self, found: Row[tuple[object, ...]]) -> AccountRow:
@@ -201,7 +201,7 @@ class AccountStore:
         query = select(table).where(table.c.account_id == account_id, table.c.kind == kind)
         if tag_mac is not None:
             query = query.where(table.c.tag_mac == tag_mac)
-        return [self._slot(found) for found in connection.execute(query.order_by(table.c.created_at))]
+        return [self._slot(found) for found in connection.execute(query.order_by(table.c.created_at)).all()]
 
     def _slot(self, found: Row[tuple[object, ...]]) -> SlotRow:
         values = found._mapping  # noqa: SLF001 # as above

@@ -53,7 +53,11 @@ class Database:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
-        """A short read transaction: one snapshot, never held across a socket write."""
+        """A short read transaction: one snapshot, never held across a socket write.
+
+        Results are fetched whole (``all``, ``first``) before anything may raise: on SQLite a cursor left half
+        read by an exception that somebody keeps would hold its old snapshot for the connection's next users.
+        """
         with translated(), self.reader.connect() as connection, connection.begin():
             yield connection
 

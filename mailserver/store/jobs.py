@@ -117,7 +117,7 @@ class JobStore:
         connection.execute(
             update(_job).where(_job.c.job_id.in_(ids)).values(lease_until=now + seconds, lease_holder=holder)
         )
-        found = connection.execute(select(*_FIELDS).where(_job.c.job_id.in_(ids)))
+        found = connection.execute(select(*_FIELDS).where(_job.c.job_id.in_(ids))).all()
         return sorted((self._row(row) for row in found), key=lambda row: row.next_try_at)
 
     def _row(self, found: tuple[object, ...]) -> JobRow:
@@ -131,7 +131,7 @@ class JobStore:
         query = select(*_FIELDS).order_by(_job.c.created_at)
         if account_id is not None:
             query = query.where(_job.c.account_id == account_id)
-        return [self._row(found) for found in connection.execute(query)]
+        return [self._row(found) for found in connection.execute(query).all()]
 
 
 def mark_retry(connection: Connection, row: JobRow, next_try_at: int, *, delay_noticed: bool) -> None:

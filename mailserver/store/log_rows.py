@@ -129,7 +129,7 @@ def list_pending(connection: Connection, macs: RowMacs, limit: int | None) -> li
     """Pending leaves, each account's in order; every row's MAC is checked. Raises Corrupt on a planted one."""
     query = select(_pending).order_by(_pending.c.account_id, _pending.c.sequence).limit(limit)
     leaves: list[PendingLeaf] = []
-    for found in connection.execute(query):
+    for found in connection.execute(query).all():
         macs.check("log_pending", (found.account_id, found.sequence, found.leaf), found.row_mac)
         leaves.append(PendingLeaf(AccountId(bytes(found.account_id)), found.sequence, bytes(found.leaf)))
     return leaves

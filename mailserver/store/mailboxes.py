@@ -52,7 +52,7 @@ def add_mailbox(connection: Connection, row: MailboxRow) -> None:
 
 
 def list_mailboxes(connection: Connection, account_id: AccountId) -> list[MailboxRow]:
-    return [_row(found) for found in connection.execute(_LIST, {"account": account_id})]
+    return [_row(found) for found in connection.execute(_LIST, {"account": account_id}).all()]
 
 
 def find_mailbox(connection: Connection, account_id: AccountId, mailbox_id: MailboxId) -> MailboxRow | None:

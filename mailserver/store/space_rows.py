@@ -70,7 +70,7 @@ class SpaceStore:
         table = schema.document
         query = select(table).where(table.c.account_id == account_id)
         query = query.order_by(table.c.filed_at.desc(), table.c.document_id)
-        return [self._document(account_id, found) for found in connection.execute(query)]
+        return [self._document(account_id, found) for found in connection.execute(query).all()]
 
     def load_document(
         self, connection: Connection, account_id: AccountId, document_id: DocumentId
@@ -106,7 +106,7 @@ class SpaceStore:
         table = schema.contact
         rows = []
         query = select(table).where(table.c.account_id == account_id)
-        for found in connection.execute(query.order_by(table.c.created_at, table.c.contact_id)):
+        for found in connection.execute(query.order_by(table.c.created_at, table.c.contact_id)).all():
             row = SealedRecord(bytes(found.contact_id), found.created_at, bytes(found.record))
             self._macs.check(
                 "contact", (account_id, row.record_id, row.created_at, row.record), found.row_mac
@@ -124,7 +124,7 @@ class SpaceStore:
         table = schema.set_aside
         rows = []
         query = select(table).where(table.c.account_id == account_id).order_by(table.c.created_at)
-        for found in connection.execute(query):
+        for found in connection.execute(query).all():
             row = SealedRecord(bytes(found.case_id), found.created_at, bytes(found.record))
             self._macs.check(
                 "set_aside", (account_id, row.record_id, row.created_at, row.record), found.row_mac

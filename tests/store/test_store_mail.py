@@ -107,9 +107,8 @@ def test_deleted_mailbox_leaves_no_tombstone(store: Store, box: MailboxRow) -> N
 def test_items_come_back_as_written(store: Store, box: MailboxRow) -> None:
     new = write(store, lambda c: place_item(c, box, flags=Flag.SEEN | 1 << 61))
     (row,) = read(store, lambda c: items.list_items(c, *_place(box), [(1, 1)]))
-    assert {name: getattr(row, name) for name in row.__slots__} == {
-        name: getattr(new, name) for name in row.__slots__
-    }
+    names = set(new.__slots__) - {"account_id", "mailbox_id"}
+    assert {name: getattr(row, name) for name in names} == {name: getattr(new, name) for name in names}
     assert {type(value) for value in (row.item_id, row.wrap, row.summary, row.row_mac)} == {bytes}
     assert row.is_adopted is False
     with pytest.raises(Conflict):

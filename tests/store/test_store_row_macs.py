@@ -206,3 +206,21 @@ def test_an_account_of_another_store_is_refused(store: Store) -> None:
     write(store, lambda c: c.execute(update(schema.account).values(row_mac=mac)).rowcount)
     with pytest.raises(Corrupt):
         read(store, lambda c: store.accounts.load_account(c, row.account_id))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_refused_read_keeps_no_old_snapshot(store: Store, name: str) -> None:
+    """The refusal is kept, as a log or a future does; what is read next is nevertheless of now."""
+    family, table = FAMILIES[name], schema.metadata.tables[name]
+    kept = []
+    write(store, lambda c: family.add(store, c))
+    mac = read(store, lambda c: c.execute(select(table.c.row_mac)).scalar_one())
+    for reader in family.reads:
+        if name == "job" and reader is family.reads[1]:
+            continue  # a lease writes: it is no reader's
+        write(store, lambda c: c.execute(update(table).values(row_mac=bytes(32))).rowcount)
+        with pytest.raises(Corrupt) as refused:
+            read(store, lambda c, r=reader: r(store, c))
+        kept.append(refused)
+        write(store, lambda c: c.execute(update(table).values(row_mac=mac)).rowcount)
+        assert read(store, lambda c, r=reader: r(store, c))
