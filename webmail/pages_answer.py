@@ -47,6 +47,7 @@ class Body:
         self._is_done = False
 
     def pieces(self, limit_bytes: int = _NEVER) -> Iterator[bytes]:
+        """From the upload thread only. Raises TimeoutError when the browser says nothing for PIECE_SECONDS."""
         while not self._is_done and limit_bytes > 0:
             piece = anyio.from_thread.run(self._next)
             if piece is None:
@@ -71,6 +72,7 @@ class AnswerPages:
         self._limiter = CapacityLimiter(UPLOADS)
 
     async def post_answer(self, request: Request) -> Response:
+        """Send, then redirect; or the page again, with the reason and the text."""
         desk = self._desk
         session = await desk.session(request)
         boundary = find_boundary(request.headers.get("content-type", ""))

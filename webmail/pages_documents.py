@@ -50,6 +50,7 @@ class DocumentPages:
         self._desk = desk
 
     async def show_list(self, request: Request) -> Response:
+        """The patient's documents; nothing of them is opened."""
         session = await self._desk.session(request)
         listed = await self._desk.run(partial(self._desk.works.documents.list_documents, session.account))
         words = self._desk.words(request)
@@ -91,6 +92,7 @@ class DocumentPages:
         return await desk.run(partial(show, session.account, document_id, origin, desk.now()))
 
     async def show_history(self, request: Request) -> Response:
+        """The log in words, by month. The reading is its first line."""
         desk = self._desk
         session = await desk.session(request)
         newest = ALL_LINES if request.query_params.get("all") == "1" else HISTORY_LINES
@@ -115,6 +117,7 @@ class DocumentPages:
 
 
 def line_of(filed: FiledDocument, words: Words) -> DocumentLine:
+    """A document as people speak of it: its date is that of the care, failing that of the paper."""
     record = filed.record
     when = record.service_start or record.created or record.received
     author = ", ".join(filter(None, (record.author_name, record.author_specialty, record.author_institution)))

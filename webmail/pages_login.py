@@ -20,6 +20,7 @@ class LoginPages:
         self._desk = desk
 
     async def show_login(self, request: Request) -> Response:
+        """Who is signed in already is sent to the inbox."""
         try:
             await self._desk.session(request)
         except SignedOut:
@@ -76,6 +77,7 @@ class LoginPages:
         return await self._desk.run(partial(find, request.cookies.get(COOKIE, ""), self._desk.now()))
 
     async def post_code(self, request: Request) -> Response:
+        """A wrong code counts as a failed login; the sixth asks for a new start."""
         desk = self._desk
         form = await desk.read_form(request)
         awaited = await self._awaited(request)
@@ -97,6 +99,7 @@ class LoginPages:
         return set_cookie(go_to("/"), cookie.format_value())
 
     async def post_logout(self, request: Request) -> Response:
+        """The row goes, and with it the keys."""
         session = await self._desk.session(request)
         form = await self._desk.read_form(request)
         if not session.is_form_token(form.get("token", "")):

@@ -82,6 +82,7 @@ class MailPages:
         return self.message_page(request, reading, state)
 
     async def read(self, request: Request, session: WebSession) -> Reading:
+        """The message that the address names, its reading logged. Raises NotFound, Corrupt, Unavailable."""
         desk = self._desk
         ref, origin, now = request.path_params["ref"], desk.origin(request), desk.now()
         language = desk.words(request).language
@@ -106,6 +107,7 @@ class MailPages:
     def message_page(
         self, request: Request, reading: Reading, state: AnswerState, status: int = 200
     ) -> Response:
+        """The message with its answer form, or with the reason why there is none."""
         desk, words = self._desk, self._desk.words(request)
         line, plan = reading.message.line, reading.plan
         files = [
@@ -148,6 +150,7 @@ class MailPages:
         return HTMLResponse(await desk.run(work), headers={"content-security-policy": FRAME_POLICY})
 
     async def send_file(self, request: Request) -> Response:
+        """One attachment, to be saved, never shown."""
         desk = self._desk
         session = await desk.session(request)
         ref, origin, now = request.path_params["ref"], desk.origin(request), desk.now()
