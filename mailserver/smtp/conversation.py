@@ -1,0 +1,355 @@
+"""The order of an SMTP dialogue: which command may come when, and what each is answered (RFC 5321 §4.1.4).
+
+No socket and no TLS: lines come in, answers go out with what the wire does next. Blocking use cases run in the pool,
+one hop each. A 250 after DATA is given only when every commit is done (R1).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum, auto
+from typing import ParamSpec, TypeVar, assert_never
+
+from mailserver.audit.events import EventResult
+from mailserver.audit.security_log import SecurityKind
+from mailserver.crypto.secret import random_id
+from mailserver.crypto.slots import SlotScope
+from mailserver.log import incident_id
+from mailserver.mime.trace import Hop
+from mailserver.model.address import Address
+from mailserver.model.errors import Denied, Malformed, OverLimit, PliError
+from mailserver.policy.decision import Reason
+from mailserver.policy.mail_rules import MessageFacts, decide_message
+from mailserver.service.keys import OpenAccount
+from mailserver.service.throttle import Throttle
+from mailserver.smtp import replies
+from mailserver.smtp.data import DataPump, DataSink, Read
+from mailserver.smtp.desks import Desk, Transaction
+from mailserver.smtp.framing import Line
+from mailserver.smtp.grammar import Auth, Command, Hello, Mail, Rcpt, Verb, parse_command
+from mailserver.smtp.journal import Journal
+from mailserver.smtp.link import Link, Role
+from mailserver.smtp.replies import Refusal, refuse_error, refuse_for, refuse_form, refuse_incident
+from mailserver.smtp.sasl import MECHANISMS, Credentials, Exchange
+from mailserver.smtp.services import SmtpServices
+
+P = ParamSpec("P")
+T = TypeVar("T")
+SCOPES = (SlotScope.SMTP, SlotScope.IMAP_SMTP)
+MOST_ERRORS = 20
+"""Refused commands of form, unknown recipients and logins that one connection may make."""
+MOST_LOGINS = 5
+_BEFORE_TLS = (Verb.NOOP, Verb.QUIT, Verb.STARTTLS)
+_UNKNOWN = (Reason.UNKNOWN_RECIPIENT, Reason.DISABLED_ACCOUNT)
+
+
+class Next(Enum):
+    """What the wire does after an answer."""
+
+    LINE = auto()
+    START_TLS = auto()
+    DATA = auto()
+    CLOSE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    octets: bytes
+    next: Next = Next.LINE
+
+
+OK = Answer(replies.OK)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What every conversation of a server shares. ``guesses`` slows down who tries recipients (S4)."""
+
+    services: SmtpServices
+    pool: Executor
+    guesses: Throttle
+
+
+class Conversation:
+    """One connection's dialogue. ``on_login`` is told once, after a login."""
+
+    def __init__(self, setting: Setting, desk: Desk, link: Link, on_login: Callable[[], None]) -> None:
+        self._setting = setting
+        self._services = setting.services
+        self._desk = desk
+        self._on_login = on_login
+        self.link = link
+        self.journal = Journal(link.role, link.peer)
+        self._hello: Hello | None = None
+        self._mail: Mail | None = None
+        self._transaction: Transaction | None = None
+        self._exchange: Exchange | None = None
+        self._errors = 0
+        self._failed_logins = 0
+
+    @property
+    def account(self) -> OpenAccount | None:
+        return self._desk.account
+
+    def secured(self, link: Link) -> None:
+        """TLS is up: everything said in the clear is forgotten (RFC 3207 §4.2)."""
+        self.link = link
+        self._hello = None
+        self._reset()
+
+    # --- lines --------------------------------------------------------------------------------------------------
+
+    async def answer(self, line: Line) -> Answer:
+        """One line. Expected failures become their reply here; anything else is raised, and is an incident."""
+        if line.fault is not None:
+            self._exchange = None
+            return self._refuse_form(line.fault.value, closes=line.fault.value == "line-bare-octet")
+        try:
+            if self._exchange is not None:
+                return await self._continue_login(self._exchange, line.text)
+            return await self._run(parse_command(line.text))
+        except Malformed as error:
+            self._exchange = None
+            return self._refuse_form(error.code)
+        except PliError as error:
+            return self._refuse_error(error)
+
+    async def _run(self, command: Command) -> Answer:
+        is_early = isinstance(command, Hello) or command in _BEFORE_TLS
+        if not self.link.is_tls and not is_early:  # RFC 3207 §4
+            return self._refuse(self._desk.refuse_clear(self.link, _now()))
+        match command:
+            case Hello():
+                return self._greet(command)
+            case Mail():
+                return self._open_transaction(command)
+            case Rcpt():
+                return await self._add_recipient(command)
+            case Auth():
+                return await self._begin_login(command)
+            case Verb():
+                return self._run_verb(command)
+            case _:
+                assert_never(command)
+
+    def _run_verb(self, verb: Verb) -> Answer:
+        match verb:
+            case Verb.DATA:
+                return self._begin_data()
+            case Verb.RSET:
+                self._reset()
+                return OK
+            case Verb.NOOP:
+                return OK
+            case Verb.QUIT:
+                return Answer(replies.BYE, Next.CLOSE)
+            case Verb.STARTTLS:
+                if self.link.is_tls:
+                    return self._refuse_form("tls-active")
+                return Answer(replies.START_TLS, Next.START_TLS)
+            case Verb.HELP:
+                return Answer(replies.HELP)
+            case Verb.VRFY:  # RFC 5321 §7.3
+                return Answer(refuse_form("not-verified").octets)
+            case Verb.EXPN:
+                return self._refuse_form("not-expanded")
+            case _:
+                assert_never(verb)
+
+    def _greet(self, hello: Hello) -> Answer:
+        """EHLO names what is true now; it resets like RSET (RFC 5321 §4.1.4)."""
+        self._hello = hello
+        self._reset()
+        hostname = self._services.hostname
+        if not hello.is_extended:
+            return Answer(replies.format_lines(250, [hostname]))
+        keywords = [f"SIZE {self._desk.limit_bytes}"]  # RFC 1870 §3
+        keywords += ["8BITMIME", "SMTPUTF8"]  # RFC 6152 §2, RFC 6531 §3.1
+        keywords += ["PIPELINING", "ENHANCEDSTATUSCODES"]  # RFC 2920 §3, RFC 2034 §3
+        if not self.link.is_tls:
+            keywords.append("STARTTLS")  # RFC 3207 §2
+        elif self.link.role is Role.SUBMISSION:
+            keywords.append(f"AUTH {' '.join(MECHANISMS)}")  # RFC 4954 §3
+        return Answer(replies.format_lines(250, [hostname, *keywords]))
+
+    # --- login --------------------------------------------------------------------------------------------------
+
+    async def _begin_login(self, command: Auth) -> Answer:
+        if self.link.role is not Role.SUBMISSION:
+            return self._refuse_form("auth-not-here")
+        if self._hello is None or self._transaction is not None:  # RFC 4954 §4
+            return self._refuse_form("bad-sequence")
+        if self._desk.account is not None:
+            return self._refuse_form("auth-twice")
+        exchange = Exchange(command.mechanism)
+        if command.initial is not None:
+            return await self._continue_login(exchange, command.initial)
+        return self._challenge(exchange)
+
+    def _challenge(self, exchange: Exchange) -> Answer:
+        self._exchange = exchange
+        return Answer(replies.format_challenge(exchange.challenge))
+
+    async def _continue_login(self, exchange: Exchange, response: bytes) -> Answer:
+        credentials = exchange.take(response)
+        if credentials is None:
+            return self._challenge(exchange)
+        self._exchange = None
+        return await self._log_in(credentials)
+
+    async def _log_in(self, credentials: Credentials) -> Answer:
+        """Waits as long as earlier failures ask (S9); says the same whatever was wrong (K22)."""
+        throttle, peer = self._services.throttle, self.link.peer
+        await asyncio.sleep(throttle.delay_seconds(peer, credentials.login))
+        keys, now = self._services.keys, _now()
+        login, secret = credentials.login, credentials.secret
+        try:
+            account = await self._call(
+                keys.open_with_app_password, login, secret, SCOPES, int(now.timestamp())
+            )
+        except Denied:
+            throttle.note_failure(peer, login)
+            self.journal.note(SecurityKind.LOGIN, EventResult.REFUSED, now)
+            self._failed_logins += 1
+            return self._refuse_form("auth-failed", closes=self._failed_logins >= MOST_LOGINS)
+        throttle.note_success(peer, login)
+        self.journal.note(SecurityKind.LOGIN, EventResult.DONE, now, account.account_id)
+        self._desk.account = account
+        self._on_login()
+        return Answer(replies.LOGGED_IN)
+
+    # --- the transaction ----------------------------------------------------------------------------------------
+
+    def _open_transaction(self, mail: Mail) -> Answer:
+        if self._hello is None or self._transaction is not None:
+            return self._refuse_form("bad-sequence")
+        found = self._desk.open_transaction(self.link, mail, _now())
+        if isinstance(found, Refusal):
+            return self._refuse(found)
+        size = decide_message(MessageFacts(mail.size_bytes, self._desk.limit_bytes))
+        if not size.accepted:  # RFC 1870 §6.1
+            return self._refuse(refuse_for(size.reason))
+        self._mail, self._transaction = mail, found
+        return Answer(replies.SENDER_OK)
+
+    async def _add_recipient(self, command: Rcpt) -> Answer:
+        if self._transaction is None or self._mail is None:
+            return self._refuse_form("bad-sequence")
+        address = command.recipient or Address("postmaster", self._services.home)
+        if not address.is_ascii and not self._mail.is_utf8:  # RFC 6531 §3.2
+            raise Malformed("address-utf8")
+        decision = await self._call(self._transaction.decide_recipient, address, _now())
+        if decision.accepted:
+            return Answer(replies.RECIPIENT_OK)
+        if decision.reason in _UNKNOWN:
+            self._setting.guesses.note_failure(self.link.peer, "")
+            await asyncio.sleep(self._setting.guesses.delay_seconds(self.link.peer, ""))
+            self._errors += 1
+        return self._refuse(refuse_for(decision.reason))
+
+    def _begin_data(self) -> Answer:
+        if self._transaction is None or not self._transaction.count:
+            return self._refuse_form("bad-sequence")
+        return Answer(replies.START_DATA, Next.DATA)
+
+    async def take_data(self, first: bytes, read: Read) -> tuple[Answer, bytes]:
+        """After 354: the reply to the message, and the octets that follow it. Raises what ``read`` raises."""
+        transaction, hello, mail = self._transaction, self._hello, self._mail
+        assert transaction is not None
+        assert hello is not None
+        assert mail is not None
+        self._reset()
+        delivery, now = random_id().hex(), _now()
+        sink = DataSink(transaction.begin(self._hop(hello, mail, delivery), now), self._desk.limit_bytes)
+        pump = DataPump(sink, self._setting.pool)
+        try:
+            await pump.run(first, read)
+        except OverLimit:
+            sink.close()
+            return self._refuse(refuse_for(Reason.MESSAGE_TOO_LARGE), closes=True), b""
+        except BaseException:
+            sink.close()
+            raise
+        try:
+            return await self._finish(sink, pump.last, transaction, delivery), pump.rest
+        except PliError as error:
+            return self._refuse_error(error), pump.rest
+
+    async def _finish(
+        self, sink: DataSink, last: list[bytes], transaction: Transaction, delivery: str
+    ) -> Answer:
+        now = _now()
+        verdict = await self._call(sink.finish, last, transaction, now)
+        if not verdict.decision.accepted:
+            named = "" if verdict.named is None else str(verdict.named)
+            refusal = refuse_for(verdict.decision.reason, named)
+            self._note_message(EventResult.REFUSED, now)
+            return self._refuse(refusal, closes=sink.is_smuggling)
+        commits = [asyncio.wrap_future(commit) for commit in verdict.commits]
+        results = await asyncio.gather(*commits, return_exceptions=True)
+        failed = [result for result in results if isinstance(result, BaseException)]
+        if failed:  # an account that has it already folds the retry (R2)
+            raise failed[0]
+        self._note_message(EventResult.DONE, now)
+        return Answer(replies.format_accepted(delivery))
+
+    def _hop(self, hello: Hello, mail: Mail, delivery: str) -> Hop:
+        """RFC 3848's and RFC 6531 §4.3's names of how it came."""
+        protocol = "SMTP"
+        if hello.is_extended:
+            login = "A" if self._desk.account is not None else ""
+            protocol = f"{'UTF8SMTP' if mail.is_utf8 else 'ESMTP'}{'S' if self.link.is_tls else ''}{login}"
+        peer = self.link.peer.partition("%")[0]
+        return Hop(hello.name, peer, self._services.hostname, protocol, delivery, self.link.tls)
+
+    def _note_message(self, result: EventResult, now: datetime) -> None:
+        account = self._desk.account
+        kind = SecurityKind.RECEPTION if account is None else SecurityKind.SUBMISSION
+        self.journal.note(kind, result, now, None if account is None else account.account_id)
+
+    # --- refusals -----------------------------------------------------------------------------------------------
+
+    def refuse_incident(self, error: Exception) -> Answer:
+        """What nobody expected: a fixed text, an incident id, and the end of the connection."""
+        incident = incident_id()
+        self.journal.failed(error, incident)
+        return Answer(refuse_incident(incident).octets, Next.CLOSE)
+
+    def refuse_form(self, word: str) -> Answer:
+        """A refusal that the wire asks for; the connection ends."""
+        return self._refuse(refuse_form(word), closes=True)
+
+    def _refuse_form(self, word: str, *, closes: bool = False) -> Answer:
+        self._errors += 1
+        return self._refuse(refuse_form(word), closes=closes)
+
+    def _refuse_error(self, error: PliError) -> Answer:
+        refusal = refuse_error(error)
+        if refusal is None:
+            raise error
+        return self._refuse(refusal)
+
+    def _refuse(self, refusal: Refusal, *, closes: bool = False) -> Answer:
+        self.journal.refused(refusal, self._desk.dn_of(self.link))
+        if closes:
+            return Answer(refusal.octets, Next.CLOSE)
+        if self._errors < MOST_ERRORS:
+            return Answer(refusal.octets)
+        last = refuse_form("too-many-errors")
+        self.journal.refused(last)
+        return Answer(refusal.octets + last.octets, Next.CLOSE)
+
+    def _reset(self) -> None:
+        self._mail = None
+        self._transaction = None
+        self._exchange = None
+
+    def _call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+        assert not kwargs
+        return asyncio.get_running_loop().run_in_executor(self._setting.pool, work, *args)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,122 @@
+"""DATA's octets from the wire into an intake: checked, un-stuffed and sealed in slices, with one slice in flight.
+
+Whatever is wrong with a message (a bare octet, its size, the disk), everything up to CRLF.CRLF is read before the reply,
+so that the reply is not lost and nothing of a message is ever taken for a command (S1). Memory: about three slices.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from datetime import datetime
+
+from mailserver.mime.submission import LineDiscipline
+from mailserver.model.errors import OverLimit, Unavailable
+from mailserver.policy.decision import Reason, refuse
+from mailserver.service.intake import Intake
+from mailserver.service.receive import Verdict
+from mailserver.smtp.desks import Transaction
+from mailserver.smtp.dot_reader import DotReader
+
+SLICE_BYTES = 256 * 1024
+DRAIN_BYTES = 1024 * 1024
+"""Beyond twice the message limit plus this, nobody waits for the end."""
+
+Read = Callable[[int], Awaitable[bytes]]
+"""``read(octets_so_far)`` → the next octets. Raises ConnectionError when there are none, or none in time."""
+
+
+class DataSink:
+    """One message: used by one thread at a time. ``close`` it whatever happens."""
+
+    def __init__(self, intake: Intake, limit_bytes: int) -> None:
+        self._intake = intake
+        self._discipline = LineDiscipline()
+        self._failure: Unavailable | None = None
+        self._is_too_large = False
+        self.limit_bytes = limit_bytes
+
+    @property
+    def is_smuggling(self) -> bool:
+        return self._discipline.defect is not None
+
+    def write(self, pieces: list[bytes]) -> None:
+        """Check and store the next octets; after the first fault they are only checked."""
+        octets = b"".join(pieces)
+        self._discipline.feed(octets)
+        if self.is_smuggling or self._is_too_large or self._failure is not None:
+            return
+        try:
+            self._intake.write(octets)
+        except OverLimit:
+            self._is_too_large = True
+        except Unavailable as error:
+            self._failure = error
+
+    def finish(self, last: list[bytes], transaction: Transaction, now: datetime) -> Verdict:
+        """The verdict on the whole message. Raises Unavailable: nothing was acknowledged."""
+        try:
+            self.write(last)
+            self._discipline.close()
+            if self.is_smuggling:
+                return Verdict(refuse(Reason.SMUGGLING))
+            if self._is_too_large:
+                return Verdict(refuse(Reason.MESSAGE_TOO_LARGE))
+            if self._failure is not None:
+                raise self._failure
+            self._intake.finish()
+            return transaction.accept(self._intake, now)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        self._intake.close()
+
+
+class DataPump:
+    """Reads one message to its end. ``last`` and ``rest`` are then what ``finish`` wants, and the next commands."""
+
+    def __init__(self, sink: DataSink, pool: Executor) -> None:
+        self._sink = sink
+        self._pool = pool
+        self._writing: asyncio.Future[None] | None = None
+        self.last: list[bytes] = []
+        self.rest = b""
+
+    async def run(self, first: bytes, read: Read) -> None:
+        """Raises OverLimit("data-endless") when the end does not come, and what ``read`` raises."""
+        try:
+            await self._take(first, read)
+        finally:
+            # a thread may still hold the intake: it is closed only when nobody writes to it
+            await self._written()
+
+    async def _take(self, first: bytes, read: Read) -> None:
+        dots = DotReader()
+        most = 2 * self._sink.limit_bytes + DRAIN_BYTES
+        octets, total, waiting = first, len(first), 0
+        while True:
+            content = dots.feed(octets)
+            if content:
+                self.last.append(content)
+                waiting += len(content)
+            if dots.is_done:
+                self.rest = dots.rest
+                return
+            if total > most:
+                raise OverLimit("data-endless")
+            if waiting >= SLICE_BYTES:
+                await self._write_slice()
+                waiting = 0
+            octets = await read(total)
+            total += len(octets)
+
+    async def _write_slice(self) -> None:
+        await self._written()
+        pieces, self.last = self.last, []
+        loop = asyncio.get_running_loop()
+        self._writing = loop.run_in_executor(self._pool, self._sink.write, pieces)
+
+    async def _written(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            await writing

@@ -1,0 +1,180 @@
+"""The two kinds of caller: an operator on the MX port, one of our own accounts on the submission ports.
+
+A desk judges MAIL and gives a transaction; the transaction judges recipients, opens the intake and hands the finished
+message to its use case. No octet of the wire is seen here. ``decide_recipient`` and ``accept`` block: pool threads.
+"""
+
+from datetime import datetime
+from typing import Protocol
+
+from mailserver.audit.events import Origin
+from mailserver.crypto.x509 import CertificateFacts, DistinguishedName, certificate_facts, format_dn
+from mailserver.mime.trace import Hop
+from mailserver.model.address import Address
+from mailserver.model.errors import Malformed
+from mailserver.policy.decision import Decision, Reason
+from mailserver.policy.mail_rules import PeerFacts
+from mailserver.service.intake import Intake
+from mailserver.service.keys import OpenAccount
+from mailserver.service.receive import PeerEnvelope, Reception, Recipient, Verdict
+from mailserver.service.submit import Destination, Submission, SubmittedEnvelope
+from mailserver.service.throttle import network_of
+from mailserver.smtp.grammar import Mail
+from mailserver.smtp.link import Link
+from mailserver.smtp.replies import Refusal, refuse_for, refuse_form
+from mailserver.tls.failures import HandshakeFailures
+
+
+class Transaction(Protocol):
+    """From an accepted MAIL to its DATA or its end."""
+
+    @property
+    def count(self) -> int:
+        """Recipients accepted so far."""
+
+    def decide_recipient(self, address: Address, now: datetime) -> Decision: ...
+
+    def begin(self, hop: Hop, now: datetime) -> Intake: ...
+
+    def accept(self, intake: Intake, now: datetime) -> Verdict: ...
+
+
+class Desk(Protocol):
+    limit_bytes: int
+    account: OpenAccount | None
+    """Who logged in; None for ever where nobody does."""
+
+    def refuse_clear(self, link: Link, now: datetime) -> Refusal:
+        """The reply to anything that must wait for TLS."""
+
+    def open_transaction(self, link: Link, mail: Mail, now: datetime) -> Transaction | Refusal: ...
+
+    def dn_of(self, link: Link) -> str:
+        """The operator's name in its certificate, for the log; empty for a person."""
+
+
+class PeerDesk:
+    """The MX port: the certificate says which operator calls, the trust list what it may write (S2, S13)."""
+
+    def __init__(self, reception: Reception, failures: HandshakeFailures) -> None:
+        self._reception = reception
+        self._failures = failures
+        self._facts: CertificateFacts | None = None
+        self.limit_bytes = reception.limit_bytes
+        self.account: OpenAccount | None = None
+
+    def refuse_clear(self, link: Link, now: datetime) -> Refusal:
+        """530, in the words of the last failed handshake from this address when there was one."""
+        failure = self._failures.find_failure(link.peer, now)
+        facts = PeerFacts(is_tls=False, fault=None if failure is None else failure.fault)
+        decision = self._reception.decide_peer(facts, now)
+        return refuse_for(decision.reason, "" if failure is None else failure.detail)
+
+    def open_transaction(self, link: Link, mail: Mail, now: datetime) -> "PeerTransaction | Refusal":
+        """The link first, then the envelope's sender."""
+        if not link.is_tls:
+            return self.refuse_clear(link, now)
+        try:
+            facts = self._find_facts(link)
+        except Malformed:  # a name that cannot be read is listed for no domain
+            return refuse_for(Reason.WRONG_DN)
+        decision = self._reception.decide_peer(PeerFacts(is_tls=True, certificate=facts), now)
+        if not decision.accepted or facts is None:
+            return refuse_for(decision.reason)
+        decision = self._reception.decide_sender(facts.dn, mail.sender, now)
+        if not decision.accepted:
+            return refuse_for(decision.reason)
+        return PeerTransaction(self._reception, facts.dn, mail.sender)
+
+    def dn_of(self, link: Link) -> str:
+        """RFC 4514's text of the certificate's subject; empty when there is none or it cannot be read."""
+        try:
+            facts = self._find_facts(link)
+        except Malformed:
+            return ""
+        return "" if facts is None else format_dn(facts.dn)
+
+    def _find_facts(self, link: Link) -> CertificateFacts | None:
+        if self._facts is None and link.certificate is not None:
+            self._facts = certificate_facts(link.certificate)
+        return self._facts
+
+
+class PeerTransaction:
+    def __init__(self, reception: Reception, dn: DistinguishedName, sender: Address | None) -> None:
+        self._reception = reception
+        self._dn = dn
+        self._sender = sender
+        self._recipients: list[Recipient] = []
+
+    @property
+    def count(self) -> int:
+        return len(self._recipients)
+
+    def decide_recipient(self, address: Address, now: datetime) -> Decision:
+        decision, recipient = self._reception.decide_recipient(address, self.count, now)
+        if recipient is not None:
+            self._recipients.append(recipient)
+        return decision
+
+    def begin(self, hop: Hop, now: datetime) -> Intake:
+        return self._reception.begin(hop, self._sender, now)
+
+    def accept(self, intake: Intake, now: datetime) -> Verdict:
+        envelope = PeerEnvelope(self._dn, self._sender, tuple(self._recipients))
+        return self._reception.accept(envelope, intake, now)
+
+
+class ClientDesk:
+    """The submission ports: a person's or a program's account, after a login over TLS."""
+
+    def __init__(self, submission: Submission) -> None:
+        self._submission = submission
+        self.limit_bytes = submission.limit_bytes
+        self.account: OpenAccount | None = None
+
+    def refuse_clear(self, link: Link, now: datetime) -> Refusal:  # noqa: ARG002 # no handshake can be at fault
+        return refuse_for(Reason.NO_TLS)
+
+    def open_transaction(self, link: Link, mail: Mail, now: datetime) -> "ClientTransaction | Refusal":
+        """TLS, then a login, then an address of the account (S8)."""
+        if not link.is_tls:
+            return self.refuse_clear(link, now)
+        if self.account is None:
+            return refuse_form("auth-required")
+        decision = self._submission.decide_sender(self.account, mail.sender)
+        if not decision.accepted:
+            return refuse_for(decision.reason)
+        origin = Origin(network_of(link.peer), "SMTP")
+        return ClientTransaction(self._submission, self.account, mail.sender, origin)
+
+    def dn_of(self, link: Link) -> str:  # noqa: ARG002 # people show no certificate
+        return ""
+
+
+class ClientTransaction:
+    def __init__(
+        self, submission: Submission, account: OpenAccount, sender: Address | None, origin: Origin
+    ) -> None:
+        self._submission = submission
+        self._account = account
+        self._sender = sender
+        self._origin = origin
+        self._destinations: list[Destination] = []
+
+    @property
+    def count(self) -> int:
+        return len(self._destinations)
+
+    def decide_recipient(self, address: Address, now: datetime) -> Decision:
+        decision, destination = self._submission.decide_recipient(address, self.count, now)
+        if destination is not None:
+            self._destinations.append(destination)
+        return decision
+
+    def begin(self, hop: Hop, now: datetime) -> Intake:
+        return self._submission.begin(hop, self._sender, now)
+
+    def accept(self, intake: Intake, now: datetime) -> Verdict:
+        envelope = SubmittedEnvelope(self._sender, tuple(self._destinations), self._origin)
+        return self._submission.accept(self._account, envelope, intake, now)

@@ -1,0 +1,25 @@
+"""What the SMTP edge is given: use cases, what is shared with the other edges, and limits."""
+
+from dataclasses import dataclass
+
+from mailserver.model.address import DomainName
+from mailserver.service.keys import Keys
+from mailserver.service.receive import Reception
+from mailserver.service.submit import Submission
+from mailserver.service.throttle import Throttle
+from mailserver.service.wakeups import Wakeups
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpServices:
+    """``home`` is the domain of ``<postmaster>``; ``throttle`` is the one that IMAP and the web use too (S9)."""
+
+    reception: Reception
+    submission: Submission
+    keys: Keys
+    wakeups: Wakeups
+    throttle: Throttle
+    hostname: str
+    home: DomainName
+    connections: int = 5000
+    connections_per_address: int = 200
