@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from sqlalchemy import Connection, LargeBinary, String, insert, select, update
+from sqlalchemy import Connection, LargeBinary, String, delete, insert, select, update
 from sqlalchemy.types import Boolean
 from store.store_rows import NOW, account_row, add_account, job_row, read, slot_row, write
 
@@ -212,15 +212,23 @@ def test_an_account_of_another_store_is_refused(store: Store) -> None:
 def test_a_refused_read_keeps_no_old_snapshot(store: Store, name: str) -> None:
     """The refusal is kept, as a log or a future does; what is read next is nevertheless of now."""
     family, table = FAMILIES[name], schema.metadata.tables[name]
-    kept = []
     write(store, lambda c: family.add(store, c))
-    mac = read(store, lambda c: c.execute(select(table.c.row_mac)).scalar_one())
+    honest = read(store, lambda c: dict(c.execute(select(table)).mappings().one()))
+    last = list(table.primary_key.columns)[-1]
+    values = [_altered(name, last.name, honest[last.name])]
+    values.append(
+        _altered(name, last.name, values[0]) if last.name == "sequence" else b"\xfe" * len(values[0])
+    )
+    planted = [honest | {last.name: value, "row_mac": bytes(32)} for value in values]
+    kept = []
     for reader in family.reads:
         if name == "job" and reader is family.reads[1]:
             continue  # a lease writes: it is no reader's
         write(store, lambda c: c.execute(update(table).values(row_mac=bytes(32))).rowcount)
+        write(store, lambda c: c.execute(insert(table), planted).rowcount)
         with pytest.raises(Corrupt) as refused:
             read(store, lambda c, r=reader: r(store, c))
         kept.append(refused)
-        write(store, lambda c: c.execute(update(table).values(row_mac=mac)).rowcount)
+        write(store, lambda c: c.execute(delete(table)).rowcount)
+        write(store, lambda c: c.execute(insert(table), [honest]).rowcount)
         assert read(store, lambda c, r=reader: r(store, c))
