@@ -12,7 +12,7 @@ from mailserver.app.services import Services
 from mailserver.model.errors import PliError
 from mailserver.model.ids import AccountId, BlobId
 from mailserver.service.sequencer import Sequencer, SignLog
-from mailserver.store import space_rows
+from mailserver.store import jobs, space_rows
 from mailserver.store.database import Connection
 from mailserver.store.items import has_holder
 from mailserver.store.writer import Unit
@@ -20,6 +20,8 @@ from mailserver.store.writer import Unit
 SEQUENCE_SECONDS = 2.0
 SWEEP_SECONDS = 86400.0
 FOLD_SECONDS = 48 * 3600
+TIMELINE_SECONDS = 180 * 86400
+"""Finished jobs keep their timeline (times and codes, no address) for six months: mssante §3.5."""
 _NOBODY = AccountId(bytes(16))
 
 logger = logging.getLogger("pli.housekeeping")
@@ -56,12 +58,13 @@ class Housekeeping:
             await asyncio.sleep(SWEEP_SECONDS)
 
     def sweep_once(self, now: datetime) -> int:
-        """Orphan files older than an hour (R3), fold marks older than 48 h."""
+        """Orphan files older than an hour (R3), fold marks older than 48 h, timelines older than six months."""
         store = self._services.store
         before = int(now.timestamp()) - FOLD_SECONDS
 
         def run(connection: Connection) -> None:
             space_rows.delete_deliveries(connection, before)
+            jobs.delete_finished(connection, int(now.timestamp()) - TIMELINE_SECONDS)
 
         store.writer.commit(Unit(_NOBODY, run))
 

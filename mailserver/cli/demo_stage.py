@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from mailserver.model.errors import Unavailable
@@ -39,9 +39,12 @@ class Operator:
 
     name: str
     folder: Path
-    base_port: int
+    ports: "PortBlock"
     process: "subprocess.Popen[bytes] | None" = None
-    lines: list[str] = field(default_factory=list)
+
+    @property
+    def base_port(self) -> int:
+        return self.ports.base
 
     @property
     def domain(self) -> str:
@@ -125,7 +128,10 @@ class Stage:
         return ssl.create_default_context(cafile=str(self.authority / "demo-ca.pem"))
 
     def stop(self) -> list[int]:
-        return [self.a.stop(), self.b.stop()]
+        codes = [self.a.stop(), self.b.stop()]
+        self.a.ports.release()
+        self.b.ports.release()
+        return codes
 
 
 def set_up(folder: Path, relay_port: int) -> Stage:
@@ -133,7 +139,7 @@ def set_up(folder: Path, relay_port: int) -> Stage:
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    a, b = (Operator(name, folder / name, base) for name, base in zip("ab", free_bases(2), strict=True))
+    a, b = (Operator(name, folder / name, block) for name, block in zip("ab", reserve_ports(2), strict=True))
     for operator in (a, b):
         run_pli(
             "init",
@@ -173,15 +179,42 @@ def _add(operator: Operator, kind: str, address: str, name: str, *options: str) 
     return Person(address, name, str(facts["app_password"] or ""))
 
 
-def free_bases(count: int) -> list[int]:
-    """Base ports whose six ports are all free on 127.0.0.1."""
-    bases = []
-    for base in range(20000, 60000, 1000):
-        if all(_is_free(base + offset) for offset in PORT_NAMES.values()):
-            bases.append(base)
-        if len(bases) == count:
-            return bases
-    raise Unavailable("demo-ports", "no free ports between 20000 and 60000")
+@dataclass(frozen=True, slots=True)
+class PortBlock:
+    """Six free ports from ``base`` on, kept for us by a socket bound to ``base`` itself until ``release``."""
+
+    base: int
+    guard: socket.socket
+
+    def release(self) -> None:
+        self.guard.close()
+
+
+def reserve_ports(count: int) -> list[PortBlock]:
+    """Blocks of free ports on 127.0.0.1, none shared with another demonstration that starts at the same moment."""
+    blocks: list[PortBlock] = []
+    for base in range(20000, 32000, 1000):
+        block = _reserve(base)
+        if block is not None:
+            blocks.append(block)
+        if len(blocks) == count:
+            return blocks
+    for block in blocks:
+        block.release()
+    raise Unavailable("demo-ports", "no free ports between 20000 and 32000")
+
+
+def _reserve(base: int) -> PortBlock | None:
+    guard = socket.socket()
+    try:
+        guard.bind(("127.0.0.1", base))
+    except OSError:
+        guard.close()
+        return None
+    if all(_is_free(base + offset) for offset in PORT_NAMES.values()):
+        return PortBlock(base, guard)
+    guard.close()
+    return None
 
 
 def _is_free(port: int) -> bool:

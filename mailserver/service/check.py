@@ -40,7 +40,8 @@ def check_store(store: Store, publics: LogPublics, origin: str) -> Report:
             *_chain_problems(connection),
             *_tree_problems(connection, publics, origin),
         ]
-        return Report(tuple(problems), inspection.count_rows(connection))
+        unnamed = inspection.count_unnamed_files(connection, store.blobs)
+        return Report(tuple(problems), inspection.count_rows(connection) | {"unnamed_files": unnamed})
 
 
 def _chain_problems(connection: Connection) -> Iterator[Problem]:

@@ -17,7 +17,7 @@ from mailserver.model.errors import Corrupt, PliError, Unavailable
 from mailserver.model.ids import AccountId, BlobId
 from mailserver.service.delivery_reports import AttemptResult, Cause, DeliveryReports, Fate, Report
 from mailserver.service.outbound import DAY_SECONDS, NoticeOrder, Outbound, RelayOrder
-from mailserver.store import items, jobs, schema
+from mailserver.store import items, jobs
 from mailserver.store.database import Connection
 from mailserver.store.jobs import JobRow, JobState, Lane
 from mailserver.store.store import Store
@@ -122,7 +122,7 @@ class RelayQueue:
     def _move_leases(self, rows: Sequence[JobRow], until: int) -> None:
         def run(connection: Connection) -> None:
             for row in rows:
-                _move_lease(connection, row, self._holder, until)
+                jobs.move_lease(connection, row, self._holder, until)
 
         self._store.writer.commit(Unit(_NOBODY, run))
 
@@ -152,7 +152,7 @@ class RelayQueue:
             self._report(row, result, plan.report, now)
 
         def run(connection: Connection) -> tuple[bool, list[BlobId]]:
-            if not _is_held(connection, row, self._holder):
+            if not jobs.is_held(connection, row, self._holder):
                 return False, []
             jobs.add_attempt(connection, row.job_id, row.attempts + 1, at, (result.name, result.reply_code))
             if plan.state is JobState.WAITING:
@@ -160,7 +160,7 @@ class RelayQueue:
                 jobs.mark_retry(connection, row, plan.next_try_at, delay_noticed=noticed)
                 return True, []
             jobs.mark_final(connection, row, plan.state)
-            return True, _release_blob(connection, row)
+            return True, jobs.release_blob(connection, row)
 
         was_held, orphans = self._store.writer.commit(Unit(row.account_id, run))
         for blob_id in orphans:
@@ -208,36 +208,3 @@ def expired(row: JobRow, now: datetime) -> AttemptResult | None:
     if row.lane is Lane.NOTICE and now.timestamp() >= row.expires_at:
         return AttemptResult(Fate.REFUSED, Cause.EXPIRED, status="5.4.7")
     return None
-
-
-_job, _blob, _item = schema.job, schema.blob, schema.item
-
-
-def _is_held(connection: Connection, row: JobRow, holder: bytes) -> bool:
-    query = _job.select().where(
-        _job.c.job_id == row.job_id,
-        _job.c.state == JobState.WAITING.value,
-        _job.c.lease_holder == holder,
-    )
-    return connection.execute(query).first() is not None
-
-
-def _move_lease(connection: Connection, row: JobRow, holder: bytes, until: int) -> None:
-    held = (_job.c.job_id == row.job_id, _job.c.lease_holder == holder)
-    waiting = _job.c.state == JobState.WAITING.value
-    connection.execute(_job.update().where(*held, waiting).values(lease_until=until))
-
-
-def _release_blob(connection: Connection, row: JobRow) -> list[BlobId]:
-    """Drop the sender's hold on the message unless an item or another waiting job names it; files without holder."""
-    if row.blob_id is None:
-        return []
-    for table, more in ((_job, [_job.c.state == JobState.WAITING.value]), (_item, [])):
-        named = (table.c.account_id == row.account_id, table.c.blob_id == row.blob_id)
-        if connection.execute(table.select().where(*named, *more).limit(1)).first() is not None:
-            return []
-    held = items.find_blob(connection, row.account_id, row.blob_id)
-    here = (_blob.c.account_id == row.account_id, _blob.c.blob_id == row.blob_id)
-    connection.execute(_blob.delete().where(*here))
-    is_orphan = held is not None and held.octets is None and not items.has_holder(connection, row.blob_id)
-    return [row.blob_id] if is_orphan else []

@@ -4,6 +4,7 @@ What a job says (recipient, return path) is sealed under the day's service key (
 times are routing, in clear.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -12,7 +13,10 @@ from sqlalchemy import Connection, case, delete, func, insert, select, update
 
 from mailserver.model.ids import AccountId, BlobId, JobId
 from mailserver.store import schema
+from mailserver.store.items import find_blob, has_holder
 from mailserver.store.row_macs import RowMacs
+
+logger = logging.getLogger("pli.store")
 
 
 class Lane(StrEnum):
@@ -186,3 +190,38 @@ def delete_finished(connection: Connection, before: int) -> None:
     ids = select(_job.c.job_id).where(*done)
     connection.execute(delete(schema.attempt).where(schema.attempt.c.job_id.in_(ids)))
     connection.execute(delete(_job).where(*done))
+
+
+def is_held(connection: Connection, row: JobRow, holder: bytes) -> bool:
+    """True while the job waits and its lease is still ``holder``'s."""
+    query = select(_job.c.job_id).where(
+        _job.c.job_id == row.job_id, _job.c.state == JobState.WAITING.value, _job.c.lease_holder == holder
+    )
+    return connection.execute(query).first() is not None
+
+
+def move_lease(connection: Connection, row: JobRow, holder: bytes, until: int) -> None:
+    """Set the end of a lease that is still ``holder``'s."""
+    held = (_job.c.job_id == row.job_id, _job.c.lease_holder == holder)
+    waiting = _job.c.state == JobState.WAITING.value
+    connection.execute(update(_job).where(*held, waiting).values(lease_until=until))
+
+
+def release_blob(connection: Connection, row: JobRow) -> list[BlobId]:
+    """Drop the sender's hold on the message unless an item or another waiting job names it; files without holder."""
+    if row.blob_id is None:
+        return []
+    waiting = select(_job.c.job_id).where(
+        _job.c.account_id == row.account_id,
+        _job.c.blob_id == row.blob_id,
+        _job.c.state == JobState.WAITING.value,
+    )
+    item, blob = schema.item, schema.blob
+    placed = select(item.c.uid).where(item.c.account_id == row.account_id, item.c.blob_id == row.blob_id)
+    if any(connection.execute(query.limit(1)).first() is not None for query in (waiting, placed)):
+        return []
+    held = find_blob(connection, row.account_id, row.blob_id)
+    here = (blob.c.account_id == row.account_id, blob.c.blob_id == row.blob_id)
+    connection.execute(delete(blob).where(*here))
+    is_orphan = held is not None and held.octets is None and not has_holder(connection, row.blob_id)
+    return [row.blob_id] if is_orphan else []
