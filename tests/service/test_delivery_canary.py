@@ -1,0 +1,124 @@
+"""Canary at store level: words that went in by every field lie readable in no byte under the operator's folder."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from email.header import Header
+from pathlib import Path
+
+import pytest
+from harness.canary import find_traces, plant_copies
+from service.delivery_peers import Bench, make_bench, message, open_with_password, with_archive
+from unit.documents.xdm_archives import sample
+
+from mailserver.model.account import Role
+
+WORDS = {
+    "subject": "zobéline-quartz",
+    "sender": "emetteur.vulpin",
+    "author": "Hégésippe Baliverne",
+    "recipient": "doc.ornithorynque",
+    "holder": "Capucine Rhinanthe",
+    "contact": "proche.campanule",
+    "body": "carabistouille-phlogistique",
+    "large": "hippocampe-majuscule",
+    "file": "bulletin-rhododendron",
+    "mailbox": "Dossier-xylophone",
+    "keyword": "etiquette-sycomore",
+    "message id": "identifiant-belladone",
+}
+# What the sample archive says: its patient's number and name, its documents' titles
+SAMPLE_WORDS = ["279035121518989", "PAT-TROIS", "adressage vers la cardiologie", "ClinicalDocument"]
+
+
+def test_the_scanner_finds_every_planted_copy(tmp_path: Path) -> None:
+    for word in (WORDS["body"], WORDS["subject"]):
+        folder = tmp_path / word[:3]
+        folder.mkdir()
+        plant_copies(folder, word)
+        traces = find_traces(folder, [word])
+        assert {trace.path for trace in traces} == {path.name for path in folder.iterdir()}, (
+            "each planted file"
+        )
+        assert len({trace.form for trace in traces}) >= 8
+        assert {"bytes", "without line ends", "inflated", "file name"} <= {trace.view for trace in traces}
+        assert find_traces(folder, ["un-autre-mot"]) == []
+
+
+def test_a_word_cut_by_a_page_is_found_in_its_row(tmp_path: Path) -> None:
+    word, path = WORDS["body"], tmp_path / "cut.sqlite"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA page_size = 512")
+        database.execute("CREATE TABLE t (c TEXT)")
+        for filling in range(512):
+            database.execute("DELETE FROM t")
+            database.execute("INSERT INTO t VALUES (?)", ["." * (2000 + filling) + word + "." * 900])
+            database.commit()
+            database.execute("VACUUM")
+            if word.encode() not in path.read_bytes():
+                break
+    assert word.encode() not in path.read_bytes()
+    assert [(trace.form, trace.view) for trace in find_traces(tmp_path, [word])] == [("raw", "rows")]
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    bench = make_bench(tmp_path_factory.mktemp("canary"))
+    yield bench
+    bench.node.close()
+
+
+def _letter(number: str, body: bytes) -> bytes:
+    return message(
+        f"{WORDS['message id']}-{number}",
+        sender=f"{WORDS['sender']}@b.localhost",
+        Subject=Header(WORDS["subject"], "utf-8").encode(),
+        From=f"{Header(WORDS['author'], 'utf-8').encode()} <{WORDS['sender']}@b.localhost>",
+        Content_Type=f'text/plain; name="{WORDS["file"]}.txt"',
+        Content_Disposition=f'attachment; filename="{WORDS["file"]}.txt"',
+        body=body,
+    )
+
+
+def test_nothing_lies_readable_under_the_operators_folder(bench: Bench) -> None:
+    sender, doctor = f"{WORDS['sender']}@b.localhost", f"{WORDS['recipient']}@a.localhost"
+    patient_address = "279035121518989@a.localhost"
+    made = bench.node.add(doctor, name=WORDS["holder"])
+    bench.node.add_patient(patient_address, contact=f"{WORDS['contact']}@example.org")
+    recipients = [doctor, patient_address]
+    small = _letter("1", WORDS["body"].encode() + b"\r\n")
+    large = _letter("2", (WORDS["large"].encode() + b"\r\n") * 6000)
+    for letter in (small, large, with_archive("xdm", sample("ok-two-documents"))):
+        bench.deliver(
+            recipients, letter, sender=sender if letter in (small, large) else "camille@b.localhost"
+        )
+    account = bench.node.open(doctor, made.app_password)
+    mailbox = bench.services.mailboxes.add_mailbox(account, WORDS["mailbox"], 1)
+    mailbox = bench.services.mailboxes.add_keywords(account, mailbox, [WORDS["keyword"]])
+    for item in bench.page(account):
+        assert bench.read(account, item)
+    patient = open_with_password(bench, patient_address)
+    assert [bench.open_document(patient, row) for row in bench.documents(patient)]
+    assert bench.services.administration.list_accounts()
+    bench.settle(account)
+    folder, words = bench.node.folder, [*WORDS.values(), *SAMPLE_WORDS]
+    assert find_traces(folder, words) == []
+    # and once more after deletion and a checkpoint, on what SQLite leaves behind
+    bench.services.messages.expunge(account, bench.box(account, Role.INBOX).mailbox_id, [(1, 9)])
+    bench.services.administration.disable_account(account.addresses[0], datetime.now(UTC))
+    with bench.store.database.reader.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert find_traces(folder, words) == []
+
+
+def test_the_words_were_really_there(bench: Bench) -> None:
+    """The same scan over what was sent finds every word: the silence above is the seals', not the scanner's."""
+    folder = bench.node.folder.parent / "sent"
+    folder.mkdir()
+    for number, body in (("1", WORDS["body"].encode()), ("2", WORDS["large"].encode())):
+        (folder / number).write_bytes(_letter(number, body))
+    (folder / "xdm").write_bytes(with_archive("xdm", sample("ok-two-documents")))
+    sent = {"subject", "sender", "author", "body", "large", "file", "message id"}
+    found = {trace.word for trace in find_traces(folder, list(WORDS.values()))}
+    assert found == {WORDS[name] for name in sent}
