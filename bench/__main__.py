@@ -21,7 +21,6 @@ from bench.servers import NotStarted, running_peer, running_pli, why_no_peer
 from bench.store import count_syncs, run_store
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "figures.md"
-ROUNDS_SECONDS = {FULL: 240.0, QUICK: 40.0}
 
 
 @contextmanager
@@ -53,7 +52,7 @@ def store_section(folder: Path, plan: Plan) -> str:
     return format_store(found, syncs, floor)
 
 
-def comparison_section(folder: Path, plan: Plan) -> str:
+def comparison_section(folder: Path, plan: Plan, end: float) -> str:
     figures, absent = Figures(), why_no_peer()
     with ExitStack() as stack:
         with told("starting Pli"):
@@ -65,7 +64,7 @@ def comparison_section(folder: Path, plan: Plan) -> str:
             with told(f"{server.name}: fsyncs counted, {plan.listed} messages put in, first listing"):
                 prepare(figures, server, plan, folder)
         with told("rounds"):
-            alternate(figures, servers, plan, time.monotonic() + ROUNDS_SECONDS[plan])
+            alternate(figures, servers, plan, end)
     table = format_comparison(figures, plan)
     return table if absent is None else f"Postfix and Dovecot were not measured: {absent}.\n\n{table}"
 
@@ -77,6 +76,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write docs/figures.md")
     options = parser.parse_args()
     plan = QUICK if options.quick else FULL
+    end = time.monotonic() + plan.last_round_seconds
     with tempfile.TemporaryDirectory(prefix="pli-bench-") as name:
         folder = Path(name)
         folder.chmod(0o711)  # Postfix and Dovecot pass through it as other users
@@ -85,7 +85,7 @@ def main() -> int:
         try:
             sections.append(store_section(folder, plan))
             if not options.store:
-                sections.append(comparison_section(folder, plan))
+                sections.append(comparison_section(folder, plan, end))
                 sections.append(NOTES)
         except NotStarted as error:
             print(f"\n{error}", file=sys.stderr)

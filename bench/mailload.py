@@ -120,8 +120,10 @@ async def smtp_run(load: Load, pool: Pool, watch: dict[str, ImapClient]) -> Run:
     with Meter(load.pids) as meter:
         await asyncio.gather(*(session() for _ in range(load.options.conc)))
         accepted = time.perf_counter() - meter.start
-        for address, client in watch.items():
-            await until_readable(client, base[address] + sent[address], end + load.options.max_seconds)
+        last = end + load.options.max_seconds
+        await asyncio.gather(
+            *(until_readable(client, base[each] + sent[each], last) for each, client in watch.items())
+        )
         meter.stop_clock()
     return meter.run(
         len(taken),

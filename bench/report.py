@@ -86,7 +86,7 @@ def format_comparison(figures: Figures, plan: Plan) -> str:
             _ratio(appended[0], appended[1], more_is_better=True),
         ]
     )
-    return format_table(["figure", PLI, PEER, "Pli is"], body)
+    return format_table(["figure", PLI, PEER, "Pli is better by"], body)
 
 
 def _cell(value: float | None, row: Row, noisy: bool) -> str:
@@ -94,10 +94,10 @@ def _cell(value: float | None, row: Row, noisy: bool) -> str:
 
 
 def _ratio(ours: float | None, theirs: float | None, more_is_better: bool) -> str:
-    if not ours or not theirs:
+    if ours is None or theirs is None or min(ours, theirs) <= 0:
         return "–"
     times = ours / theirs if more_is_better else theirs / ours
-    return f"{times:.2f} × as good"
+    return f"{times:.2f} ×"
 
 
 def format_store(
@@ -139,6 +139,7 @@ NOTES = """\
 - The peer is Postfix with Dovecot (mdbox, mail_crypt with secp521r1 and a key per user). mail_crypt leaves Dovecot's
   index cache in clear (addresses and subjects of ENVELOPE among it): a listing from that cache opens nothing, Pli's
   opens each summary. The first listing is the one that fills that cache.
+- IDLE: below zero, the news was there before the sender had read its 250; Pli tells both after the same commit.
 - Pli seals each message to its owner's post-quantum key, folds repeated deliveries, and checks the sender against the
   trust list; the peer does none of this.
 """

@@ -19,7 +19,7 @@ IN_FLIGHT = 10
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured. ``budget_seconds`` is when no further round of a figure begins."""
+    """How much is measured. After ``last_round_seconds`` of the whole run no further round begins."""
 
     rounds: int
     most_rounds: int
@@ -28,10 +28,22 @@ class Plan:
     idle: int
     synced: int
     store: int
+    last_round_seconds: float
 
 
-FULL = Plan(rounds=5, most_rounds=7, ingest=600, listed=10_000, idle=100, synced=200, store=1000)
-QUICK = Plan(rounds=1, most_rounds=1, ingest=300, listed=1000, idle=40, synced=100, store=200)
+FULL = Plan(
+    rounds=5,
+    most_rounds=7,
+    ingest=600,
+    listed=10_000,
+    idle=100,
+    synced=200,
+    store=1000,
+    last_round_seconds=400,
+)
+QUICK = Plan(
+    rounds=1, most_rounds=1, ingest=300, listed=1000, idle=40, synced=100, store=200, last_round_seconds=60
+)
 
 
 @dataclass(slots=True)
@@ -119,7 +131,7 @@ def prepare(figures: Figures, server: Server, plan: Plan, folder: Path) -> None:
 
 
 def alternate(figures: Figures, servers: Sequence[Server], plan: Plan, end: float) -> None:
-    """Rounds of every figure until each has enough quiet runs, rounds are used up, or time is (monotonic ``end``)."""
+    """Rounds of every figure until each has enough quiet runs, rounds are used up, or the time is: ``end`` is monotonic."""
     kinds: dict[str, Callable[[Server], Run]] = {
         "ingest": lambda server: ingest(server, plan.ingest),
         "listing": listing,
@@ -130,5 +142,5 @@ def alternate(figures: Figures, servers: Sequence[Server], plan: Plan, end: floa
         for kind, measure in kinds.items():
             measured = [server for server in servers if kind != "ingest, no TLS" or server.name != "Pli"]
             enough = number >= plan.rounds and not any(figures.is_noisy(kind, each.name) for each in measured)
-            for server in () if enough or time.monotonic() > end else measured:
+            for server in () if enough or (number and time.monotonic() > end) else measured:
                 figures.add(kind, server.name, measure(server))
