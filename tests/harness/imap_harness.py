@@ -13,14 +13,17 @@ from pathlib import Path
 
 import uvloop
 
+from mailserver.audit.events import AuditEvent
 from mailserver.crypto.authority import DemoAuthority, DemoAuthorityWarning
 from mailserver.crypto.custodian import Custodian
+from mailserver.crypto.secret import Secret
 from mailserver.crypto.slots import ARGON2_FLOOR, SlotScope
 from mailserver.imap.server import ImapServer, ImapServices
 from mailserver.mime.summary_wire import format_summary
 from mailserver.model.account import AccountKind, Role
 from mailserver.model.address import parse_address, parse_domain
 from mailserver.model.ids import AccountId
+from mailserver.service.access_log import read_log
 from mailserver.service.administration import Administration, NewAccount
 from mailserver.service.directory import Directory, Profile
 from mailserver.service.intake import Intake
@@ -42,6 +45,7 @@ from mailserver.tls.contexts import client_facing_context
 
 DOMAIN = "a.localhost"
 HOST = "127.0.0.1"
+PASSWORD = "un mot de passe long"
 LIMIT_BYTES = 40 * 1024 * 1024
 
 
@@ -62,9 +66,14 @@ class ImapNode:
     services: ImapServices
     accounts: dict[str, Account] = field(default_factory=dict)
 
-    def add(self, name: str) -> Account:
+    def add(self, name: str, *, has_password: bool = False) -> Account:
         address = f"{name}@{DOMAIN}"
-        new = NewAccount(AccountKind.PER, parse_address(address), Profile("Camille FICTIF"))
+        new = NewAccount(
+            AccountKind.PER,
+            parse_address(address),
+            Profile("Camille FICTIF"),
+            password=Secret(PASSWORD.encode()) if has_password else None,
+        )
         made = self.administration.add_account(new, datetime.now(UTC))
         assert made.app_password is not None
         account = self.accounts[name] = Account(address, made.app_password, made.account_id)
@@ -111,6 +120,11 @@ class ImapNode:
             return seal_for_away(account_id, public, blob, summary)
         finally:
             intake.close()
+
+    def read_log(self, name: str) -> list[AuditEvent]:
+        """The account's own log, opened with the password that every account has."""
+        opened, _keys = self.services.keys.open_with_password(self.accounts[name].address, PASSWORD)
+        return [entry.event for entry in read_log(self.store, opened.account, opened.space_root())]
 
     def close(self) -> None:
         self.store.close()
@@ -199,7 +213,7 @@ def running_imap(node: ImapNode, tls: TlsFiles) -> Iterator[RunningImap]:
     try:
         yield running
     finally:
-        running.on_loop(server.stop(2.0))
+        running.on_loop(server.stop(0.5))
         node.store.writer.on_commit(lambda _accounts: None)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
