@@ -130,6 +130,7 @@ def _forms(word: str) -> dict[str, bytes]:
         for alignment in range(3):
             forms[f"base64, alignment {alignment}{name}"] = _base64_core(spelling.encode(), alignment)
     if not word.isascii():
+        forms["raw, upper case"] = word.upper().encode().lower()
         forms["Latin-1"] = text.encode("latin-1", "ignore")
         forms["quoted-printable, accents alone"] = quote(text, safe="").replace("%", "=").lower().encode()
         forms["percent"] = quote(text).lower().encode()
