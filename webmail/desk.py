@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import anyio
 import anyio.to_thread
 import jinja2
 from anyio import CapacityLimiter
@@ -30,6 +31,7 @@ from webmail.words import Words, choose_language, load_words
 T = TypeVar("T")
 COOKIE = "__Host-pli"
 THREADS = 16
+FORM_SECONDS = 30
 _BROWSERS = (("Firefox/", "Firefox"), ("Edg/", "Edge"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
 
 
@@ -99,10 +101,13 @@ class Desk:
     async def read_form(self, request: Request) -> dict[str, str]:
         """A small form's fields. Raises OverLimit("form"), Malformed("form")."""
         body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > SMALL_FORM_BYTES:
-                raise OverLimit("form")
+        with anyio.move_on_after(FORM_SECONDS) as patience:
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > SMALL_FORM_BYTES:
+                    raise OverLimit("form")
+        if patience.cancelled_caught:
+            raise OverLimit("form-slow")
         return parse_small_form(bytes(body))
 
     def page(

@@ -14,6 +14,7 @@ from mailserver.model.account import Role
 from mailserver.model.errors import Malformed
 from mailserver.policy.decision import Decision
 from mailserver.policy.wording import wording_for
+from mailserver.service.filing import ARCHIVE_NAME
 from mailserver.service.web_answers import AnswerPlan
 from mailserver.service.web_mailbox import OpenMessage
 from mailserver.service.web_sessions import WebSession
@@ -125,6 +126,9 @@ class MailPages:
             "has_html": reading.has_html,
             "shows_html": reading.has_html
             and (reading.text is None or request.query_params.get("view") == "html"),
+            "is_filed": any(name.casefold() == ARCHIVE_NAME for _rank, name, _size in files)
+            and plan is not None
+            and not line.is_set_aside,
             "set_aside": reading.set_aside,
             "is_own": plan is None,
             "recipient": reader_words(plan, words),

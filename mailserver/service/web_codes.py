@@ -159,6 +159,6 @@ def sent_to(account: AccountRow, profile: Profile) -> SentCode:
 
 
 def mask(address: str) -> str:
-    """``d…@example.org``: enough to know where to look, not enough to learn an address."""
+    """``d•••@example.org``: enough to know where to look, not enough to learn an address."""
     local, _at, domain = address.rpartition("@")
-    return f"{local[:1]}…@{domain}"
+    return f"{local[:1]}•••@{domain}"

@@ -203,4 +203,4 @@ def test_failures_are_folded_and_written_later(web: WebNode, login: str) -> None
 
 
 def test_masked_address() -> None:
-    assert mask("lea.fictive@example.org") == "l…@example.org"
+    assert mask("lea.fictive@example.org") == "l•••@example.org"

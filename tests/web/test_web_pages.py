@@ -11,6 +11,7 @@ from harness.web_stage import DOCTOR, Stage
 import webmail
 from mailserver.audit.wording import Language
 from webmail.guard import HEADERS, PAGE_POLICY
+from webmail.pages_documents import plain_specialty
 from webmail.words import choose_language, load_words
 
 PUBLIC = ("/login", "/health", "/health/live", "/health/ready", "/static/pli.css", "/static/letter.css")
@@ -251,3 +252,19 @@ def test_templates_hold_no_script_and_no_inline_style() -> None:
 def test_the_style_sheet_is_small() -> None:
     assert (Path(webmail.__file__).parent / "static" / "pli.css").stat().st_size < 25_000
     assert "script-src" not in PAGE_POLICY
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (
+            "G15_10/SM26^Médecin - Qualifié en Médecine Générale (SM)^1.2.3",
+            "Médecin - Qualifié en Médecine Générale",
+        ),
+        ("Cardiologie", "Cardiologie"),
+        ("", ""),
+        ("^^", ""),
+    ],
+)
+def test_a_coded_specialty_is_words(value: str, words: str) -> None:
+    assert plain_specialty(value) == words
