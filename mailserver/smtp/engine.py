@@ -81,6 +81,7 @@ class Engine(SMTP):
         """For a command: nothing of the peer is in our hands."""
         self._is_in_data = False
         self._is_ending = False
+        self._is_done = False
         self.peer = ""
 
     # --- the library's calls ------------------------------------------------------------------------------------
@@ -111,6 +112,7 @@ class Engine(SMTP):
         self._stop_timer()
         asyncio.StreamReaderProtocol.connection_lost(self, error)
         self.transport = self._wire = None
+        self._leave()
 
     def eof_received(self) -> bool:
         """What came before the end is still answered, unless TLS closes both ways at once."""
@@ -132,10 +134,13 @@ class Engine(SMTP):
         try:
             await self._converse(self._talk)
         except (ConnectionError, ssl.SSLError):
-            self._is_ending = True
+            pass  # the peer left, or was sent away
         except Exception as error:  # noqa: BLE001 # the peer gets a fixed text, the operator an incident
             self._send_last((await self.handle_exception(error)).encode("ascii"))
         finally:
+            self._is_ending = self._is_done = True
+            if self._wire is not None:
+                self._wire.close()
             self._leave()
 
     # --- the loop -----------------------------------------------------------------------------------------------
@@ -228,10 +233,12 @@ class Engine(SMTP):
                 port.starttls(),
                 server_side=True,
                 ssl_handshake_timeout=port.timing.handshake_seconds,
+                ssl_shutdown_timeout=port.timing.shutdown_seconds,
             )
         except (OSError, ssl.SSLError) as error:
             talk.journal.handshake_failed(port.failures.add_failure(self.peer, error, datetime.now(UTC)))
             raw.abort()
+            self.connection_lost(None)  # not every loop tells of the end of a handshake
             raise ConnectionResetError from None
         if secured is None:
             raise ConnectionResetError
@@ -298,6 +305,9 @@ class Engine(SMTP):
         self._port.setting.services.wakeups.add(self._waiter)
 
     def _leave(self) -> None:
+        """Once the socket is gone and no thread works for it any more."""
+        if not self._is_done or self._wire is not None:
+            return
         if self._waiter is not None:
             self._port.setting.services.wakeups.remove(self._waiter)
             self._waiter = None

@@ -20,6 +20,8 @@ class Timing:
 
     command_seconds: float = 300.0
     handshake_seconds: float = 30.0
+    shutdown_seconds: float = 5.0
+    """What the end of TLS may take when the peer does not answer it."""
     data_seconds: float = 60.0
     """DATA may take so long at any rate; after it, ``least_rate`` on average."""
     least_rate: int = 500

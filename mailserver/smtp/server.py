@@ -21,7 +21,6 @@ from mailserver.smtp.services import SmtpServices
 from mailserver.tls.failures import HandshakeFailures
 
 BACKLOG = 1024
-SHUTDOWN_SECONDS = 5.0
 
 __all__ = ["Role", "SmtpServer", "SmtpServices", "Timing"]
 
@@ -109,7 +108,7 @@ class SmtpServer:
             backlog=BACKLOG,
             reuse_port=reuse_port or None,
             ssl_handshake_timeout=self._timing.handshake_seconds if tls else None,
-            ssl_shutdown_timeout=SHUTDOWN_SECONDS if tls else None,
+            ssl_shutdown_timeout=self._timing.shutdown_seconds if tls else None,
         )
         self._listeners.append(listener)
 
@@ -129,10 +128,10 @@ class SmtpServer:
             return
         for engine in tuple(self._register.engines):
             engine.cut()
-        await self._register.wait_until_empty(SHUTDOWN_SECONDS)
+        await self._register.wait_until_empty(self._timing.shutdown_seconds)
         for engine in tuple(self._register.engines):
             engine.abort()
-        await self._register.wait_until_empty(SHUTDOWN_SECONDS)
+        await self._register.wait_until_empty(self._timing.shutdown_seconds)
 
     def _make_desk(self) -> Desk:
         match self._role:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import smtplib
+import socket
 import ssl
 import threading
 import time
@@ -10,11 +11,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import uvloop
 
 from harness.node import Node
+from mailserver.audit.events import Origin
+from mailserver.mime.summary_wire import parse_summary
+from mailserver.model.account import Role as MailboxRole
 from mailserver.model.address import DomainName
 from mailserver.service.throttle import Throttle
 from mailserver.smtp.server import Role, SmtpServer, SmtpServices, Timing
@@ -74,6 +79,11 @@ class RunningSmtp:
 
     def on_loop(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(60)
+
+    def settle(self) -> None:
+        """Wait until every connection has ended on the server's side too."""
+        for server in (self.mx, self.submission):
+            assert self.on_loop(server._register.wait_until_empty(TIMEOUT))
 
     def call_mx(self, context: ssl.SSLContext | None) -> smtplib.SMTP:
         """A peer after EHLO, in TLS when a context is given."""
@@ -168,3 +178,79 @@ def log_lines() -> Iterator[LogLines]:
     finally:
         root.removeHandler(handler)
         root.setLevel(before)
+
+
+class Wire:
+    """A raw client: octets out, whole replies in."""
+
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
+        self.socket: socket.socket = socket.create_connection((HOST, port), TIMEOUT)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._unread = b""
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket)
+        self.greeting = self.reply()
+
+    def send(self, octets: bytes) -> None:
+        self.socket.sendall(octets)
+
+    def reply(self) -> bytes:
+        """One reply, all its lines; empty when the connection has ended."""
+        lines = b""
+        while True:
+            line, found, rest = self._unread.partition(b"\n")
+            if found:
+                self._unread = rest
+                lines += line + b"\n"
+                if line[3:4] != b"-":
+                    return lines
+                continue
+            try:
+                octets = self.socket.recv(65536)
+            except (ConnectionError, ssl.SSLError):
+                octets = b""
+            if not octets:
+                return lines
+            self._unread += octets
+
+    def ask(self, line: bytes) -> bytes:
+        self.send(line + b"\r\n")
+        return self.reply()
+
+    def start_tls(self, context: ssl.SSLContext) -> None:
+        assert self.ask(b"STARTTLS")[:3] == b"220"
+        self.socket = context.wrap_socket(self.socket)
+
+    def is_closed(self) -> bool:
+        return self.reply() == b""
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+def open_mail(wire: Wire, sender: bytes, *recipients: bytes) -> None:
+    """Up to the 354."""
+    assert wire.ask(b"MAIL FROM:<%b>" % sender)[:3] == b"250"
+    for recipient in recipients:
+        assert wire.ask(b"RCPT TO:<%b>" % recipient)[:3] == b"250"
+    assert wire.ask(b"DATA")[:3] == b"354"
+
+
+def inbox(node: Node, address: str, app_password: str) -> list[bytes]:
+    """Every message of an INBOX, whole, oldest first."""
+    services, account = node.services, node.open(address, app_password)
+    box = services.mailboxes.load_by_role(account, MailboxRole.INBOX)
+    permit = services.permits.permit(account, Origin("127.0.0.0/24", "test"), datetime.now(UTC))
+    found = []
+    for opened in services.messages.page(account, box.mailbox_id, [(1, 1 << 31)]):
+        size = parse_summary(opened.summary).size_bytes
+        found.append(services.messages.reader(account, opened, size, permit).read(0, size))
+    return found
+
+
+def letter(sender: str, recipient: str, number: int | str = 1, body: bytes = b"Bonjour.\r\n") -> bytes:
+    head = (
+        f"From: {sender}\r\nTo: {recipient}\r\nSubject: Radio\r\nMessage-ID: <{number}@poste.example>\r\n"
+        "Date: Mon, 06 Jul 2026 09:00:00 +0000\r\n\r\n"
+    )
+    return head.encode() + body
