@@ -22,6 +22,8 @@ from mailserver.mime.summary_wire import SummaryView
 from mailserver.service.messages import OpenedItem
 
 TEXT_BYTES = 1024 * 1024
+WHOLE_BYTES = 256 * 1024
+"""A message up to this size is opened once, not part by part."""
 _ZONE = re.compile(rb"(:[0-9]{2})\s+(?:[+-][0-9]{4}|[A-Za-z]{1,5}).*", re.DOTALL)
 
 
@@ -32,7 +34,7 @@ class MessageUnderTest:
         self._session = session
         self._item = item
         self._reader: SectionReader | None = None
-        self._head: bytes | None = None
+        self._whole: bytes | None = None
         self._texts: dict[bool, str] = {}
         self._summary = SummaryView(item.summary)
 
@@ -75,26 +77,28 @@ class MessageUnderTest:
         return self._texts[with_header]
 
     def _part_texts(self) -> Iterable[str]:
-        reader = self._open()
-        rows = reader.parsed().parts
-        for index, row in enumerate(rows):
+        for index, row in enumerate(self._open().parsed().parts):
             if index:
-                yield self._header_text(reader.read(Span(row.header_start, row.body_start)))
+                yield self._header_text(self._read(row.header_start, row.body_start))
             if row.content_type.startswith("text/"):
-                yield self._decode(reader, row)
+                yield self._decode(row)
 
-    def _decode(self, reader: SectionReader, row: PartRow) -> str:
-        octets = reader.read(Span(row.body_start, min(row.body_end, row.body_start + TEXT_BYTES)))
+    def _decode(self, row: PartRow) -> str:
+        octets = self._read(row.body_start, min(row.body_end, row.body_start + TEXT_BYTES))
         return decode_text(decode_body(octets, row.encoding), row.charset)
 
     def _header_text(self, head: bytes) -> str:
         return decode_words(unfold(head.replace(b"\r\n ", b" ").replace(b"\r\n\t", b" ")))
 
     def _open_head(self) -> bytes:
-        if self._head is None:
-            reader = self._open()
-            self._head = reader.read(Span(0, reader.parsed().header_bytes))
-        return self._head
+        return self._read(0, self._summary.header_bytes)
+
+    def _read(self, start: int, stop: int) -> bytes:
+        if self._summary.size_bytes > WHOLE_BYTES:
+            return self._open().read(Span(start, stop))
+        if self._whole is None:
+            self._whole = self._open().read(Span(0, self._summary.size_bytes))
+        return self._whole[start:stop]
 
     def _open(self) -> SectionReader:
         if self._reader is None:

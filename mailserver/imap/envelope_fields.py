@@ -13,19 +13,23 @@ _ADDRESS_FIELDS = frozenset({"from", "sender", "reply-to", "to", "cc", "bcc"})
 _TOKEN = re.compile(rb' *(?:"((?:[^"\\]++|\\.)*+)"|\{([0-9]{1,9})\}\r\n|(NIL)|([()]))', re.DOTALL)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
+_IN_ENVELOPE = 2
+"""Depth of the stack between the members of the ENVELOPE."""
+
 Node = bytes | None | list["Node"]
 
 
 def find_field(envelope: bytes, name: str) -> tuple[str, ...]:
     """The values of one of FIELDS: texts, or ``name <local@domain>`` of each address; none when it is absent."""
-    node = parse_nodes(envelope)[FIELDS.index(name)]
+    place = FIELDS.index(name)
+    node = parse_nodes(envelope, place + 1)[place]
     if name not in _ADDRESS_FIELDS:
         return () if not isinstance(node, bytes) else (decode_words(node),)
     return tuple(_format_address(each) for each in node or () if isinstance(each, list))
 
 
-def parse_nodes(envelope: bytes) -> list[Node]:
-    """The tree of an ENVELOPE as we store it; what is cut short is empty."""
+def parse_nodes(envelope: bytes, count: int = len(FIELDS)) -> list[Node]:
+    """The first ``count`` members of an ENVELOPE as we store it; what is cut short is empty."""
     root: list[Node] = []
     stack = [root]
     at = 0
@@ -43,9 +47,11 @@ def parse_nodes(envelope: bytes) -> list[Node]:
             stack[-1].append(envelope[at : at + int(size)])
             at += int(size)
         else:
-            stack[-1].append(None if quoted is None else _ESCAPED.sub(rb"\1", quoted))
+            stack[-1].append(_ESCAPED.sub(rb"\1", quoted) if quoted and b"\\" in quoted else quoted)
+        if len(stack) == _IN_ENVELOPE and len(stack[-1]) == count:
+            break
     whole = root[0] if root and isinstance(root[0], list) else []
-    return whole + [None] * (len(FIELDS) - len(whole))
+    return whole + [None] * (count - len(whole))
 
 
 def _format_address(address: list[Node]) -> str:

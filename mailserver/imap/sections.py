@@ -50,8 +50,8 @@ class SectionReader:
 
     def locate(self, section: Section) -> Span | None:
         """Where the section's octets are; those of HEADER for a subset of header fields."""
-        if not section.part and section.text is SectionText.ALL:
-            return Span(0, self._size_bytes())
+        if not section.part:
+            return _locate_in_message(SummaryView(self._item.summary), section.text)
         text = SectionText.HEADER if section.text in _FIELD_TEXTS else section.text
         words = [*map(str, section.part), *([text.value] if text else [])]
         spans = locate_section(self._parsed(), ".".join(words))
@@ -90,6 +90,15 @@ class SectionReader:
         if self._reader is None:
             self._reader = self._messages.reader(self._account, self._item, self._size_bytes(), self._permit)
         return self._reader
+
+
+def _locate_in_message(summary: SummaryView, text: SectionText) -> Span:
+    """Sections of the message itself: two sizes tell, so the list of its parts stays closed."""
+    if text is SectionText.ALL:
+        return Span(0, summary.size_bytes)
+    if text is SectionText.TEXT:
+        return Span(summary.header_bytes, summary.size_bytes)
+    return Span(0, summary.header_bytes)
 
 
 def _cut(span: Span, partial: Partial | None) -> Span:

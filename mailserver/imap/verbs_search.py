@@ -39,20 +39,22 @@ def _test_page(session: Session, plan: Plan, places: Sequence[int]) -> list[int]
     uids = session.open_mailbox().view.uids
     place_of = {uids[at]: at for at in places}
     found = []
-    for item in _open_page(session, list(place_of)):
+    for item in _open_page(session, list(place_of), with_octets=plan.cost is Cost.MESSAGE):
         place = place_of[item.row.uid]
         if plan.is_match(MessageUnderTest(session, item).candidate(place + 1)):
             found.append(place)
     return found
 
 
-def _open_page(session: Session, uids: Sequence[int]) -> list[OpenedItem]:
+def _open_page(session: Session, uids: Sequence[int], *, with_octets: bool) -> list[OpenedItem]:
     """The page; a damaged item is found by nothing and hides no other (S12)."""
     account, mailbox_id = session.open_account(), session.open_mailbox().info.mailbox_id
     messages = session.services.messages
     try:
+        if with_octets:
+            return messages.page_with_octets(account, mailbox_id, uids)
         return messages.page(account, mailbox_id, uid_ranges(uids))
     except Corrupt:
         if len(uids) == 1:
             return []
-    return [item for uid in uids for item in _open_page(session, [uid])]
+    return [item for uid in uids for item in _open_page(session, [uid], with_octets=with_octets)]

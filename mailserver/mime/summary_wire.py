@@ -24,7 +24,7 @@ from mailserver.model.errors import Malformed, OverLimit
 
 VERSION = 1
 _HEAD = struct.Struct(">BBQIHHHH")
-_VIEW = struct.Struct(">BxQ4xHHH")  # the same, as far as SummaryView looks
+_VIEW = struct.Struct(">BxQIHHH")  # the same, as far as SummaryView looks
 _DATE = struct.Struct(">Bq")
 _ROW = struct.Struct(">III")
 _ATTACHMENT = struct.Struct(">HQ")
@@ -34,21 +34,22 @@ _HEAD_BYTES = _HEAD.size
 
 
 class SummaryView:
-    """Cheap reader: size, ENVELOPE, BODYSTRUCTURE and Message-ID of a stored summary by slicing alone.
+    """Cheap reader: sizes, ENVELOPE, BODYSTRUCTURE and Message-ID of a stored summary by slicing alone.
 
     Raises Malformed ``summary`` for octets of another version or too short.
     """
 
-    __slots__ = ("bodystructure", "envelope", "message_id", "size_bytes")
+    __slots__ = ("bodystructure", "envelope", "header_bytes", "message_id", "size_bytes")
 
     def __init__(self, octets: bytes) -> None:
         try:
-            version, size, envelope_end, structure_end, message_id_end = _VIEW.unpack_from(octets)
+            version, size, header, envelope_end, structure_end, message_id_end = _VIEW.unpack_from(octets)
         except struct.error as error:
             raise Malformed("summary", "short") from error
         if version != VERSION or message_id_end > len(octets):
             raise Malformed("summary", "version")
         self.size_bytes: int = size
+        self.header_bytes: int = header
         self.envelope = octets[_HEAD_BYTES:envelope_end]
         self.bodystructure = octets[envelope_end:structure_end]
         self.message_id = octets[structure_end:message_id_end]
