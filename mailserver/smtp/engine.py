@@ -133,7 +133,7 @@ class Engine(SMTP):
         assert self._talk is not None
         try:
             await self._converse(self._talk)
-        except (ConnectionError, ssl.SSLError):
+        except (ConnectionError, TimeoutError, ssl.SSLError):
             pass  # the peer left, or was sent away
         except Exception as error:  # noqa: BLE001 # the peer gets a fixed text, the operator an incident
             self._send_last((await self.handle_exception(error)).encode("ascii"))
