@@ -156,12 +156,16 @@ def open_with_password(bench: Bench, address: str, password: str = "un mot de pa
     return bench.services.keys.open_with_password(address, password)[0]
 
 
+def message_id(number: object) -> str:
+    return f"<{str(number).replace(' ', '-')}@{PEER_DOMAIN}>"
+
+
 def message(number: object, *, sender: str = SENDER, body: bytes = b"Bonjour.\r\n", **headers: str) -> bytes:
     """A plain message; ``number`` makes its Message-ID and subject its own."""
     fields = {
         "From": f"Camille FICTIF <{sender}>",
         "Subject": f"Lettre {number}",
-        "Message-ID": f"<{number}@{PEER_DOMAIN}>",
+        "Message-ID": message_id(number),
         "Date": "Mon, 06 Jul 2026 09:00:00 +0000",
     } | {name.replace("_", "-"): value for name, value in headers.items()}
     return "".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode() + b"\r\n" + body

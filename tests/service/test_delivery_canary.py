@@ -53,7 +53,9 @@ def test_a_word_cut_by_a_page_is_found_in_its_row(tmp_path: Path) -> None:
         with closing(sqlite3.connect(path)) as database:
             database.execute("PRAGMA page_size = 512")
             database.execute("CREATE TABLE t (c TEXT)")
-            database.execute("INSERT INTO t VALUES (?)", ["." * (2000 - filling) + word + "." * (900 + filling)])
+            database.execute(
+                "INSERT INTO t VALUES (?)", ["." * (2000 - filling) + word + "." * (900 + filling)]
+            )
             database.commit()
         if word.encode() not in path.read_bytes():
             break
