@@ -17,7 +17,9 @@ from mailserver.policy.trust_list import AGE_LIMIT, NOBODY, TrustDiff, TrustList
 GOOD_COPY = "trust-list.xml"
 _CLOCK_TOLERANCE = timedelta(minutes=10)
 # errors that time alone may cure: the same file is tried again
-_PASSING = frozenset({"trust-list-from-future", "xml-signer-expired", "trust-list-disk", "trust-list-unreadable"})
+_PASSING = frozenset(
+    {"trust-list-from-future", "xml-signer-expired", "trust-list-disk", "trust-list-unreadable"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ def read_log(
     """
     with store.database.read() as connection:
         rows = log_rows.list_entries(connection, account.account_id, newest=newest)
-        head = log_rows.find_head(connection, account.account_id)
+        head = log_rows.head_of(connection, account.account_id)
     _check_chain(account, rows, head, is_whole=newest is None)
     pair = space.pair(account.epoch)
     events = []

@@ -47,7 +47,7 @@ def load_head(connection: Connection, account_id: AccountId) -> LogHead:
     return _head_of(connection.execute(_head_query(account_id).with_for_update()).first())
 
 
-def find_head(connection: Connection, account_id: AccountId) -> LogHead:
+def head_of(connection: Connection, account_id: AccountId) -> LogHead:
     """The head, for readers: no lock."""
     return _head_of(connection.execute(_head_query(account_id)).first())
 

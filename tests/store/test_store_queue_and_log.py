@@ -178,7 +178,7 @@ def test_entries_head_and_pending_go_together(store: Store) -> None:
     assert write(store, lambda c: log_rows.load_head(c, ME)) == LogHead(0, bytes(32))
     entries = _log(store, ME, 0, 1) + _log(store, ME, 2)
     assert write(store, lambda c: log_rows.load_head(c, ME)) == LogHead(3, b"\x02" * 32)
-    assert read(store, lambda c: log_rows.find_head(c, ME)) == LogHead(3, b"\x02" * 32)
+    assert read(store, lambda c: log_rows.head_of(c, ME)) == LogHead(3, b"\x02" * 32)
     rows = read(store, lambda c: log_rows.list_entries(c, ME))
     assert [(row.entry_id, row.leaf, row.sealed) for row in rows] == [
         (e.entry_id, e.leaf, e.sealed) for e in entries
