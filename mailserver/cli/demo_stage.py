@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,13 +154,24 @@ def set_up(folder: Path, relay_port: int) -> Stage:
             "--relay-port",
             str(relay_port),
         )
+    with ThreadPoolExecutor(2) as pool:
+        of_a, of_b = pool.submit(_people_of_a, a), pool.submit(_people_of_b, b)
+        (cardiologist, patient), doctor = of_a.result(), of_b.result()
+    return Stage(folder, a, b, cardiologist, patient, doctor)
+
+
+def _people_of_a(a: Operator) -> tuple[Person, Person]:
     cardiologist = _add(a, "PER", f"cardio.test@{a.domain}", "Dr Alix CARDIO-FICTIF")
-    doctor = _add(b, "PER", f"camille.fictif@{b.domain}", "Dr Camille FICTIF")
     options = ("--ins", PATIENT_INS, "--contact-email", PATIENT_CONTACT, "--password-stdin")
     patient = _add(a, "PATIENT", f"279035121518989@{a.domain}", "Dominique PAT-TROIS", *options)
     a.start()
+    return cardiologist, patient
+
+
+def _people_of_b(b: Operator) -> Person:
+    doctor = _add(b, "PER", f"camille.fictif@{b.domain}", "Dr Camille FICTIF")
     b.start()
-    return Stage(folder, a, b, cardiologist, patient, doctor)
+    return doctor
 
 
 def _add(operator: Operator, kind: str, address: str, name: str, *options: str) -> Person:
