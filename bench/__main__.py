@@ -4,6 +4,7 @@ Everything lies in a temporary folder and on 127.0.0.1, and is gone at the end.
 """
 
 import argparse
+import math
 import sys
 import tempfile
 import time
@@ -16,9 +17,9 @@ from bench.floor import measure_floor
 from bench.machine import describe_machine
 from bench.postgres import find_programs, running_postgres
 from bench.report import NOTES, format_comparison, format_store
-from bench.rounds import FULL, QUICK, Figures, Plan, alternate, prepare
+from bench.rounds import FULL, QUICK, Figures, Plan, alternate, count_syncs, fill, flows, listing
 from bench.servers import NotStarted, running_peer, running_pli, why_no_peer
-from bench.store import count_syncs, run_store
+from bench.store import count_store_syncs, run_store
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "figures.md"
 
@@ -46,7 +47,7 @@ def store_section(folder: Path, plan: Plan) -> str:
             found["PostgreSQL"] = run_store(folder / "store", plan.store, url)
     with told("fsyncs of the store"):
         try:
-            syncs = count_syncs(folder, 200)
+            syncs = count_store_syncs(folder, 200)
         except FileNotFoundError:  # no strace
             syncs = None
     return format_store(found, syncs, floor)
@@ -60,11 +61,16 @@ def comparison_section(folder: Path, plan: Plan, end: float) -> str:
         if absent is None:
             with told("starting Postfix and Dovecot"):
                 servers.append(stack.enter_context(running_peer(folder / "peer")))
+        with told("fsyncs of the servers"):
+            for server in servers:
+                count_syncs(figures, server, plan, folder)
+        with told("rounds of mail"):
+            alternate(figures, flows(plan), servers, plan, end)
         for server in servers:
-            with told(f"{server.name}: fsyncs counted, {plan.listed} messages put in, first listing"):
-                prepare(figures, server, plan, folder)
-        with told("rounds"):
-            alternate(figures, servers, plan, end)
+            with told(f"{server.name}: {plan.listed} messages put in and listed for the first time"):
+                fill(figures, server, plan)
+        with told("rounds of listing"):
+            alternate(figures, {"listing": listing}, servers, plan, math.inf)
     table = format_comparison(figures, plan)
     return table if absent is None else f"Postfix and Dovecot were not measured: {absent}.\n\n{table}"
 

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,11 +15,13 @@ from bench.syncs import syncs_during
 LOAD_SECONDS = 300
 IDLE_MAILBOXES = 20
 IN_FLIGHT = 10
+CLEAR = "ingest, no TLS"
+"""Of the peer only: Pli's link between operators has no other form than mutual TLS."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured. After ``last_round_seconds`` of the whole run no further round begins."""
+    """How much is measured. After ``last_round_seconds`` of the whole run no further round of mail begins."""
 
     rounds: int
     most_rounds: int
@@ -34,12 +36,12 @@ class Plan:
 FULL = Plan(
     rounds=5,
     most_rounds=7,
-    ingest=600,
+    ingest=400,
     listed=10_000,
     idle=100,
     synced=200,
     store=1000,
-    last_round_seconds=400,
+    last_round_seconds=240,
 )
 QUICK = Plan(
     rounds=1, most_rounds=1, ingest=300, listed=1000, idle=40, synced=100, store=200, last_round_seconds=60
@@ -111,8 +113,8 @@ def listing(server: Server) -> Run:
     return one_run(answer)
 
 
-def prepare(figures: Figures, server: Server, plan: Plan, folder: Path) -> None:
-    """What is done once: fsyncs counted, a mailbox filled, its first listing."""
+def count_syncs(figures: Figures, server: Server, plan: Plan, folder: Path) -> None:
+    """fsync calls a message, once the server is warm."""
     ingest(server, plan.ingest // 4)
     work = folder / server.name.split()[0]
     work.mkdir()
@@ -123,24 +125,35 @@ def prepare(figures: Figures, server: Server, plan: Plan, folder: Path) -> None:
     syncs = syncs_during(server.pids, work, send)
     if syncs is not None:
         figures.once["syncs", server.name] = syncs
-    filled = load(
-        "prefill", server, "--accounts", str(server.big), "--count", str(plan.listed), "--conc", "4"
-    )
-    figures.once["append", server.name] = float(str(filled["per_s"]))
+
+
+def fill(figures: Figures, server: Server, plan: Plan) -> None:
+    """A mailbox to list, by APPEND, and its first listing."""
+    options = ("--accounts", str(server.big), "--count", str(plan.listed), "--conc", "4")
+    figures.once["append", server.name] = float(str(load("prefill", server, *options)["per_s"]))
     figures.add("first listing", server.name, listing(server))
 
 
-def alternate(figures: Figures, servers: Sequence[Server], plan: Plan, end: float) -> None:
-    """Rounds of every figure until each has enough quiet runs, rounds are used up, or the time is: ``end`` is monotonic."""
-    kinds: dict[str, Callable[[Server], Run]] = {
+def flows(plan: Plan) -> dict[str, Callable[[Server], Run]]:
+    """The figures of mail on its way in."""
+    return {
         "ingest": lambda server: ingest(server, plan.ingest),
-        "listing": listing,
         "idle": lambda server: idle(server, plan.idle),
-        "ingest, no TLS": lambda server: ingest(server, plan.ingest, tls=False),
+        CLEAR: lambda server: ingest(server, plan.ingest, tls=False),
     }
+
+
+def alternate(
+    figures: Figures,
+    kinds: Mapping[str, Callable[[Server], Run]],
+    servers: Sequence[Server],
+    plan: Plan,
+    end: float,
+) -> None:
+    """Rounds of every figure until each has enough quiet runs, rounds are used up, or the time is: ``end`` is monotonic."""
     for number in range(plan.most_rounds):
         for kind, measure in kinds.items():
-            measured = [server for server in servers if kind != "ingest, no TLS" or server.name != "Pli"]
+            measured = [server for server in servers if kind != CLEAR or server.name != "Pli"]
             enough = number >= plan.rounds and not any(figures.is_noisy(kind, each.name) for each in measured)
             for server in () if enough or (number and time.monotonic() > end) else measured:
                 figures.add(kind, server.name, measure(server))

@@ -134,7 +134,7 @@ def run_store(
     return found
 
 
-def count_syncs(folder: Path, count: int) -> dict[str, float]:
+def count_store_syncs(folder: Path, count: int) -> dict[str, float]:
     """fsync and fdatasync calls a message, by messages in flight."""
     trace = folder / "syncs.trace"
     run_store(folder / "traced", count, trace=trace)
