@@ -40,7 +40,10 @@ class Address:
     domain: DomainName
 
     def __post_init__(self) -> None:
-        if len(self.local.encode()) > LOCAL_PART_BYTES or not _LOCAL.fullmatch(self.local):
+        # characters first: what is counted in bytes afterwards is short, and encodable (no lone surrogate)
+        if len(self.local) > LOCAL_PART_BYTES or not _LOCAL.fullmatch(self.local):
+            raise Malformed("address-syntax")
+        if len(self.local.encode()) > LOCAL_PART_BYTES:
             raise Malformed("address-syntax")
 
     def __str__(self) -> str:
@@ -59,6 +62,9 @@ class Address:
 def parse_domain(text: str) -> DomainName:
     """Accept U-labels or A-labels; return the lower-case A-label form. Raises Malformed."""
     text = text.removesuffix(".")
+    if len(text) > DOMAIN_BYTES:
+        # longer is no name in any form, and IDNA's cost grows with the square of what it is given
+        raise Malformed("domain-syntax")
     if not text.isascii():
         try:
             text = text.encode("idna").decode("ascii")
