@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 the answer is no (a check failed, something is refused); 2
 """
 
 import argparse
+import errno
 import json
 import logging
 import sys
@@ -17,6 +18,12 @@ from mailserver.config import ConfigError
 from mailserver.log import incident_id, set_up_logging
 from mailserver.model.errors import PliError, Unavailable
 
+_SYSTEM_WORDS = {
+    errno.EADDRINUSE: "A port of [listen] in pli.toml is in use by another program. Stop it, or choose other ports.",
+    errno.EADDRNOTAVAIL: "This machine does not have the address in host of [listen] in pli.toml.",
+    errno.EACCES: "A port or a file is not ours to use: ports under 1024 and the folders need the right account.",
+    errno.ENOSPC: "The disk is full. Free some space and try again: nothing was half-written.",
+}
 EXIT_DONE, EXIT_NO, EXIT_USAGE, EXIT_LATER, EXIT_FAULT = 0, 1, 2, 3, 70
 
 
@@ -35,12 +42,19 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(options, EXIT_NO, error.code, words_for(error))
     except KeyboardInterrupt:
         return EXIT_NO
-    except Exception:
-        incident = incident_id()
-        logging.getLogger("pli.command").exception("unexpected", extra={"incident": incident})
-        return _fail(
-            options, EXIT_FAULT, "fault", f"A fault of Pli's (incident {incident}). See the log line above."
-        )
+    except OSError as error:
+        if error.errno not in _SYSTEM_WORDS:
+            return _fault(options)
+        return _fail(options, EXIT_LATER, "system", _SYSTEM_WORDS[error.errno])
+    except Exception:  # noqa: BLE001 # whatever it is, a user sees words and an incident id
+        return _fault(options)
+
+
+def _fault(options: argparse.Namespace) -> int:
+    incident = incident_id()
+    logging.getLogger("pli.command").exception("unexpected", extra={"incident": incident})
+    sentence = f"A fault of Pli's (incident {incident}). See the log line above."
+    return _fail(options, EXIT_FAULT, "fault", sentence)
 
 
 def _fail(options: argparse.Namespace, exit_code: int, code: str, sentence: str) -> int:

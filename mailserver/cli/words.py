@@ -30,6 +30,9 @@ _WORDS = {
     "members-unexpected": "Only ORG and CAB accounts have members.",
     "release-rate": "Too many acts on this account in an hour. Wait, then try again.",
     "row-mac": "A row of the database was altered by hand or is damaged. Run: pli check",
+    "tls-authority": "The authority's certificate cannot be used. See peer_authority (and peer_crl) in [tls] of pli.toml.",
+    "tls-certificate": "A certificate or its key cannot be used. See certificate, key, peer_certificate and peer_key "
+    "in [tls] of pli.toml: the files must exist and belong together.",
     "scope": "This secret may not open that. Use the person's web password.",
     "shared-box-has-members": "A shared box has members, not app passwords. Add members with --member.",
 }
