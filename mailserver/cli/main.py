@@ -52,7 +52,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _fault(options: argparse.Namespace) -> int:
     incident = incident_id()
-    logging.getLogger("pli.command").exception("unexpected", extra={"incident": incident})
+    logging.getLogger("pli.command").error("unexpected", exc_info=True, extra={"incident": incident})
     sentence = f"A fault of Pli's (incident {incident}). See the log line above."
     return _fail(options, EXIT_FAULT, "fault", sentence)
 
