@@ -52,7 +52,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _fault(options: argparse.Namespace) -> int:
     incident = incident_id()
-    logging.getLogger("pli.command").error("unexpected", exc_info=True, extra={"incident": incident})
+    logger = logging.getLogger("pli.command")
+    logger.error("unexpected", exc_info=True, extra={"incident": incident})  # noqa: LOG014 # called from its handler
     sentence = f"A fault of Pli's (incident {incident}). See the log line above."
     return _fail(options, EXIT_FAULT, "fault", sentence)
 
