@@ -2,14 +2,18 @@
 in the trust list with its certificate's subject: no connection is made.
 """
 
+import atexit
+import shutil
+import tempfile
 from base64 import encodebytes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import pytest
-from harness.node import Node, make_node
+from harness.node import KEY_BITS, Node, make_node
 from sqlalchemy import select
 
 from mailserver.audit.events import Origin
@@ -138,18 +142,27 @@ class Bench:
             return len(connection.execute(select(schema.metadata.tables[table])).all())
 
 
-def make_bench(folder: Path) -> Bench:
-    """A fresh operator whose authority also certified the other one."""
-    node = make_node(folder)
+@cache
+def _authority() -> tuple[Path, DistinguishedName]:
+    """One demo authority for all benches of this process, with the other operator's certificate: keys are slow."""
+    folder = Path(tempfile.mkdtemp(prefix="pli-authority-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     now = datetime.now(UTC)
-    authority = folder / "authority"
     with pytest.warns(DemoAuthorityWarning):
-        demo = DemoAuthority.open(authority)
+        demo = DemoAuthority.create(folder, now, key_bits=KEY_BITS)
+    signer = demo.issue_list_signer("demo.localhost", now=now)
+    (folder / "signer.pem").write_bytes(signer.cert_pem)
+    (folder / "signer.key").write_bytes(signer.key_pem)
     issued = demo.issue_operator(PEER_DOMAIN, [PEER_DOMAIN], "Opérateur B", now=now)
     dn = certificate_facts(der_from_pem(issued.cert_pem)).dn
-    add_trusted_domains(authority, [TrustedDomain(parse_domain(PEER_DOMAIN), dn, "B", updated_at=now)], now)
-    node.services.trust.refresh(now)
-    return Bench(node, dn)
+    add_trusted_domains(folder, [TrustedDomain(parse_domain(PEER_DOMAIN), dn, "B", updated_at=now)], now)
+    return folder, dn
+
+
+def make_bench(folder: Path) -> Bench:
+    """A fresh operator whose authority also certified the other one."""
+    authority, dn = _authority()
+    return Bench(make_node(folder, authority=authority), dn)
 
 
 def open_with_password(bench: Bench, address: str, password: str = "un mot de passe long") -> OpenAccount:

@@ -151,13 +151,19 @@ def test_seals(stock: Stock, columns: tuple[str, ...]) -> None:
     """Between items, mailboxes and accounts; adopted with adopted, unadopted with unadopted, one with the other."""
     inboxes = {account.account_id for account in stock.accounts}
     pairs = _pairs(stock, S.seal, where=lambda row: row["account_id"] in inboxes)
-    assert len(pairs) >= 100
-    for left, right in pairs:
+    near = [(left, right) for left, right in pairs if _is_near(left, right)]
+    assert len(near) >= 60
+    for left, right in near:
         with Swapped(stock, S.seal, (left, right), columns):
             verdicts = {_sealed_verdict(stock, row) for row in (left, right)}
         # an adopted item is bound by its wrap and summary; its place tag is a second witness, not a key
         allowed = {"refused"} if columns != ("place_tag",) else {"refused", "right"}
         assert verdicts <= allowed, (columns, left["uid"], right["uid"])
+
+
+def _is_near(left: dict, right: dict) -> bool:
+    """In one mailbox, or at the same UID of two accounts: the exchanges that a weak context would let pass."""
+    return left["account_id"] == right["account_id"] or left["uid"] == right["uid"]
 
 
 def _sealed_verdict(stock: Stock, row: dict) -> str:
@@ -189,7 +195,12 @@ def test_items(stock: Stock, columns: tuple[str, ...]) -> None:
     inboxes = {account.account_id for account in stock.accounts}
     rows = [row for row in _rows(stock, S.item) if row["account_id"] in inboxes]
     for left, right in product(rows, rows):
-        if left["is_adopted"] and right["is_adopted"] is (columns != ("is_adopted",)) and left != right:
+        if (
+            _is_near(left, right)
+            and left["is_adopted"]
+            and right["is_adopted"] is (columns != ("is_adopted",))
+            and left != right
+        ):
             with Swapped(stock, S.item, (left, right), columns):
                 assert _never_anothers(stock, _account_of(stock, left), left["uid"]) == "refused"
 

@@ -157,8 +157,7 @@ def test_a_copy_is_verified_without_pli(log: Log, tmp_path: Path) -> None:
     with pytest.raises(Conflict) as refused:
         log.copy(one)
     assert refused.value.code == "log-empty"
-    for _act in range(300):
-        log.act(one)
+    _act_often(log, one, 300)
     log.sequencer.step(NOW)
     log.act(one, "pas encore")
     copy = log.copy(one)
