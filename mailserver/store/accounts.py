@@ -7,7 +7,7 @@ Addresses and insurance numbers are looked up by HMAC; their text is sealed unde
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from mailserver.model.account import AccountKind, AccountState
 from mailserver.model.errors import NotFound
@@ -74,6 +74,25 @@ class SlotRow:
         )
 
 
+# What every login reads: built once, because building a statement costs more than running it.
+_LOAD = select(schema.account).where(schema.account.c.account_id == bindparam("account"))
+_BY_ADDRESS = select(schema.address).where(schema.address.c.address_mac == bindparam("mac"))
+_ADDRESSES = (
+    select(schema.address)
+    .where(schema.address.c.account_id == bindparam("account"))
+    .order_by(schema.address.c.address_mac)
+)
+_SLOTS = (
+    select(schema.slot)
+    .where(schema.slot.c.account_id == bindparam("account"), schema.slot.c.kind == bindparam("kind"))
+    .order_by(schema.slot.c.created_at)
+)
+_SLOTS_BY_TAG = _SLOTS.where(schema.slot.c.tag_mac == bindparam("tag"))
+_REVOCATIONS = select(schema.counter.c.account_id, schema.counter.c.revocation).where(
+    schema.counter.c.account_id.in_(bindparam("accounts", expanding=True))
+)
+
+
 class AccountStore:
     """Reads and writes account rows; every row read is checked against its MAC before use."""
 
@@ -90,9 +109,7 @@ class AccountStore:
 
     def load_account(self, connection: Connection, account_id: AccountId) -> AccountRow:
         """Raises NotFound("account"), Corrupt("row-mac")."""
-        found = connection.execute(
-            select(schema.account).where(schema.account.c.account_id == account_id)
-        ).first()
+        found = connection.execute(_LOAD, {"account": account_id}).first()
         if found is None:
             raise NotFound("account")
         return self._account(found)
@@ -136,8 +153,7 @@ class AccountStore:
 
     def find_by_address(self, connection: Connection, address_mac: bytes) -> AccountId | None:
         """The account of a blind index of an address, or None."""
-        table = schema.address
-        found = connection.execute(select(table).where(table.c.address_mac == address_mac)).first()
+        found = connection.execute(_BY_ADDRESS, {"mac": address_mac}).first()
         if found is None:
             return None
         self._macs.check("address", (found.address_mac, found.account_id, found.address), found.row_mac)
@@ -145,9 +161,7 @@ class AccountStore:
 
     def list_addresses(self, connection: Connection, account_id: AccountId) -> list[bytes]:
         """The sealed addresses of an account, always in the same order."""
-        table = schema.address
-        query = select(table).where(table.c.account_id == account_id).order_by(table.c.address_mac)
-        rows = connection.execute(query).all()
+        rows = connection.execute(_ADDRESSES, {"account": account_id}).all()
         for row in rows:
             self._macs.check("address", (row.address_mac, row.account_id, row.address), row.row_mac)
         return [bytes(row.address) for row in rows]
@@ -197,11 +211,12 @@ class AccountStore:
         self, connection: Connection, account_id: AccountId, *, kind: str, tag_mac: bytes | None = None
     ) -> list[SlotRow]:
         """Slots of one kind; with ``tag_mac`` only the app password whose public tag it is."""
-        table = schema.slot
-        query = select(table).where(table.c.account_id == account_id, table.c.kind == kind)
-        if tag_mac is not None:
-            query = query.where(table.c.tag_mac == tag_mac)
-        return [self._slot(found) for found in connection.execute(query.order_by(table.c.created_at)).all()]
+        parameters = {"account": account_id, "kind": kind}
+        if tag_mac is None:
+            rows = connection.execute(_SLOTS, parameters).all()
+        else:
+            rows = connection.execute(_SLOTS_BY_TAG, {**parameters, "tag": tag_mac}).all()
+        return [self._slot(found) for found in rows]
 
     def _slot(self, found: Row[tuple[object, ...]]) -> SlotRow:
         values = found._mapping  # noqa: SLF001 # as above
@@ -221,9 +236,8 @@ class AccountStore:
 
     def list_revocations(self, connection: Connection, account_ids: list[AccountId]) -> dict[AccountId, int]:
         """Revocation counters of connected accounts; each worker polls them every 500 ms."""
-        table = schema.counter
-        query = select(table.c.account_id, table.c.revocation).where(table.c.account_id.in_(account_ids))
-        return {AccountId(bytes(row.account_id)): row.revocation for row in connection.execute(query)}
+        rows = connection.execute(_REVOCATIONS, {"accounts": account_ids})
+        return {AccountId(bytes(row.account_id)): row.revocation for row in rows}
 
 
 def lock_accounts(connection: Connection, account_ids: Iterable[AccountId]) -> None:
