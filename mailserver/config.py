@@ -92,6 +92,10 @@ class TrustConfig:
 class LimitsConfig:
     message_bytes: int = _key(26214400, "Largest message.")
     recipients: int = _key(100, "Most recipients of one message.")
+    messages: int = _key(
+        200000,
+        "Most messages in one account: more cannot be copied or appended (IMAP). Mail that arrives is never refused.",
+    )
     connections: int = _key(5000, "Most connections at once, per worker.")
     connections_per_address: int = _key(200, "Most connections at once from one network address, per worker.")
 

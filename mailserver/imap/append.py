@@ -32,11 +32,14 @@ class AppendJob:
         self._intake = Intake(services.blobs, services.limit_bytes)
 
     async def check(self) -> Reply | None:
-        """Refuse before the message is sent, when its mailbox does not exist."""
+        """Refuse before the message is sent, when its mailbox does not exist. Raises OverLimit("quota")."""
         session = self._session
-        account, mailboxes = session.open_account(), session.services.mailboxes
-        found = await session.wire.call(mailboxes.find_mailbox, account, self.command.mailbox)
-        return TRY_CREATE if found is None else None
+        account, services = session.open_account(), session.services
+        found = await session.wire.call(services.mailboxes.find_mailbox, account, self.command.mailbox)
+        if found is None:
+            return TRY_CREATE
+        await session.wire.call(services.messages.demand_room, account)
+        return None
 
     async def take(self, octets: bytes) -> Reply | None:
         """The next octets, or the refusal they earn. Small messages stay in memory and need no thread."""
@@ -68,6 +71,7 @@ class AppendJob:
     def _place(self) -> tuple[MailboxId, Placed]:
         account, services = self._session.open_account(), self._session.services
         info = services.mailboxes.load_mailbox(account, self.command.mailbox)
+        services.messages.demand_room(account)
         bits, missing = split_flags(self.command.flags, info.keywords)
         if missing:
             info = services.mailboxes.add_keywords(account, info, missing)

@@ -67,6 +67,12 @@ _BY_CODE: dict[str, Reply] = {
     ),
     "too-many-mailboxes": _no("LIMIT", "There are too many mailboxes. Delete some.", "Il y a trop de boîtes. Supprimez-en."),
     "too-many-keywords": _no("LIMIT", "The mailbox has too many keywords.", "La boîte a trop d’étiquettes."),
+    "too-many-messages": _no(
+        "LIMIT", "Too many messages in one command: at most 20000.", "Trop de messages en une fois : 20000 au plus."
+    ),
+    "quota": _no(
+        "OVERQUOTA", "The account is full. Delete messages.", "La messagerie est pleine. Supprimez des messages."
+    ),
     "message-too-large": TOO_BIG,
     "disk-full": _no(
         "OVERQUOTA", "The server's disk is full. Tell the operator.", "Le disque du serveur est plein. Prévenez l’opérateur."

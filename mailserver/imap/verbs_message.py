@@ -19,7 +19,7 @@ from mailserver.imap.session import Reply, Session, done, now_seconds
 from mailserver.imap.view import FlagsChanged
 from mailserver.model.errors import Corrupt, NotFound, OverLimit
 from mailserver.service.mailboxes import MailboxInfo
-from mailserver.service.messages import uid_ranges
+from mailserver.service.transfers import COMMAND_ITEMS, uid_ranges
 from mailserver.store.item_changes import FlagChange
 
 TOLD_AT_ONCE = 4000
@@ -135,6 +135,8 @@ async def _transfer(session: Session, command: Copy | Move, *, is_move: bool) ->
 
 
 def _place(session: Session, command: Copy | Move, uids: Sequence[int]) -> tuple[int, Pairs]:
+    if len(uids) > COMMAND_ITEMS:
+        raise OverLimit("too-many-messages")
     account, services = session.open_account(), session.services
     source = session.open_mailbox().info
     target = services.mailboxes.load_mailbox(account, command.mailbox)

@@ -10,7 +10,8 @@ from mailserver.model.account import BIRTH_MAILBOXES, FLAG_NAMES, KEYWORD_SHIFT,
 from mailserver.model.errors import Conflict, Corrupt, Denied, Malformed, NotFound, OverLimit
 from mailserver.model.ids import AccountId, BlobId, MailboxId
 from mailserver.service.keys import OpenAccount
-from mailserver.store import item_changes, mailboxes
+from mailserver.service.transfers import UNIT_ITEMS, delete_files, expunge_part, uid_ranges
+from mailserver.store import item_changes, items, mailboxes
 from mailserver.store.database import Connection
 from mailserver.store.mailboxes import MailboxRow
 from mailserver.store.store import Store
@@ -96,12 +97,19 @@ class Mailboxes:
         info = MailboxInfo(row, name, is_subscribed=True, keywords=())
         return replace(info, row=replace(row, record=self._seal(account, info)))
 
-    def delete_mailbox(self, account: OpenAccount, name: str) -> list[BlobId]:
-        """DELETE: messages are shredded with it. Inferiors stay. Raises NotFound, Denied("mailbox-permanent")."""
+    def delete_mailbox(self, account: OpenAccount, name: str) -> None:
+        """DELETE: messages are shredded with it, ``UNIT_ITEMS`` a commit. Inferiors stay.
+
+        Raises NotFound, Denied("mailbox-permanent").
+        """
         info = self.load_mailbox(account, name)
         if info.role is Role.INBOX:
             raise Denied("mailbox-permanent")
         place = (account.account_id, info.mailbox_id)
+        with self._store.database.read() as connection:
+            uids = [uid for uid, _flags, _modseq in items.list_flags(connection, *place)]
+        for start in range(0, len(uids), UNIT_ITEMS):
+            expunge_part(self._store, place, uid_ranges(uids[start : start + UNIT_ITEMS]))
 
         def run(connection: Connection) -> list[BlobId]:
             modseq = mailboxes.next_modseq(connection, account.account_id)
@@ -109,10 +117,7 @@ class Mailboxes:
             mailboxes.delete_mailbox(connection, *place)
             return gone.orphans
 
-        orphans = self._store.writer.commit(Unit(account.account_id, run))
-        for blob_id in orphans:
-            self._store.blobs.delete(blob_id)
-        return orphans
+        delete_files(self._store, self._store.writer.commit(Unit(account.account_id, run, shreds=True)))
 
     def rename_mailbox(self, account: OpenAccount, name: str, new_name: str, now: int) -> None:
         """RENAME with inferiors (RFC 9051 §6.3.6). Raises NotFound, Conflict("mailbox-exists").

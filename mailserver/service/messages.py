@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from mailserver.crypto.blob import Decryptor
 from mailserver.crypto.ctx import ctx
 from mailserver.crypto.secret import random_id
-from mailserver.model.account import KEYWORD_SHIFT, Flag
+from mailserver.model.account import Flag
 from mailserver.model.errors import Corrupt, Unavailable
 from mailserver.model.ids import AccountId, BlobId, EmailId, ItemId, MailboxId
 from mailserver.service.intake import Intake
@@ -26,14 +26,35 @@ from mailserver.service.sealing import (
     seal_octets,
     shared_octets,
 )
+from mailserver.service.transfers import (
+    MESSAGES_PER_ACCOUNT,
+    UNIT_ITEMS,
+    KeywordBits,
+    Opened,
+    Transfer,
+    Transfers,
+    arrivals_of,
+    expunge_part,
+    uid_ranges,
+)
 from mailserver.store import item_changes, items, mailboxes
 from mailserver.store.database import Connection
 from mailserver.store.item_changes import FlagChange
-from mailserver.store.items import BlobRow, ItemRow, NewItem, UidRange
-from mailserver.store.mailboxes import Arrivals, MailboxRow
+from mailserver.store.items import BlobRow, ItemRow, UidRange
+from mailserver.store.mailboxes import MailboxRow
 from mailserver.store.store import Store
 from mailserver.store.writer import Unit
 
+__all__ = [
+    "PAGE_ITEMS",
+    "Changes",
+    "MessageReader",
+    "Messages",
+    "OpenedItem",
+    "Placed",
+    "Selected",
+    "uid_ranges",
+]
 PAGE_ITEMS = 500
 """Items of one page: about 1 MiB of seals."""
 
@@ -77,31 +98,6 @@ class Placed:
     modseq: int
 
 
-KeywordBits = Sequence[tuple[int, int]]
-"""(bit in the source mailbox, bit in the target mailbox) of each own keyword that both know."""
-
-
-@dataclass(frozen=True, slots=True)
-class Transfer:
-    """One COPY or MOVE."""
-
-    source: MailboxId
-    target: MailboxId
-    now: int
-    keyword_bits: KeywordBits | None
-    is_move: bool
-
-    def flags_there(self, flags: int) -> int:
-        """Flags in the target's bits: own keywords have bits of their mailbox."""
-        if self.keyword_bits is None:
-            return flags
-        moved = flags & ((1 << KEYWORD_SHIFT) - 1)
-        for here, there in self.keyword_bits:
-            if flags & here:
-                moved |= there
-        return moved
-
-
 class MessageReader:
     """Random access to the octets of one message; only the chunks asked for are opened."""
 
@@ -115,8 +111,11 @@ class MessageReader:
 
 
 class Messages:
-    def __init__(self, store: Store) -> None:
+    """``most_messages``: the quota of one account (``demand_room``)."""
+
+    def __init__(self, store: Store, most_messages: int = MESSAGES_PER_ACCOUNT) -> None:
         self._store = store
+        self._transfers = Transfers(store, self._open_parts, most_messages)
 
     def select(self, account: OpenAccount, mailbox_id: MailboxId, *, claims_recent: bool) -> Selected:
         """Counters and flags of a mailbox. ``claims_recent``: SELECT, not EXAMINE."""
@@ -201,6 +200,10 @@ class Messages:
             raise Corrupt("blob-missing")
         return blob
 
+    def demand_room(self, account: OpenAccount, count: int = 1) -> None:
+        """Raises OverLimit("quota") when ``count`` further messages would pass the account's quota (APPEND)."""
+        self._transfers.demand_room(account.account_id, count)
+
     def append(
         self,
         account: OpenAccount,
@@ -229,7 +232,7 @@ class Messages:
 
         def run(connection: Connection) -> Placed:
             modseq = mailboxes.next_modseq(connection, account.account_id)
-            arrivals = _arrivals([(flags, blob.padded_bytes)])
+            arrivals = arrivals_of([(flags, blob.padded_bytes)])
             uid = mailboxes.place(connection, account.account_id, mailbox_id, modseq, arrivals)
             place = Place(account.account_id, mailbox_id, uid, item_id)
             full = PlaceStamp(flags, modseq, received_at, now)
@@ -260,15 +263,7 @@ class Messages:
         self, account: OpenAccount, mailbox_id: MailboxId, ranges: Sequence[UidRange]
     ) -> tuple[list[int], int]:
         """Remove items for good; the UIDs that left and the mod-sequence. The wraps are gone with the commit."""
-
-        def run(connection: Connection) -> tuple[item_changes.Expunged, int]:
-            modseq = mailboxes.next_modseq(connection, account.account_id)
-            return item_changes.expunge(connection, (account.account_id, mailbox_id), ranges, modseq), modseq
-
-        gone, modseq = self._store.writer.commit(Unit(account.account_id, run))
-        for blob_id in gone.orphans:
-            self._store.blobs.delete(blob_id)
-        return gone.uids, modseq
+        return expunge_part(self._store, (account.account_id, mailbox_id), ranges)
 
     def expunge_deleted(
         self,
@@ -277,27 +272,19 @@ class Messages:
         known: tuple[Sequence[int], int],
         within: Sequence[UidRange] | None = None,
     ) -> None:
-        r"""EXPUNGE: what is \Deleted at the moment of the commit leaves, and nothing else.
+        r"""EXPUNGE: what is \Deleted at the moment of its commit leaves, and nothing else; ``UNIT_ITEMS`` a commit.
 
         ``known`` = (UIDs that were \Deleted, at this mod-sequence). ``within``: sorted ranges of UID EXPUNGE (RFC 4315 §2.1).
         """
         uids, since_modseq = known
-
-        def run(connection: Connection) -> item_changes.Expunged:
-            here = (account.account_id, mailbox_id)
+        here = (account.account_id, mailbox_id)
+        with self._store.database.read() as connection:
             changed, _vanished = items.list_changes(connection, *here, since_modseq)
-            deleted = set(uids) - {uid for uid, flags, _modseq in changed if not flags & Flag.DELETED}
-            deleted |= {uid for uid, flags, _modseq in changed if flags & Flag.DELETED}
-            if within is not None:
-                deleted = {uid for uid in deleted if _is_within(uid, within)}
-            if not deleted:
-                return item_changes.Expunged([], [])
-            modseq = mailboxes.next_modseq(connection, account.account_id)
-            return item_changes.expunge(connection, here, uid_ranges(sorted(deleted)), modseq)
-
-        gone = self._store.writer.commit(Unit(account.account_id, run))
-        for blob_id in gone.orphans:
-            self._store.blobs.delete(blob_id)
+        marked = {*uids, *(uid for uid, flags, _modseq in changed if flags & Flag.DELETED)}
+        leaving = sorted(uid for uid in marked if within is None or _is_within(uid, within))
+        for start in range(0, len(leaving), UNIT_ITEMS):
+            ranges = uid_ranges(leaving[start : start + UNIT_ITEMS])
+            expunge_part(self._store, here, ranges, only=Flag.DELETED)
 
     def copy(
         self,
@@ -308,13 +295,14 @@ class Messages:
         *,
         keyword_bits: KeywordBits | None = None,
     ) -> tuple[int, list[tuple[int, int]]]:
-        """COPY from a mailbox to another: (target's UIDVALIDITY, [(source uid, new uid)]). All or nothing.
+        """COPY from a mailbox to another: (target's UIDVALIDITY, [(source uid, new uid)]). All or nothing, in
+        several Units (``transfers``).
 
         ``keyword_bits``: which own keywords the target has under which bits; None when they are the same.
-        Raises NotFound("mailbox").
+        Raises NotFound("mailbox"), OverLimit("quota").
         """
         transfer = Transfer(*mailbox_ids, now, keyword_bits, is_move=False)
-        return self._store.writer.commit(self._transfer(account, transfer, ranges))
+        return self._transfers.run(account, transfer, ranges)
 
     def move(
         self,
@@ -325,72 +313,21 @@ class Messages:
         *,
         keyword_bits: KeywordBits | None = None,
     ) -> tuple[int, list[tuple[int, int]]]:
-        """MOVE (RFC 6851): as ``copy``, the source items gone in the same transaction."""
+        """MOVE (RFC 6851): as ``copy``, each source item gone in the transaction that placed it; no quota."""
         transfer = Transfer(*mailbox_ids, now, keyword_bits, is_move=True)
-        return self._store.writer.commit(self._transfer(account, transfer, ranges))
+        return self._transfers.run(account, transfer, ranges)
 
-    def _transfer(
-        self, account: OpenAccount, transfer: Transfer, ranges: Sequence[UidRange]
-    ) -> Unit[tuple[int, list[tuple[int, int]]]]:
-        """Open outside the writer, reseal inside it at the new UIDs. An item that left meanwhile is skipped."""
-        source, target = transfer.source, transfer.target
-        opened = self.page(account, source, ranges)
+    def _open_parts(
+        self, account: OpenAccount, mailbox_id: MailboxId, ranges: Sequence[UidRange]
+    ) -> list[Opened]:
         keys, macs = account.mail_keys(), self._store.macs
-        data_keys = {item.row.uid: keys.open_key(macs, item.place, item.row) for item in opened}
-
-        def run(connection: Connection) -> tuple[int, list[tuple[int, int]]]:
-            here = (account.account_id, source)
-            modseq = mailboxes.next_modseq(connection, account.account_id)
-            current = {row.uid: row for row in items.list_items(connection, *here, ranges)}
-            present = [item for item in opened if item.row.uid in current]
-            row = mailboxes.load_mailbox(connection, account.account_id, target)
-            if not present:
-                return row.uidvalidity, []
-            flags = [transfer.flags_there(current[item.row.uid].flags) for item in present]
-            arrivals = _arrivals(list(zip(flags, (item.row.padded_bytes for item in present), strict=True)))
-            first = mailboxes.place(connection, account.account_id, target, modseq, arrivals)
-            fresh: list[NewItem] = []
-            for offset, item in enumerate(present):
-                place = Place(account.account_id, target, first + offset, ItemId(random_id()))
-                blob = SealedBlob(data_keys[item.row.uid], _blob_of(item.row), item.row.padded_bytes)
-                stamp = PlaceStamp(flags[offset], modseq, item.row.received_at, transfer.now)
-                fresh.append(keys.seal_item(place, blob, item.summary, stamp, item.row.email_id))
-            items.add_items(connection, fresh)
-            pairs = [(item.row.uid, first + offset) for offset, item in enumerate(present)]
-            if transfer.is_move:
-                item_changes.expunge(connection, here, [(uid, uid) for uid, _new in pairs], modseq)
-            return row.uidvalidity, pairs
-
-        return Unit(account.account_id, run)
-
-
-def uid_ranges(uids: Sequence[int]) -> list[UidRange]:
-    """Ascending UIDs as ranges."""
-    ranges: list[UidRange] = []
-    for uid in uids:
-        if ranges and ranges[-1][1] == uid - 1:
-            ranges[-1] = (ranges[-1][0], uid)
-        else:
-            ranges.append((uid, uid))
-    return ranges
+        return [
+            Opened(item.row, keys.open_key(macs, item.place, item.row), item.summary)
+            for item in self.page(account, mailbox_id, ranges)
+        ]
 
 
 def _is_within(uid: int, ranges: Sequence[UidRange]) -> bool:
     """Whether sorted, disjoint ranges hold ``uid``."""
     at = bisect_right(ranges, uid, key=lambda each: each[0])
     return at > 0 and uid <= ranges[at - 1][1]
-
-
-def _blob_of(row: ItemRow) -> BlobRow:
-    """A copy names the blob that exists; nothing is written for it."""
-    return BlobRow(row.blob_id, 0, b"", None)
-
-
-def _arrivals(placed: Sequence[tuple[int, int]]) -> Arrivals:
-    return Arrivals(
-        len(placed),
-        sum(not flags & Flag.SEEN for flags, _padded in placed),
-        sum(bool(flags & Flag.DELETED) for flags, _padded in placed),
-        0,
-        sum(padded for _flags, padded in placed),
-    )

@@ -94,9 +94,17 @@ class Expunged:
 
 
 def expunge(
-    connection: Connection, place: tuple[AccountId, MailboxId], ranges: Sequence[UidRange], modseq: int
+    connection: Connection,
+    place: tuple[AccountId, MailboxId],
+    ranges: Sequence[UidRange],
+    modseq: int,
+    *,
+    keeps_blobs: bool = False,
 ) -> Expunged:
-    """Remove items: seals first, tombstones written, counters moved, blobs released."""
+    """Remove items: seals first, tombstones written, counters moved, blobs released.
+
+    ``keeps_blobs``: each one has another holder already (a MOVE's new item), so nothing is looked for.
+    """
     gone: list[tuple[int, int, bytes, int, bool]] = []
     for part in slices(ranges):
         here = and_(_item.c.account_id == place[0], _item.c.mailbox_id == place[1], within(_item.c.uid, part))
@@ -133,7 +141,7 @@ def expunge(
             highestmodseq=modseq,
         )
     )
-    blob_ids = {BlobId(row[2]) for row in gone}
+    blob_ids = set() if keeps_blobs else {BlobId(row[2]) for row in gone}
     return Expunged(sorted(row[0] for row in gone), _release(connection, place[0], blob_ids))
 
 

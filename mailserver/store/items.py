@@ -154,6 +154,19 @@ def list_flags(
     return connection.execute(query).all()  # type: ignore[return-value] # a sequence of plain tuples
 
 
+def list_flags_within(
+    connection: Connection, account_id: AccountId, mailbox_id: MailboxId, ranges: Sequence[UidRange]
+) -> list[tuple[int, int]]:
+    """(uid, flags) of the items in these ranges, by UID."""
+    found: list[tuple[int, int]] = []
+    for part in slices(merged(ranges)):
+        query = select(_item.c.uid, _item.c.flags).where(
+            _item.c.account_id == account_id, _item.c.mailbox_id == mailbox_id, within(_item.c.uid, part)
+        )
+        found.extend((uid, flags) for uid, flags in connection.execute(query))
+    return sorted(found)
+
+
 # Sorted here, not by SQL: with ORDER BY uid SQLite walks the whole mailbox instead of the index on modseq.
 _CHANGED = select(_item.c.uid, _item.c.flags, _item.c.modseq).where(
     _item.c.account_id == bindparam("account"),

@@ -4,6 +4,7 @@
 UIDVALIDITY.
 """
 
+import logging
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
@@ -14,6 +15,10 @@ from mailserver.model.ids import AccountId, MailboxId
 from mailserver.store import schema
 
 _table = schema.mailbox
+LARGE_MAILBOX = 100_000
+_GROWTH_TOLD = 10_000
+
+logger = logging.getLogger("pli.store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +133,7 @@ _PLACE = (
         padded_bytes=_table.c.padded_bytes + bindparam("padded"),
         highestmodseq=bindparam("modseq"),
     )
-    .returning(_table.c.uidnext)
+    .returning(_table.c.uidnext, _table.c.exists_count)
 )
 
 
@@ -146,7 +151,10 @@ class Arrivals:
 def place(
     connection: Connection, account_id: AccountId, mailbox_id: MailboxId, modseq: int, arrivals: Arrivals
 ) -> int:
-    """Take ``arrivals.count`` UIDs; returns the first. Raises NotFound when the mailbox is gone."""
+    """Take ``arrivals.count`` UIDs; returns the first. Raises NotFound when the mailbox is gone.
+
+    Refuses nothing: mail that arrives has no quota. Each ten thousand past ``LARGE_MAILBOX`` is a line in the log.
+    """
     parameters = {
         "account": account_id,
         "mailbox": mailbox_id,
@@ -157,10 +165,20 @@ def place(
         "unadopted": arrivals.unadopted,
         "padded": arrivals.padded_bytes,
     }
-    uidnext = connection.execute(_PLACE, parameters).scalar()
-    if uidnext is None:
+    found = connection.execute(_PLACE, parameters).first()
+    if found is None:
         raise NotFound("mailbox")
+    uidnext, exists = found
+    before = exists - arrivals.count
+    if exists >= LARGE_MAILBOX and exists // _GROWTH_TOLD > before // _GROWTH_TOLD:
+        logger.warning("a mailbox is large", extra={"account": account_id.hex(), "messages": exists})
     return int(uidnext) - arrivals.count
+
+
+def count_messages(connection: Connection, account_id: AccountId) -> int:
+    """Messages of an account, from the kept counters."""
+    query = select(func.sum(_table.c.exists_count)).where(_table.c.account_id == account_id)
+    return int(connection.execute(query).scalar() or 0)
 
 
 def claim_recent(connection: Connection, account_id: AccountId, mailbox_id: MailboxId) -> None:

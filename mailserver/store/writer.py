@@ -29,10 +29,11 @@ logger = logging.getLogger("pli.writer")
 
 @dataclass(frozen=True, slots=True)
 class Unit(Generic[T]):
-    """Writes rows for one account. ``run`` may be called more than once."""
+    """Writes rows for one account. ``run`` may be called more than once. ``shreds``: keys leave with it (K18)."""
 
     account_id: AccountId
     run: Callable[[Connection], T]
+    shreds: bool = False
 
 
 @dataclass(slots=True)
