@@ -21,6 +21,7 @@ from mailserver.model.errors import Conflict, PliError, Unavailable
 __all__ = ["Connection", "Database", "translated"]
 READ_CONNECTIONS = 8
 _BUSY_SECONDS = 30
+_TRUNCATE_BUSY_MILLISECONDS = 100
 
 
 class Database:
@@ -30,8 +31,15 @@ class Database:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._lock_descriptor: int | None = None
+        self._keep_private()
         self.reader = self._engine(READ_CONNECTIONS, writes=False)
         self.writer = self._engine(1, writes=True)
+
+    def _keep_private(self) -> None:
+        """SQLite gives its log the mode of the database's file, which nobody else may read whatever the umask."""
+        if self.is_sqlite and self.url.database:
+            os.close(os.open(self.url.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            Path(self.url.database).chmod(0o600)
 
     def _engine(self, connections: int, *, writes: bool) -> Engine:
         if not self.is_sqlite:
@@ -66,6 +74,27 @@ class Database:
         """The write transaction of this process; commit is durable on return (R1)."""
         with translated(), self._turn(), self.writer.connect() as connection, connection.begin():
             yield connection
+
+    def truncate_log(self) -> bool:
+        """SQLite's write-ahead log is copied into the database and emptied, so that what was deleted is in neither
+        (``secure_delete`` zeroes it there, K18); False when a reader still needs the log. PostgreSQL: nothing.
+        """
+        if not self.is_sqlite:
+            return True
+        with self._turn(), self.writer.connect() as connection:
+            raw = connection.connection.driver_connection
+            assert isinstance(raw, sqlite3.Connection)
+            try:  # on the driver: SQLAlchemy would begin a transaction first
+                raw.execute(f"PRAGMA busy_timeout={_TRUNCATE_BUSY_MILLISECONDS}").close()
+                busy, _frames, _copied = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.OperationalError as error:
+                code = _operational_code(error)
+                if code == "disk-io":
+                    raise Unavailable(code) from error
+                return False
+            finally:
+                raw.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}").close()
+        return not busy
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
@@ -115,14 +144,14 @@ def translated() -> Iterator[None]:
     except PoolTimeoutError as error:
         raise Unavailable("database-busy") from error
     except OperationalError as error:
-        raise Unavailable(_operational_code(error)) from error
+        raise Unavailable(_operational_code(error.orig)) from error
     except DBAPIError as error:
         raise Unavailable("database") from error
 
 
-def _operational_code(error: OperationalError) -> str:
+def _operational_code(error: BaseException | None) -> str:
     """Tell a full disk (R4) and a failed fsync (R5) from the rest; the driver's text stays in the chain."""
-    text = str(error.orig).lower()
+    text = str(error).lower()
     if "full" in text or "no space left" in text:
         return "disk-full"
     if "disk i/o error" in text:

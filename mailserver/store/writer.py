@@ -4,11 +4,14 @@ once (one fsync), then wakes who waits. A Unit belongs to one account, may run a
 Units run in ascending account order, so that two nodes on PostgreSQL lock in the same order (R8). If a batch
 fails it is rolled back and its Units run singly, so that one bad delivery spoils nobody else's.
 After a failed fsync nothing more is written: what is on disk is known again only after a restart (R5).
+What a Unit deleted is gone from SQLite's log a second after one that shreds, a minute after any other at the
+latest (K18): the writer empties the log when it is idle, or between two batches when it never is.
 """
 
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -23,6 +26,9 @@ from mailserver.store.database import Database
 
 T = TypeVar("T")
 BATCH_UNITS = 256
+IDLE_SECONDS = 1.0
+REMANENCE_SECONDS = 60.0
+RETRY_SECONDS = 5.0
 
 logger = logging.getLogger("pli.writer")
 
@@ -58,6 +64,8 @@ class Writer:
         self._gate = threading.Lock()
         self._closed = False
         self._failure: str | None = None
+        self._truncate_at: float | None = None
+        self._has_shredded = False
         self._thread.start()
 
     def on_commit(self, call: Callable[[Sequence[AccountId]], None]) -> None:
@@ -91,9 +99,15 @@ class Writer:
             batch, open_ = self._take()
             if batch:
                 self._run(batch)
+            if self._truncate_at is not None and (not open_ or time.monotonic() >= self._truncate_at):
+                self._truncate()
 
     def _take(self) -> tuple[list[_Waiting[Any]], bool]:
-        first = self._queue.get()
+        try:
+            first = self._queue.get(timeout=self._patience())
+        except queue.Empty:
+            self._truncate_at = time.monotonic()
+            return [], True
         if first is None:
             return [], False
         batch = [first]
@@ -106,6 +120,29 @@ class Writer:
                 return batch, False
             batch.append(waiting)
         return batch, True
+
+    def _patience(self) -> float | None:
+        """How long to wait for a Unit before the log is emptied; None while nothing was written."""
+        if self._truncate_at is None:
+            return None
+        left = max(0.0, self._truncate_at - time.monotonic())
+        return min(left, IDLE_SECONDS) if self._has_shredded else left
+
+    def _truncate(self) -> None:
+        """Empty SQLite's log; again in a while when a reader holds it."""
+        self._has_shredded, self._truncate_at = False, None
+        if self._failure is not None:
+            return
+        try:
+            is_done = self._database.truncate_log()
+        except Unavailable as error:
+            self._failed([], error)
+            return
+        except Exception:
+            logger.exception("the write-ahead log is not emptied")
+            is_done = False
+        if not is_done:
+            self._truncate_at = time.monotonic() + RETRY_SECONDS
 
     def _run(self, batch: list[_Waiting[Any]]) -> None:
         if self._failure is not None:
@@ -121,6 +158,9 @@ class Writer:
         except Exception as error:  # noqa: BLE001 # whatever a Unit raises belongs to its caller
             self._failed(batch, error)
             return
+        if self._truncate_at is None:
+            self._truncate_at = time.monotonic() + REMANENCE_SECONDS
+        self._has_shredded = self._has_shredded or any(waiting.unit.shreds for waiting in batch)
         self._tell([waiting.unit.account_id for waiting in batch])
         for waiting, result in zip(batch, results, strict=True):
             waiting.future.set_result(result)
