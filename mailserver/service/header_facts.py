@@ -1,12 +1,12 @@
-"""What policy needs of a message's header block: authors, ids, marks. Addresses that do not parse are kept as bad."""
+"""What policy needs of a message's header block: authors, ids, marks. Addresses are read strictly: one mailbox or none."""
 
 import re
 from dataclasses import dataclass
 
-from mailserver.mime.addresses import parse_address_list
 from mailserver.mime.encoded_words import decode_words
 from mailserver.mime.headers import HeaderBlock, find_message_id, find_message_ids
-from mailserver.model.address import Address, parse_address
+from mailserver.mime.strict_address import NamedAddress, parse_named_address
+from mailserver.model.address import Address
 from mailserver.model.errors import Malformed
 
 # RFC 6522 §3: what a null sender may carry; RFC 3834 §5: automatic answers
@@ -15,7 +15,10 @@ _REPORT = re.compile(rb"\s*multipart/report\b", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class HeaderFacts:
-    """Facts of one header block. ``authors`` is empty when From is absent; None when an author is no address."""
+    """Facts of one header block. ``authors`` is empty when From is absent; None when From is not one plain address.
+
+    ``is_report``: what a null sender may carry; ``is_automatic``: nobody typed it (a report, or Auto-Submitted).
+    """
 
     authors: tuple[Address, ...] | None
     author_name: str
@@ -26,40 +29,49 @@ class HeaderFacts:
     end_mark: str | None
     receipt_to: Address | None
     is_report: bool
+    is_automatic: bool
     from_count: int
 
 
 def read_header_facts(head: bytes) -> HeaderFacts:
     """Read the facts once; never raises."""
     block = HeaderBlock(head)
-    raw_from = block.find(b"from") or b""
+    author = _one(block, b"from")
     answered = find_message_ids(block.find(b"in-reply-to") or b"")
     mark = block.find(b"x-mss-mes")
-    automatic = block.find(b"auto-submitted")
+    automatic = (block.find(b"auto-submitted") or b"no").lower()
+    is_multipart_report = bool(_REPORT.match(block.find(b"content-type") or b""))
     return HeaderFacts(
-        _addresses(raw_from),
-        next((each.display_name for each in parse_address_list(raw_from).mailboxes), ""),
-        _one(block.find(b"reply-to")),
+        _authors(block, author),
+        "" if author is None else author.name,
+        _address(_one(block, b"reply-to")),
         find_message_id(block.find(b"message-id") or b"") or "",
         answered[0] if answered else None,
         decode_words(block.find(b"subject") or b"").strip(),
         None if mark is None else mark.decode("ascii", "replace"),
-        _one(block.find(b"disposition-notification-to")),
-        bool(_REPORT.match(block.find(b"content-type") or b""))
-        or (automatic is not None and automatic.lower().startswith(b"auto-replied")),
+        _address(_one(block, b"disposition-notification-to")),
+        is_multipart_report or automatic.startswith(b"auto-replied"),
+        is_multipart_report or automatic.partition(b";")[0].strip() != b"no",
         block.count(b"from"),
     )
 
 
-def _addresses(value: bytes) -> tuple[Address, ...] | None:
-    listed = parse_address_list(value)
+def _authors(block: HeaderBlock, author: NamedAddress | None) -> tuple[Address, ...] | None:
+    if author is not None:
+        return (author.address,)
+    return None if block.find(b"from") else ()
+
+
+def _one(block: HeaderBlock, name: bytes) -> NamedAddress | None:
+    """The address of a field that occurs once; None when two readers could find two."""
+    values = block.find_all(name)
+    if len(values) != 1:
+        return None
     try:
-        found = tuple(parse_address(each.text) for each in listed.mailboxes)
+        return parse_named_address(values[0])
     except Malformed:
         return None
-    return found if listed.is_complete else None
 
 
-def _one(value: bytes | None) -> Address | None:
-    addresses = _addresses(value or b"")
-    return addresses[0] if addresses else None
+def _address(named: NamedAddress | None) -> Address | None:
+    return None if named is None else named.address

@@ -11,6 +11,8 @@ def test_a_long_name_never_reaches_idna(text: str, monkeypatch: pytest.MonkeyPat
     reached = []
 
     class Watched(str):
+        __slots__ = ()
+
         def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
             reached.append(encoding)
             return super().encode(encoding, errors)
