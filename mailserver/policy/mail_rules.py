@@ -92,7 +92,10 @@ class SubmissionFacts:
 
 @dataclass(frozen=True, slots=True)
 class PatientFacts:
-    """One message to one recipient. ``conversations`` are the sender patient's; ``answered`` is In-Reply-To's id."""
+    """One message to one recipient. ``conversations`` are the sender patient's; ``answered`` is In-Reply-To's id.
+
+    ``is_receipt``: a read receipt (RFC 8098) of a message that this recipient sent to the patient, nothing else.
+    """
 
     is_sender_patient: bool
     is_recipient_patient: bool
@@ -101,7 +104,7 @@ class PatientFacts:
     limit_bytes: int = PATIENT_MESSAGE_BYTES
     conversations: tuple[Conversation, ...] = ()
     answered: str | None = None
-    is_report: bool = False
+    is_receipt: bool = False
 
 
 def decide_peer(facts: PeerFacts, now: datetime) -> Decision:
@@ -232,7 +235,7 @@ def decide_submission(facts: SubmissionFacts, trusted: TrustList, now: datetime)
 def decide_patient(facts: PatientFacts) -> Decision:
     """The rules of a message to or from a patient (``facts/mssante`` §4.6); any other message is accepted.
 
-    A report (the read receipt that a patient may not refuse) passes a closed conversation, never an absent one.
+    A read receipt (which a patient may not refuse) passes a closed conversation, never an absent one.
     """
     if facts.is_sender_patient and facts.is_recipient_patient:
         return refuse(Reason.PATIENT_TO_PATIENT)
@@ -241,12 +244,12 @@ def decide_patient(facts: PatientFacts) -> Decision:
     if not facts.is_sender_patient:
         return ACCEPT
     wanted = facts.recipient.key
-    if facts.is_report and any(wanted == known.correspondent.key for known in facts.conversations):
+    if facts.is_receipt and any(wanted == known.correspondent.key for known in facts.conversations):
         return ACCEPT
     reachable = [known for known in facts.conversations if known.contact.key == wanted]
     if not reachable:
         return refuse(Reason.PATIENT_NEVER_CONTACTED)
-    if facts.is_report or any(not known.is_closed_for(facts.answered) for known in reachable):
+    if facts.is_receipt or any(not known.is_closed_for(facts.answered) for known in reachable):
         return ACCEPT
     return refuse(_closed_reason(reachable))
 

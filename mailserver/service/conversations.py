@@ -1,10 +1,11 @@
 """A patient's conversations: folded from what was received, when the patient is there to open it."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mailserver.crypto.ctx import ctx
-from mailserver.model.address import parse_address
+from mailserver.model.address import Address, parse_address
 from mailserver.policy.conversation import Conversation, ReceivedFacts, receive_message
 from mailserver.policy.trust_list import TrustList
 from mailserver.service.keys import OpenAccount
@@ -43,8 +44,22 @@ def list_received(store: Store, account: OpenAccount) -> list[Received]:
 
 def load_conversations(store: Store, account: OpenAccount, trusted: TrustList) -> tuple[Conversation, ...]:
     """Where each conversation stands now (policy.conversation)."""
+    return fold_conversations(list_received(store, account), trusted)
+
+
+def fold_conversations(received: Iterable[Received], trusted: TrustList) -> tuple[Conversation, ...]:
+    """Conversations from what was received, oldest first."""
     known: dict[str, Conversation] = {}
-    for each in list_received(store, account):
+    for each in received:
         key = each.facts.sender.key
         known[key] = receive_message(known.get(key), each.facts, trusted)
     return tuple(known.values())
+
+
+def is_receipt_of(received: Iterable[Received], original_id: str, to: Address) -> bool:
+    """Whether ``to`` sent the patient the message that a read receipt names, or asked for answers to it there."""
+    return any(
+        each.facts.message_id == original_id
+        and to.key in {address.key for address in (each.facts.sender, each.facts.reply_to) if address}
+        for each in received
+    )

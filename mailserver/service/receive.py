@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mailserver.crypto.x509 import DistinguishedName, format_dn
+from mailserver.documents.patient_address import parse_patient_local
 from mailserver.mime.trace import Hop, format_received, format_return_path
 from mailserver.model.account import AccountKind
 from mailserver.model.address import Address
-from mailserver.model.errors import OverLimit
+from mailserver.model.errors import Malformed, OverLimit
 from mailserver.policy.decision import ACCEPT, Decision, Reason, refuse
 from mailserver.policy.mail_rules import (
     ContentFacts,
@@ -123,8 +124,9 @@ class Reception:
         decision = decide_content(content, self._trust.current, now)
         if not decision.accepted:
             return Verdict(decision)
+        senders = [*facts.authors, *filter(None, [envelope.sender])]
         for recipient in envelope.recipients:
-            decision = self._decide_patient(recipient, intake, facts)
+            decision = self._decide_patient(recipient, intake, senders)
             if not decision.accepted:
                 return Verdict(decision, named=recipient.address)
         source = format_dn(envelope.peer_dn)
@@ -132,18 +134,27 @@ class Reception:
         accounts = [recipient.account for recipient in envelope.recipients]
         return Verdict(ACCEPT, self._delivery.deliver(arrival, accounts))
 
-    def _decide_patient(self, recipient: Recipient, intake: Intake, facts: HeaderFacts) -> Decision:
+    def _decide_patient(self, recipient: Recipient, intake: Intake, senders: Sequence[Address]) -> Decision:
         is_patient = recipient.account.kind is AccountKind.PATIENT
         size = intake.size_bytes - intake.trace_bytes
         return decide_patient(
             PatientFacts(
-                is_sender_patient=False,
+                # whom another operator's patient may write to among professionals is that operator's to judge
+                is_sender_patient=is_patient and any(map(is_patient_address, senders)),
                 is_recipient_patient=is_patient,
                 recipient=recipient.address,
                 size_bytes=size,
-                is_report=facts.is_report,
             )
         )
+
+
+def is_patient_address(address: Address) -> bool:
+    """Whether an address is shaped like a patient's: an INS number with its key (``facts/mssante`` §2.2)."""
+    try:
+        parse_patient_local(address.local)
+    except Malformed:
+        return False
+    return True
 
 
 def judge_octets(

@@ -16,10 +16,10 @@ from mailserver.audit.events import (
     readable,
 )
 from mailserver.documents.subject import display_subject
+from mailserver.mime.receipts import find_original_id
 from mailserver.mime.trace import Hop, format_received, format_return_path
 from mailserver.model.account import AccountKind
 from mailserver.model.address import Address
-from mailserver.policy.conversation import Conversation
 from mailserver.policy.decision import ACCEPT, Decision, Reason, refuse
 from mailserver.policy.mail_rules import (
     PatientFacts,
@@ -31,7 +31,7 @@ from mailserver.policy.mail_rules import (
 )
 from mailserver.policy.trust_store import TrustStore
 from mailserver.service.access_log import add_entries, prepare_entry
-from mailserver.service.conversations import load_conversations
+from mailserver.service.conversations import Received, fold_conversations, is_receipt_of, list_received
 from mailserver.service.delivery import Arrival, Delivery, Outcome
 from mailserver.service.directory import Directory
 from mailserver.service.header_facts import HeaderFacts
@@ -125,25 +125,6 @@ class Submission:
         if isinstance(judged, Decision):
             return Verdict(judged)
         parsed, facts = judged
-        verdict = self._judge(account, envelope, intake, facts, now)
-        if not verdict.decision.accepted:
-            return verdict
-        small = intake.small
-        shared = None if small is not None else intake.keep()
-        source = account.account_id.hex()
-        arrival = Arrival(intake, parsed.summary, facts, envelope.sender, source, now)
-        here = [each.account for each in envelope.destinations if each.account is not None]
-        commits = self._delivery.deliver(arrival, here, shared) if here else []
-        return Verdict(ACCEPT, [*commits, self._queue(account, envelope, arrival, shared)])
-
-    def _judge(
-        self,
-        account: OpenAccount,
-        envelope: SubmittedEnvelope,
-        intake: Intake,
-        facts: HeaderFacts,
-        now: datetime,
-    ) -> Verdict:
         if facts.authors is None:
             return Verdict(refuse(Reason.MALFORMED_HEADERS))
         submitted = SubmissionFacts(
@@ -156,10 +137,30 @@ class Submission:
         decision = decide_submission(submitted, self._trust.current, now)
         if not decision.accepted:
             return Verdict(decision)
+        original_id = find_original_id(parsed.root, intake.read)
+        verdict = self._judge_patient(account, envelope, intake, facts, original_id)
+        if not verdict.decision.accepted:
+            return verdict
+        small = intake.small
+        shared = None if small is not None else intake.keep()
+        source = account.account_id.hex()
+        arrival = Arrival(intake, parsed.summary, facts, envelope.sender, source, now)
+        here = [each.account for each in envelope.destinations if each.account is not None]
+        commits = self._delivery.deliver(arrival, here, shared) if here else []
+        return Verdict(ACCEPT, [*commits, self._queue(account, envelope, arrival, shared)])
+
+    def _judge_patient(
+        self,
+        account: OpenAccount,
+        envelope: SubmittedEnvelope,
+        intake: Intake,
+        facts: HeaderFacts,
+        original_id: str | None,
+    ) -> Verdict:
+        """The rules of patients, recipient by recipient. ``original_id`` is what a read receipt is about."""
         is_patient = account.account.kind is AccountKind.PATIENT
-        conversations: tuple[Conversation, ...] = ()
-        if is_patient:
-            conversations = load_conversations(self._store, account, self._trust.current)
+        received: list[Received] = list_received(self._store, account) if is_patient else []
+        conversations = fold_conversations(received, self._trust.current)
         for each in envelope.destinations:
             decision = decide_patient(
                 PatientFacts(
@@ -169,7 +170,7 @@ class Submission:
                     intake.size_bytes - intake.trace_bytes,
                     conversations=conversations,
                     answered=facts.answered,
-                    is_report=facts.is_report,
+                    is_receipt=original_id is not None and is_receipt_of(received, original_id, each.address),
                 )
             )
             if not decision.accepted:
@@ -193,9 +194,10 @@ class Submission:
         who = actor_of(account)
         event = AuditEvent(EventKind.SENT, arrival.received_at, who, what, envelope.origin)
         entry = prepare_entry(account.account, event)
-        names = ",".join(sorted(each.address.key for each in envelope.destinations))
-        mark = f"sent|{arrival.facts.message_id}|{arrival.intake.digest.hex()}|{names}"
-        fingerprint = self._store.macs.lookup("submission", mark)
+        names = sorted(each.address.key for each in envelope.destinations)
+        octets = arrival.intake.digest
+        mark = (account.account_id, arrival.facts.message_id, octets, "\n".join(names))
+        fingerprint = self._store.macs.sign("fold-submission", mark)
         at = int(arrival.received_at.timestamp())
 
         def run(connection: Connection) -> Outcome:

@@ -130,13 +130,13 @@ def test_case_of_an_address_does_not_matter():
 
 
 def test_receipts_pass_a_closed_conversation_only():
-    assert answer(after(PLAIN, END_ALL), is_report=True) is None
-    assert answer(after({"reply_to": SECRETARY}), to=DOCTOR, is_report=True) is None
+    assert answer(after(PLAIN, END_ALL), is_receipt=True) is None
+    assert answer(after({"reply_to": SECRETARY}), to=DOCTOR, is_receipt=True) is None
     assert (
-        answer(after({"reply_to": SECRETARY}, FIN | {"reply_to": SECRETARY}), to=SECRETARY, is_report=True)
+        answer(after({"reply_to": SECRETARY}, FIN | {"reply_to": SECRETARY}), to=SECRETARY, is_receipt=True)
         is None
     )
-    assert answer(None, is_report=True) is Reason.PATIENT_NEVER_CONTACTED
+    assert answer(None, is_receipt=True) is Reason.PATIENT_NEVER_CONTACTED
 
 
 @pytest.mark.parametrize(
