@@ -57,16 +57,8 @@ def fold(name: str) -> str:
 
 def read_archive(data: bytes) -> XdmArchive:
     """Read ``data`` as an XDM archive. Raises Malformed or OverLimit with a SetAsideReason as code."""
-    members = parse_index(data, MAX_MEMBERS)
-    _check_declared_sizes(members, len(data))
     warnings: set[WarningCode] = set()
-    entries = [_Entry(member, _name_parts(member.name, warnings)) for member in members]
-    kept = [entry for entry in entries if not _is_noise(entry.parts)]
-    if len(kept) != len(entries):
-        warnings.add(WarningCode.NOISE)
-    _check_duplicates(kept)
-    _check_nested_names(kept)
-    top = _root_depth(kept, warnings)
+    kept, top = _judged_entries(data, warnings)
     _note_companions(kept, top, warnings)
     files = dict(_inflated(data, kept, top))
     metadata_paths = tuple(sorted(_metadata_paths(files, warnings)))
@@ -78,6 +70,27 @@ def read_archive(data: bytes) -> XdmArchive:
         tuple(XdmWarning(code) for code in sorted(warnings)),
         {fold(path): path for path in files},
     )
+
+
+def check_index(data: bytes) -> None:
+    """The index alone: limits, names, IHE_XDM and METADATA.XML; no byte is inflated. Raises as ``read_archive``."""
+    entries, top = _judged_entries(data, set())
+    inside = (entry.parts for entry in entries if len(entry.parts) > len(top) and not entry.member.is_folder)
+    if not any(parts[-1].upper() == _METADATA for parts in inside):
+        raise Malformed(SetAsideReason.NO_METADATA)
+
+
+def _judged_entries(data: bytes, warnings: set[WarningCode]) -> tuple[list[_Entry], tuple[str, ...]]:
+    """The members that count, their names and declared sizes judged, and the way to IHE_XDM."""
+    members = parse_index(data, MAX_MEMBERS)
+    _check_declared_sizes(members, len(data))
+    entries = [_Entry(member, _name_parts(member.name, warnings)) for member in members]
+    kept = [entry for entry in entries if not _is_noise(entry.parts)]
+    if len(kept) != len(entries):
+        warnings.add(WarningCode.NOISE)
+    _check_duplicates(kept)
+    _check_nested_names(kept)
+    return kept, _root_depth(kept, warnings)
 
 
 def _check_declared_sizes(members: tuple[ZipMember, ...], archive_bytes: int) -> None:

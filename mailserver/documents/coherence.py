@@ -1,8 +1,9 @@
 """Do the archive, its METADATA.XML and its CDA documents tell one story? If so a reading, otherwise a SetAside.
 
 Invariants: a document is given out only if it is in IHE_XDM, has the SHA-1 and the size that are stated (ITI-32
-§3.32.4.1.4), and, being a CDA, names the metadata's patient, number and OID, and carries its type code. Each byte is
-hashed and parsed once, however often it is referred to. Everything unexpected falls on the SetAside side.
+§3.32.4.1.4), and, being a CDA, names the metadata's patient, number and OID, and carries its type code. A file is one
+document at most, so the documents are never larger than the archive was allowed to be. Everything unexpected falls on
+the SetAside side.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from mailserver.documents.archive import XdmArchive, read_archive
+from mailserver.documents.archive import XdmArchive, check_index, read_archive
 from mailserver.documents.cda import CdaHeader, CdaPatient, is_cda, parse_cda_header
 from mailserver.documents.codes import Code
 from mailserver.documents.hl7 import PatientId, is_oid
@@ -47,12 +48,11 @@ class XdmReading:
 
 @dataclass(slots=True)
 class _Progress:
-    """What one check has gathered: warnings, and digests and headers by path so that each is computed once."""
+    """What one check has gathered: warnings, the paths that are documents already, and the markup spent."""
 
     archive: XdmArchive
     warnings: list[XdmWarning]
-    digests: dict[str, str] = field(default_factory=dict)
-    headers: dict[str, CdaHeader | None] = field(default_factory=dict)
+    paths: set[str] = field(default_factory=set)
     rank: int = 0
     nodes: int = 0
 
@@ -76,6 +76,15 @@ def read_documents(zip_bytes: bytes) -> XdmReading | SetAside:
         return check_archive(read_archive(zip_bytes))
     except (Malformed, OverLimit) as error:
         return SetAside(SetAsideReason(error.code), error.detail)
+
+
+def find_archive_defect(zip_bytes: bytes) -> SetAside | None:
+    """What the archive's index alone shows, without inflating anything: cheap, and less than ``read_documents`` sees."""
+    try:
+        check_index(zip_bytes)
+    except (Malformed, OverLimit) as error:
+        return SetAside(SetAsideReason(error.code), error.detail)
+    return None
 
 
 def check_archive(archive: XdmArchive) -> XdmReading:
@@ -152,6 +161,10 @@ def _locate(progress: _Progress, folder: str, entry: DocumentEntry) -> str:
     path = progress.archive.find_path(wanted)
     if path is None or path in progress.archive.metadata_paths:
         raise progress.refuse(SetAsideReason.FILE_ABSENT)
+    if path in progress.paths:
+        # each document is kept as an object of its own: a thousand names of one file would be a thousand copies
+        raise progress.refuse(SetAsideReason.SAME_FILE_TWICE)
+    progress.paths.add(path)
     if path != wanted:
         progress.warn(WarningCode.URI_CASE)
     return path
@@ -162,9 +175,7 @@ def _check_bytes(progress: _Progress, path: str, entry: DocumentEntry) -> None:
     data = progress.archive.files[path]
     if not entry.sha1:
         raise progress.refuse(SetAsideReason.HASH_MISSING)
-    digest = progress.digests.get(path)
-    if digest is None:
-        digest = progress.digests[path] = hashlib.sha1(data, usedforsecurity=False).hexdigest()
+    digest = hashlib.sha1(data, usedforsecurity=False).hexdigest()
     if entry.sha1.lower() == _EMPTY_SHA1 and data:
         raise progress.refuse(SetAsideReason.HASH_OF_NOTHING)
     if entry.sha1.lower() != digest:
@@ -181,9 +192,7 @@ def _check_content(progress: _Progress, path: str, entry: DocumentEntry) -> CdaH
     """The CDA header, in agreement with the entry; None for a document that is not a CDA."""
     data = progress.archive.files[path]
     is_xml = entry.media_type in _XML_MEDIA
-    if path not in progress.headers:
-        progress.headers[path] = parse_cda_header(progress.spend(data)) if is_cda(data) else None
-    header = progress.headers[path]
+    header = parse_cda_header(progress.spend(data)) if is_cda(data) else None
     if header is None:
         if is_xml:
             raise progress.refuse(SetAsideReason.MALFORMED_CDA)

@@ -48,6 +48,7 @@ class SetAsideReason(StrEnum):
     URI_MISSING = "uri-missing"
     URI_OUTSIDE = "uri-outside"
     FILE_ABSENT = "file-absent"
+    SAME_FILE_TWICE = "same-file-twice"
     HASH_MISSING = "hash-missing"
     HASH_OF_NOTHING = "hash-of-nothing"
     HASH_MISMATCH = "hash-mismatch"
@@ -244,6 +245,11 @@ EXPLANATIONS: dict[SetAsideReason, Explanation] = {
         _OTHER,
         "Rien n'a été classé : un document annoncé par METADATA.XML n'est pas dans l'archive. Ajoutez le fichier ou corrigez l'URI.",
         "Nothing was filed: a document announced by METADATA.XML is not in the archive. Add the file or correct the URI.",
+    ),
+    _R.SAME_FILE_TWICE: Explanation(
+        _OTHER,
+        "Rien n'a été classé : deux documents annoncés désignent un seul fichier. Donnez à chaque document son fichier.",
+        "Nothing was filed: two announced documents name one and the same file. Give each document its own file.",
     ),
     _R.HASH_MISSING: Explanation(
         _OTHER,
