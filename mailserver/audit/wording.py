@@ -105,8 +105,13 @@ _PARAMETERS: dict[ParameterName, tuple[str, str]] = {
     ParameterName.UNTIL: ("jusqu’au", "until"),
 }
 
+_CLAIMANTS = frozenset({EventKind.DELIVERED, EventKind.FILED})
+"""Acts of a sender: who is the address that was verified, and AUTHOR the name that it gives itself."""
+_CLAIMED = (" (qui se nomme ", " (who goes by ")
 _NOBODY = ("Une personne non identifiée", "An unidentified person")
 _QUOTES = (("« ", " »"), ("“", "”"))
+_INNER_QUOTES = str.maketrans({"«": "‹", "»": "›", "“": "‘", "”": "’"})
+"""Words that come from outside stand between quotes, and cannot end them."""
 _BEHALF = (", au nom de ", ", on behalf of ")
 _TRIED = (" a tenté de ", " tried to ")
 _TRIED_ELIDED = " a tenté d’"
@@ -125,10 +130,16 @@ def describe(event: AuditEvent, language: Language) -> str:
     at = 0 if language is Language.FRENCH else 1
     done, tried = _VERBS[event.kind][at]
     who = _actor_words(event.who, at)
+    what = event.what
+    claimed = dict(what.parameters).get(ParameterName.AUTHOR) if event.kind in _CLAIMANTS else None
+    if claimed:
+        who += f"{_CLAIMED[at]}{_quote(claimed, at)})"
+        rest = tuple(each for each in what.parameters if each[0] is not ParameterName.AUTHOR)
+        what = AuditObject(what.kind, what.words, rest)
     if event.on_behalf_of is not None:
         who += _BEHALF[at] + _actor_words(event.on_behalf_of, at) + ","
     verb = f" {done}" if event.result is EventResult.DONE else _attempt(tried, at)
-    return f"{who}{verb} {_object_words(event.what, at)}{_OUTCOMES[event.result][at]}."
+    return f"{who}{verb} {_object_words(what, at)}{_OUTCOMES[event.result][at]}."
 
 
 def _attempt(tried: str, at: int) -> str:
@@ -143,13 +154,17 @@ def _actor_words(actor: Actor, at: int) -> str:
 
 
 def _object_words(what: AuditObject, at: int) -> str:
-    opening, closing = _QUOTES[at]
     words = _OBJECTS[what.kind][at]
     if what.words:
-        words += f" {opening}{what.words}{closing}"
+        words += f" {_quote(what.words, at)}"
     if what.parameters:
         said = _SEMICOLON[at].join(
             f"{_PARAMETERS[name][at]}{_COLON[at]}{value}" for name, value in what.parameters
         )
         words += f" ({said})"
     return words
+
+
+def _quote(text: str, at: int) -> str:
+    opening, closing = _QUOTES[at]
+    return f"{opening}{text.translate(_INNER_QUOTES)}{closing}"

@@ -9,7 +9,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from mailserver.audit.events import Actor, ActorKind, AuditEvent, AuditObject, EventKind, ObjectKind, readable
+from mailserver.audit.events import (
+    Actor,
+    ActorKind,
+    AuditEvent,
+    AuditObject,
+    EventKind,
+    ObjectKind,
+    ParameterName,
+    readable,
+)
 from mailserver.documents.reasons import SetAside, SetAsideReason
 from mailserver.documents.subject import display_subject
 from mailserver.mime.summary import HeaderSummary
@@ -20,16 +29,16 @@ from mailserver.service.access_log import PreparedEntry, add_entries, prepare_en
 from mailserver.service.directory import Directory
 from mailserver.service.filing import (
     Archives,
+    DocumentSealer,
     PatientFile,
     SealedDocument,
     filing_entries,
     seal_case,
-    seal_documents,
     seal_space_record,
 )
 from mailserver.service.header_facts import HeaderFacts
 from mailserver.service.intake import Intake, SharedBlob
-from mailserver.service.notices import Notices
+from mailserver.service.notices import Notices, claim_waiting
 from mailserver.service.sealing import (
     AwayItem,
     PlaceStamp,
@@ -96,16 +105,21 @@ class Delivery:
         ``shared`` is the durable blob of a large message when the caller has kept it already.
         Raises Unavailable when the disk cannot keep the message: nothing is acknowledged then.
         """
-        found = self._archives.read(arrival.intake, arrival.summary, arrival.received_at)
+        accounts = {row.account_id: row for row in recipients}.values()
+        has_patient = any(row.kind is AccountKind.PATIENT for row in accounts)
+        reading = self._archives.reading(
+            arrival.intake, arrival.summary, arrival.received_at, is_for_patient=has_patient
+        )
         small = arrival.intake.small
         if small is None and shared is None:
             shared = arrival.intake.keep()
         summary = format_summary(arrival.summary)
         futures = []
-        for account in {row.account_id: row for row in recipients}.values():
-            blob = shared_octets(shared) if shared is not None else seal_octets(small or b"")
-            prepared = self._prepare(arrival, account, blob, summary, found)
-            futures.append(self._store.writer.submit(self._unit(prepared, arrival)))
+        with reading as found:
+            for account in accounts:
+                blob = shared_octets(shared) if shared is not None else seal_octets(small or b"")
+                prepared = self._prepare(arrival, account, blob, summary, found)
+                futures.append(self._store.writer.submit(self._unit(prepared, arrival)))
         return futures
 
     def _prepare(
@@ -117,7 +131,7 @@ class Delivery:
         found: PatientFile | SetAside | None,
     ) -> _Prepared:
         item = seal_for_away(account.account_id, account.mail_public, blob, summary)
-        fingerprint = self._fingerprint(arrival)
+        fingerprint = self._fingerprint(arrival, account)
         is_patient = account.kind is AccountKind.PATIENT
         now = arrival.received_at
         if is_patient and isinstance(found, PatientFile) and not self._is_of(account, found):
@@ -128,16 +142,19 @@ class Delivery:
         flags = int(Flag.SET_ASIDE) if case else 0
         if not is_patient:
             return _Prepared(account, item, fingerprint, flags, case=case)
-        who = sender_actor(arrival)
+        who, claimed = sender_actor(arrival), claimed_name(arrival)
         words = readable(display_subject(arrival.facts.subject), 200)
-        event = AuditEvent(EventKind.DELIVERED, now, who, AuditObject(ObjectKind.MESSAGE, words))
-        entries = [prepare_entry(account, event)]
+        what = AuditObject(ObjectKind.MESSAGE, words, claimed)
+        entries = [prepare_entry(account, AuditEvent(EventKind.DELIVERED, now, who, what))]
         documents: list[SealedDocument] = []
         if isinstance(found, PatientFile):
-            documents = seal_documents(account, found, now)
-            entries += filing_entries(account, found, who, now)
-        contact = self._contact(arrival, account)
-        notice = self._notices.waiting_job(account, now)
+            documents = DocumentSealer(self._store.blobs, account, now).seal_documents(found)
+            entries += filing_entries(account, found, (who, claimed), now)
+        contact = notice = None
+        if not is_unattended(arrival):
+            contact = self._contact(arrival, account)
+        if documents or not is_unattended(arrival):
+            notice = self._notices.waiting_job(account, now)
         return _Prepared(account, item, fingerprint, flags, documents, entries, contact, case, notice)
 
     def _is_of(self, account: AccountRow, file: PatientFile) -> bool:
@@ -161,10 +178,12 @@ class Delivery:
         }
         return seal_space_record(account, "contact", fields, arrival.received_at)
 
-    def _fingerprint(self, arrival: Arrival) -> bytes:
-        """R2: the same source, envelope sender, Message-ID and octets, per account."""
-        mark = f"{arrival.source}|{arrival.sender or ''}|{arrival.facts.message_id}|{arrival.intake.digest.hex()}"
-        return self._store.macs.lookup("delivery", mark)
+    def _fingerprint(self, arrival: Arrival, account: AccountRow) -> bytes:
+        """R2: the same source, envelope sender, Message-ID and octets, for this account."""
+        sender = None if arrival.sender is None else str(arrival.sender)
+        octets = arrival.intake.digest
+        mark = (account.account_id, arrival.source, sender, arrival.facts.message_id, octets)
+        return self._store.macs.sign("fold-delivery", mark)
 
     def _unit(self, prepared: _Prepared, arrival: Arrival) -> Unit[Outcome]:
         store, account = self._store, prepared.account
@@ -187,10 +206,10 @@ class Delivery:
                 items.add_blob(connection, account.account_id, document.blob)
                 store.space.add_document(connection, account.account_id, document.row)
             if prepared.contact is not None:
-                store.space.add_contact(connection, account.account_id, prepared.contact)
+                store.space.add_contact(connection, account.account_id, prepared.contact, modseq)
             if prepared.case is not None:
                 store.space.add_set_aside(connection, account.account_id, prepared.case)
-            if prepared.notice is not None:
+            if prepared.notice is not None and claim_waiting(store, connection, account.account_id, now):
                 store.jobs.add_jobs(connection, [prepared.notice])
             add_entries(connection, store.macs, prepared.entries)
             return Outcome.PLACED
@@ -198,11 +217,21 @@ class Delivery:
         return Unit(account.account_id, run)
 
 
+def is_unattended(arrival: Arrival) -> bool:
+    """Nobody typed it, or nobody takes an answer to it: it opens no conversation and is no news (RFC 3834 §2)."""
+    return arrival.sender is None or arrival.facts.is_automatic
+
+
 def sender_actor(arrival: Arrival) -> Actor:
-    """Who wrote, as verified: the address belongs to a listed domain; the display name is the sender's own word."""
+    """Who wrote, as verified: the address, whose domain is listed for the peer that handed the message in."""
     authors = arrival.facts.authors
-    handle = str(authors[0]) if authors else str(arrival.sender or "")
-    name = readable(arrival.facts.author_name, 100) or handle
-    if not name:
+    handle = readable(str(authors[0]) if authors else str(arrival.sender or ""), 400)
+    if not handle:
         return Actor(ActorKind.SYSTEM, "Serveur de messagerie")
-    return Actor(ActorKind.PROFESSIONAL, name, readable(handle, 200))
+    return Actor(ActorKind.PROFESSIONAL, handle, handle)
+
+
+def claimed_name(arrival: Arrival) -> tuple[tuple[ParameterName, str], ...]:
+    """The name that the sender gives itself, which nobody checked."""
+    name = readable(arrival.facts.author_name, 100)
+    return ((ParameterName.AUTHOR, name),) if name else ()

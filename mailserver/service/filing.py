@@ -5,7 +5,8 @@ What is doubtful is set aside: the mail is delivered as it is, flagged, its arch
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -16,15 +17,21 @@ from mailserver.audit.events import (
     AuditObject,
     EventKind,
     ObjectKind,
+    ParameterName,
     readable,
 )
-from mailserver.crypto.blob import encrypt_blob, padme
+from mailserver.crypto.blob import Encryptor, encrypt_blob, padme
 from mailserver.crypto.ctx import ctx
 from mailserver.crypto.hkdf import derive
 from mailserver.crypto.seal import PublicKey
-from mailserver.crypto.secret import random_id, random_secret
+from mailserver.crypto.secret import Secret, random_id, random_secret
 from mailserver.crypto.wrap import wrap
-from mailserver.documents.coherence import XdmReading, judge_single_patient, read_documents
+from mailserver.documents.coherence import (
+    XdmReading,
+    find_archive_defect,
+    judge_single_patient,
+    read_documents,
+)
 from mailserver.documents.display import human_title
 from mailserver.documents.patient_address import find_ins
 from mailserver.documents.reasons import SetAside, SetAsideReason
@@ -38,12 +45,15 @@ from mailserver.service.access_log import PreparedEntry, prepare_entry
 from mailserver.service.intake import READ_BYTES, Intake
 from mailserver.service.sealing import pad_summary
 from mailserver.store.accounts import AccountRow
+from mailserver.store.blob_folder import ROW_BYTES_LIMIT, BlobFolder
 from mailserver.store.items import BlobRow
 from mailserver.store.space_rows import DocumentRow, SealedRecord
 
 ARCHIVE_NAME = "ihe_xdm.zip"
 ARCHIVE_BYTES = 32 * 1024 * 1024
 READINGS_AT_ONCE = 2
+ROWS_BYTES = 4 * 1024 * 1024
+"""What the documents of one message may put into rows, and so into one Unit; the rest are files."""
 _PADDING = 256
 
 
@@ -70,19 +80,34 @@ class Archives:
     def __init__(self) -> None:
         self._turns = threading.BoundedSemaphore(READINGS_AT_ONCE)
 
-    def read(self, intake: Intake, summary: HeaderSummary, now: datetime) -> PatientFile | SetAside | None:
-        """The message's health documents: to file, set aside with the reason, or None when it carries none."""
+    @contextmanager
+    def reading(
+        self, intake: Intake, summary: HeaderSummary, now: datetime, *, is_for_patient: bool
+    ) -> Iterator[PatientFile | SetAside | None]:
+        """The message's health documents: to file, set aside with the reason, or None when it carries none.
+
+        The turn lasts until the block ends, so that what is sealed of the documents counts too. Without a patient
+        among the recipients nothing is to file: the archive's index alone is judged.
+        """
         rows = [row for row in summary.parts if row.filename.casefold() == ARCHIVE_NAME]
         if not rows:
-            return None
-        if len(rows) > 1:
-            return SetAside(SetAsideReason.SEVERAL_ROOTS)
-        with self._turns:
-            try:
-                data = _decoded(intake, rows[0])
-            except OverLimit:
-                return SetAside(SetAsideReason.TOO_LARGE)
-            return judge(read_documents(data), summary.message_id, now)
+            yield None
+        elif len(rows) > 1:
+            yield SetAside(SetAsideReason.SEVERAL_ROOTS)
+        else:
+            with self._turns:
+                yield _read(intake, rows[0], summary.message_id, now if is_for_patient else None)
+
+
+def _read(
+    intake: Intake, row: PartRow, message_id: str, now: datetime | None
+) -> PatientFile | SetAside | None:
+    """The archive of one part; ``now`` is None when only its index is asked for."""
+    try:
+        data = _decoded(intake, row)
+    except OverLimit:
+        return SetAside(SetAsideReason.TOO_LARGE)
+    return find_archive_defect(data) if now is None else judge(read_documents(data), message_id, now)
 
 
 def judge(reading: XdmReading | SetAside, message_id: str, now: datetime) -> PatientFile | SetAside:
@@ -114,36 +139,67 @@ def document_info(account_id: AccountId, document_id: bytes, blob_id: bytes) -> 
     return ctx("document", account_id, document_id, blob_id)
 
 
-def seal_document(account: AccountRow, data: bytes, record: DocumentRecord, now: datetime) -> SealedDocument:
-    """A document as its own blob with its own data key, sealed to the patient's space key only (K12)."""
-    document_id, blob_id, data_key = DocumentId(random_id()), BlobId(random_id()), random_secret()
-    octets = encrypt_blob(data_key, blob_id, data)
-    info = document_info(account.account_id, document_id, blob_id)
-    row = DocumentRow(
-        document_id,
-        blob_id,
-        int(now.timestamp()),
-        padme(len(data)),
-        PublicKey(account.space_public).seal(data_key.reveal(), info),
-        wrap(derive(data_key, "record"), pad_summary(format_record(record)), info),
-    )
-    return SealedDocument(row, BlobRow(blob_id, len(octets), sha256(octets).digest(), octets))
+class DocumentSealer:
+    """Seals one message's documents to a patient's space, one after the other. Small ones go into rows up to
+    ROWS_BYTES in all; any other is streamed, encrypted, to a file that is durable before the commit that names it.
+    """
 
+    def __init__(self, blobs: BlobFolder, account: AccountRow, now: datetime) -> None:
+        self._blobs = blobs
+        self._account = account
+        self._at = int(now.timestamp())
+        self._room = ROWS_BYTES
 
-def seal_documents(account: AccountRow, file: PatientFile, now: datetime) -> list[SealedDocument]:
-    pairs = zip(file.reading.documents, file.records, strict=True)
-    return [seal_document(account, document.data, record, now) for document, record in pairs]
+    def seal_documents(self, file: PatientFile) -> list[SealedDocument]:
+        """Raises Unavailable when the disk cannot keep them."""
+        pairs = zip(file.reading.documents, file.records, strict=True)
+        return [self.seal(document.data, record) for document, record in pairs]
 
-
-def filing_entries(account: AccountRow, file: PatientFile, who: Actor, now: datetime) -> list[PreparedEntry]:
-    """One entry per document, in words that the patient understands."""
-    return [
-        prepare_entry(
-            account,
-            AuditEvent(EventKind.FILED, now, who, AuditObject(ObjectKind.DOCUMENT, title_of(record))),
+    def seal(self, data: bytes, record: DocumentRecord) -> SealedDocument:
+        """A document as its own blob with its own data key, sealed to the patient's space key only (K12)."""
+        account, document_id, data_key = self._account, DocumentId(random_id()), random_secret()
+        padded = padme(len(data))
+        blob = self._seal_octets(data_key, data, padded)
+        info = document_info(account.account_id, document_id, blob.blob_id)
+        row = DocumentRow(
+            document_id,
+            blob.blob_id,
+            self._at,
+            padded,
+            PublicKey(account.space_public).seal(data_key.reveal(), info),
+            wrap(derive(data_key, "record"), pad_summary(format_record(record)), info),
         )
-        for record in file.records
-    ]
+        return SealedDocument(row, blob)
+
+    def _seal_octets(self, data_key: Secret, data: bytes, padded: int) -> BlobRow:
+        blob_id = BlobId(random_id())
+        if padded > min(self._room, ROW_BYTES_LIMIT):
+            return self._seal_to_file(blob_id, data_key, data, padded)
+        self._room -= padded
+        octets = encrypt_blob(data_key, blob_id, data)
+        return BlobRow(blob_id, len(octets), sha256(octets).digest(), octets)
+
+    def _seal_to_file(self, blob_id: BlobId, data_key: Secret, data: bytes, padded: int) -> BlobRow:
+        encryptor, view = Encryptor(data_key, ctx("blob", blob_id)), memoryview(data)
+        with closing(self._blobs.spool()) as spool:
+            for start in range(0, len(view), READ_BYTES):
+                spool.write(encryptor.update(view[start : start + READ_BYTES]))
+            for piece in encryptor.finish_pieces(padded):
+                spool.write(piece)
+            spool.keep(blob_id)
+            return BlobRow(blob_id, spool.stored_bytes, spool.digest, None)
+
+
+def filing_entries(
+    account: AccountRow,
+    file: PatientFile,
+    who: tuple[Actor, tuple[tuple[ParameterName, str], ...]],
+    now: datetime,
+) -> list[PreparedEntry]:
+    """One entry per document, in words that the patient understands. ``who``: the sender, and what it claims."""
+    actor, claimed = who
+    objects = [AuditObject(ObjectKind.DOCUMENT, title_of(record), claimed) for record in file.records]
+    return [prepare_entry(account, AuditEvent(EventKind.FILED, now, actor, what)) for what in objects]
 
 
 def title_of(record: DocumentRecord) -> str:

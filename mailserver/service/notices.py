@@ -4,10 +4,14 @@ from datetime import datetime
 
 from mailserver.model.address import parse_address
 from mailserver.model.errors import Malformed
+from mailserver.model.ids import AccountId
 from mailserver.service.directory import Directory
 from mailserver.service.outbound import NoticeOrder, Outbound
 from mailserver.store.accounts import AccountRow
+from mailserver.store.database import Connection
 from mailserver.store.jobs import JobRow
+from mailserver.store.space_rows import claim_turn
+from mailserver.store.store import Store
 
 WAITING_LIFE_SECONDS = 24 * 3600
 CODE_LIFE_SECONDS = 600
@@ -57,3 +61,12 @@ class Notices:
         except Malformed:
             return None
         return self._outbound.notice_job(account.account_id, order, life_seconds, now)
+
+
+def claim_waiting(store: Store, connection: Connection, account_id: AccountId, now: int) -> bool:
+    """Whether a notice that something waits may go out: one in 24 h, which is also how long one lives in the queue.
+
+    Called in the Unit that adds it, and remembered there: however much arrives, the ordinary address gets one.
+    """
+    mark = store.macs.sign("fold-notice", (account_id, "waiting"))
+    return claim_turn(connection, account_id, mark, now, seconds=WAITING_LIFE_SECONDS)

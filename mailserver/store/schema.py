@@ -191,6 +191,7 @@ contact = Table(
     metadata,
     key("account_id", Id),
     key("contact_id", Id),
+    clear("sequence", BigInteger()),
     clear("created_at", BigInteger()),
     person_sealed("record"),
     clear("row_mac", LargeBinary(32)),

@@ -4,6 +4,7 @@ They arrive while the patient is away, sealed to the space key; each carries a r
 cannot plant a document or a correspondent.
 """
 
+import hmac
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, delete, insert, select
@@ -96,21 +97,30 @@ class SpaceStore:
         self._macs.check("document", row.mac_fields(account_id), values["row_mac"])
         return row
 
-    def add_contact(self, connection: Connection, account_id: AccountId, row: SealedRecord) -> None:
-        mac = self._macs.sign("contact", (account_id, row.record_id, row.created_at, row.record))
-        values = {"contact_id": row.record_id, "created_at": row.created_at, "record": row.record}
-        connection.execute(insert(schema.contact), [values | {"account_id": account_id, "row_mac": mac}])
+    def add_contact(
+        self, connection: Connection, account_id: AccountId, row: SealedRecord, sequence: int
+    ) -> None:
+        """``sequence`` is the account's mod-sequence of this very commit: the order in which messages came."""
+        mac = self._macs.sign("contact", (account_id, row.record_id, sequence, row.created_at, row.record))
+        values = {
+            "account_id": account_id,
+            "contact_id": row.record_id,
+            "sequence": sequence,
+            "created_at": row.created_at,
+            "record": row.record,
+            "row_mac": mac,
+        }
+        connection.execute(insert(schema.contact), [values])
 
     def list_contacts(self, connection: Connection, account_id: AccountId) -> list[SealedRecord]:
-        """What was received, oldest first."""
+        """What was received, oldest first: in the order of commits, which seconds do not tell."""
         table = schema.contact
         rows = []
         query = select(table).where(table.c.account_id == account_id)
-        for found in connection.execute(query.order_by(table.c.created_at, table.c.contact_id)).all():
+        for found in connection.execute(query.order_by(table.c.sequence, table.c.contact_id)).all():
             row = SealedRecord(bytes(found.contact_id), found.created_at, bytes(found.record))
-            self._macs.check(
-                "contact", (account_id, row.record_id, row.created_at, row.record), found.row_mac
-            )
+            fields = (account_id, row.record_id, found.sequence, row.created_at, row.record)
+            self._macs.check("contact", fields, found.row_mac)
             rows.append(row)
         return rows
 
@@ -135,18 +145,40 @@ class SpaceStore:
 
 def has_delivery(connection: Connection, account_id: AccountId, fingerprint: bytes) -> bool:
     """True when this very message was already delivered to this account within the fold window (R2)."""
-    table = schema.delivery
-    query = select(table.c.created_at).where(
-        table.c.account_id == account_id, table.c.fingerprint == fingerprint
-    )
-    return connection.execute(query).first() is not None
+    return _marked_at(connection, account_id, _mark(account_id, fingerprint)) is not None
 
 
 def add_delivery(connection: Connection, account_id: AccountId, fingerprint: bytes, now: int) -> None:
-    values = {"account_id": account_id, "fingerprint": fingerprint, "created_at": now}
+    """Remember a fingerprint, which only holders of the row key can compute."""
+    values = {"account_id": account_id, "fingerprint": _mark(account_id, fingerprint), "created_at": now}
     connection.execute(insert(schema.delivery), [values])
+
+
+def claim_turn(
+    connection: Connection, account_id: AccountId, fingerprint: bytes, now: int, *, seconds: int
+) -> bool:
+    """True, and remembered, unless this was claimed within the last ``seconds``."""
+    mark = _mark(account_id, fingerprint)
+    marked_at = _marked_at(connection, account_id, mark)
+    if marked_at is not None and now - marked_at < seconds:
+        return False
+    table = schema.delivery
+    connection.execute(delete(table).where(table.c.account_id == account_id, table.c.fingerprint == mark))
+    add_delivery(connection, account_id, fingerprint, now)
+    return True
 
 
 def delete_deliveries(connection: Connection, before: int) -> None:
     """Forget fingerprints older than the fold window (48 h)."""
     connection.execute(delete(schema.delivery).where(schema.delivery.c.created_at < before))
+
+
+def _mark(account_id: AccountId, fingerprint: bytes) -> bytes:
+    """What is stored of a fingerprint: bound to its account, so that a row copied to another account is no mark."""
+    return hmac.digest(fingerprint, b"fold" + account_id, "sha256")
+
+
+def _marked_at(connection: Connection, account_id: AccountId, mark: bytes) -> int | None:
+    table = schema.delivery
+    query = select(table.c.created_at).where(table.c.account_id == account_id, table.c.fingerprint == mark)
+    return connection.execute(query).scalar()

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from harness.log_reading import read_log
 from harness.node import Node
 from harness.web_node import DATA, ORIGIN, PASSWORD, PATIENT, deliver, health_mail, make_peers
 
@@ -16,8 +17,7 @@ from mailserver.documents.display import find_shown
 from mailserver.documents.record import DocumentRecord, records_of
 from mailserver.model.errors import Corrupt, Denied, NotFound, Unavailable
 from mailserver.model.ids import DocumentId
-from mailserver.service.access_log import read_log
-from mailserver.service.filing import seal_document
+from mailserver.service.filing import DocumentSealer
 from mailserver.service.history import read_history
 from mailserver.service.keys import OpenAccount
 from mailserver.service.space_documents import SpaceDocuments
@@ -63,8 +63,9 @@ def sample_record() -> DocumentRecord:
 
 
 def file(ours: Node, patient: OpenAccount, record: DocumentRecord, data: bytes) -> DocumentId:
-    sealed = seal_document(patient.account, data, replace(record, size_bytes=len(data)), now())
     store = ours.services.store
+    sealer = DocumentSealer(store.blobs, patient.account, now())
+    sealed = sealer.seal(data, replace(record, size_bytes=len(data)))
 
     def run(connection) -> None:
         add_blob(connection, patient.account_id, sealed.blob)

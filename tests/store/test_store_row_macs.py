@@ -61,7 +61,7 @@ FAMILIES = {
         (lambda s, c: s.space.list_documents(c, ME), lambda s, c: s.space.load_document(c, ME, DOCUMENT)),
     ),
     "contact": Family(
-        lambda s, c: s.space.add_contact(c, ME, SealedRecord(MAC[:16], NOW, b"record")),
+        lambda s, c: s.space.add_contact(c, ME, SealedRecord(MAC[:16], NOW, b"record"), 7),
         (lambda s, c: s.space.list_contacts(c, ME),),
     ),
     "set_aside": Family(

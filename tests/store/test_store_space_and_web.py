@@ -40,7 +40,7 @@ def test_documents_newest_first(store: Store) -> None:
 def test_contacts_and_cases_oldest_first(store: Store) -> None:
     late, early = (SealedRecord(numbered_id(), at, b"\x00record\xff") for at in (NOW + 1, NOW))
     for row in (late, early):
-        write(store, lambda c, r=row: store.space.add_contact(c, ME, r))
+        write(store, lambda c, r=row: store.space.add_contact(c, ME, r, r.created_at))
         write(store, lambda c, r=row: store.space.add_set_aside(c, ME, r))
     assert read(store, lambda c: store.space.list_contacts(c, ME)) == [early, late]
     assert read(store, lambda c: store.space.list_set_aside(c, ME)) == [early, late]
@@ -88,37 +88,37 @@ def _code(**more: object) -> CodeRow:
 
 
 def test_a_code_has_five_tries(store: Store) -> None:
-    write(store, lambda c: web_rows.mark_code(c, _code()))
-    take = lambda now=NOW: write(store, lambda c: web_rows.take_try(c, ME, PURPOSE, now))
+    write(store, lambda c: store.web.mark_code(c, _code()))
+    take = lambda now=NOW: write(store, lambda c: store.web.take_try(c, ME, PURPOSE, now))
     assert [take() for _try in range(6)] == [*[_code(tries_left=left) for left in (4, 3, 2, 1, 0)], None]
 
 
 def test_a_code_ends(store: Store) -> None:
-    write(store, lambda c: web_rows.mark_code(c, _code()))
-    take = lambda now: write(store, lambda c: web_rows.take_try(c, ME, PURPOSE, now))
+    write(store, lambda c: store.web.mark_code(c, _code()))
+    take = lambda now: write(store, lambda c: store.web.take_try(c, ME, PURPOSE, now))
     assert take(NOW + 599) is not None
     assert take(NOW + 600) is None
-    assert write(store, lambda c: web_rows.take_try(c, OTHER, PURPOSE, NOW)) is None
-    assert write(store, lambda c: web_rows.take_try(c, ME, "activation", NOW)) is None
+    assert write(store, lambda c: store.web.take_try(c, OTHER, PURPOSE, NOW)) is None
+    assert write(store, lambda c: store.web.take_try(c, ME, "activation", NOW)) is None
 
 
 def test_a_new_code_replaces_the_old_one(store: Store) -> None:
-    write(store, lambda c: web_rows.mark_code(c, _code()))
+    write(store, lambda c: store.web.mark_code(c, _code()))
     fresh = _code(verifier=b"\x06" * 32, sent_in_hour=2)
-    write(store, lambda c: web_rows.mark_code(c, fresh))
-    assert read(store, lambda c: web_rows.find_code(c, ME, PURPOSE)) == fresh
-    write(store, lambda c: web_rows.mark_code_used(c, ME, PURPOSE))
-    assert write(store, lambda c: web_rows.take_try(c, ME, PURPOSE, NOW)) is None
-    assert read(store, lambda c: web_rows.find_code(c, ME, PURPOSE)) == replace(fresh, tries_left=0)
+    write(store, lambda c: store.web.mark_code(c, fresh))
+    assert read(store, lambda c: store.web.find_code(c, ME, PURPOSE)) == fresh
+    write(store, lambda c: store.web.mark_code_used(c, ME, PURPOSE))
+    assert write(store, lambda c: store.web.take_try(c, ME, PURPOSE, NOW)) is None
+    assert read(store, lambda c: store.web.find_code(c, ME, PURPOSE)) == replace(fresh, tries_left=0)
     write(store, lambda c: web_rows.delete_code(c, ME, PURPOSE))
-    assert read(store, lambda c: web_rows.find_code(c, ME, PURPOSE)) is None
+    assert read(store, lambda c: store.web.find_code(c, ME, PURPOSE)) is None
 
 
 def test_twenty_parallel_replays_have_five_tries(store: Store) -> None:
     """S10: one write transaction decides each try."""
     from mailserver.store.writer import Unit
 
-    write(store, lambda c: web_rows.mark_code(c, _code()))
-    unit = Unit(ME, lambda c: web_rows.take_try(c, ME, PURPOSE, NOW))
+    write(store, lambda c: store.web.mark_code(c, _code()))
+    unit = Unit(ME, lambda c: store.web.take_try(c, ME, PURPOSE, NOW))
     futures = [store.writer.submit(unit) for _replay in range(20)]
     assert sum(future.result() is not None for future in futures) == 5

@@ -69,6 +69,7 @@ def upgrade() -> None:
     op.create_table('contact',
     sa.Column('account_id', sa.LargeBinary(length=16), autoincrement=False, nullable=False),
     sa.Column('contact_id', sa.LargeBinary(length=16), autoincrement=False, nullable=False),
+    sa.Column('sequence', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('created_at', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('record', sa.LargeBinary(), nullable=False),
     sa.Column('row_mac', sa.LargeBinary(length=32), autoincrement=False, nullable=False),
