@@ -1,15 +1,20 @@
 """Opening an account: a secret opens a slot, the slot gives the roots that the scope allows, to one connection only.
 
-Unknown account, wrong secret and disabled account cost the same work and get the same words (K22).
+Unknown account, wrong secret and disabled account cost the same work and get the same words (K22): what is not in
+the store is made up for by rows of nobody, whose MACs are checked in its place. A refusal leaves at a multiple of
+``REFUSAL_SECONDS`` after the question, which covers what is left (a row more or less to fetch).
 """
 
+import contextlib
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from mailserver.crypto.ctx import ctx
 from mailserver.crypto.custodian import CustodianVerbs
 from mailserver.crypto.roots import AccountKeys, Root
+from mailserver.crypto.seal import PUBLIC_BYTES
 from mailserver.crypto.secret import Secret, random_id
 from mailserver.crypto.slots import (
     ARGON2_DEFAULT,
@@ -23,17 +28,22 @@ from mailserver.crypto.slots import (
     password_secret,
     seal_slot,
 )
-from mailserver.model.account import AccountState
+from mailserver.model.account import AccountKind, AccountState
 from mailserver.model.address import Address, parse_address
 from mailserver.model.errors import Denied, Malformed, NotFound
-from mailserver.model.ids import AccountId, SlotId
+from mailserver.model.ids import ID_BYTES, AccountId, SlotId
 from mailserver.service.directory import Directory, Profile, tag_mac
 from mailserver.service.sealing import MailKeys
 from mailserver.store.accounts import AccountRow, SlotRow
 from mailserver.store.database import Connection
+from mailserver.store.row_macs import RowMacs
 from mailserver.store.store import Store
 
 ARGON2_AT_ONCE = 4
+REFUSAL_SECONDS = 0.008
+_SIGNING_BYTES = 32
+_SEALED_BYTES = 156
+_NO_ADDRESS = parse_address("nobody@pli.invalid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,56 +86,42 @@ class Keys:
         self._directory = directory
         self._custody = custody
         self._argon2 = threading.BoundedSemaphore(ARGON2_AT_ONCE)
-        self._nobody = _slot_of_nobody()
+        self._nobody = _Nobody(store.macs)
 
     def open_with_app_password(
         self, login: str, secret: str, scopes: Sequence[SlotScope], now: int
     ) -> OpenAccount:
         """For IMAP, submission and API. Raises Denied("login") whatever was wrong."""
-        try:
-            password = parse_app_password(secret)
-        except Malformed:
-            raise Denied("login") from None
-        with self._store.database.read() as connection:
-            account = self._find_active(connection, login)
-            slots: list[SlotRow] = []
-            if account is not None:
-                index = tag_mac(self._store, password.tag)
-                kind = SlotKind.APP_PASSWORD.value
-                slots = self._store.accounts.find_slots(
-                    connection, account.account_id, kind=kind, tag_mac=index
-                )
-            slot = next((each for each in slots if _may_open(each, scopes, now)), self._nobody)
+        with _refused_late():
             try:
-                payload = Secret(open_slot(slot.header, slot.body, password.secret))
-            except Denied:
+                password = parse_app_password(secret)
+            except Malformed:
                 raise Denied("login") from None
-            assert account is not None
-            return self._open(connection, account, slot, payload)
+            with self._store.database.read() as connection:
+                index = tag_mac(self._store, password.tag)
+                found = self._find(connection, login, SlotKind.APP_PASSWORD, index)
+                slot = next((each for each in found.slots if _may_open(each, scopes, now)), self._nobody.slot)
+                payload = Secret(open_slot(slot.header, slot.body, password.secret))
+                if not found.is_open:
+                    raise Denied("login")
+                return self._open(connection, found.account, slot, payload)
 
     def open_with_password(self, login: str, password: str) -> tuple[OpenAccount, AccountKeys]:
         """For the web: Argon2id and the custodian's hardening (about 0.1 s). Raises Denied("login")."""
-        with self._store.database.read() as connection:
-            account = self._find_active(connection, login)
-            slots: list[SlotRow] = []
-            if account is not None:
-                slots = self._store.accounts.find_slots(
-                    connection, account.account_id, kind=SlotKind.PASSWORD.value
-                )
-        slot = slots[0] if slots else self._nobody_with_password()
-        header = parse_slot_header(slot.header)
-        try:
+        with _refused_late():
+            with self._store.database.read() as connection:
+                found = self._find(connection, login, SlotKind.PASSWORD, None)
+            slot = found.slots[0] if found.slots else self._nobody_with_password(login)
+            header = parse_slot_header(slot.header)
             with self._argon2:
                 secret = password_secret(
                     header, password, lambda value: self._custody.harden(slot.account_id, slot.slot_id, value)
                 )
             keys = AccountKeys(Secret(open_slot(slot.header, slot.body, secret)))
-        except Denied:
-            raise Denied("login") from None
-        if account is None:
-            raise Denied("login")
-        with self._store.database.read() as connection:
-            return self._open(connection, account, slot, keys.amk), keys
+            if not found.is_open:
+                raise Denied("login")
+            with self._store.database.read() as connection:
+                return self._open(connection, found.account, slot, keys.amk), keys
 
     def open_with_roots(self, account_id: AccountId, slot_id: SlotId, mail: Root, space: Root) -> OpenAccount:
         """For a web session whose roots were unwrapped from its row. Raises Denied("login") when disabled."""
@@ -135,12 +131,24 @@ class Keys:
                 raise Denied("login")
             return self._opened(connection, account, (slot_id, SlotScope.WEB), mail, space)
 
-    def _find_active(self, connection: Connection, login: str) -> AccountRow | None:
+    def _find(self, connection: Connection, login: str, kind: SlotKind, tag: bytes | None) -> "_Found":
+        """An account and its slots of one kind, or nobody's. Each way makes the same three queries and checks the
+        MACs of an address, an account and a slot: nobody's in place of those that are missing.
+        """
+        accounts, nobody = self._store.accounts, self._nobody
+        account_id = accounts.find_by_address(connection, self._directory.address_mac(_address_of(login)))
+        if account_id is None:
+            nobody.check_address(self._store.macs)
         try:
-            account = self._directory.find_account(connection, parse_address(login))
-        except (Malformed, NotFound):
-            return None
-        return account if account is not None and account.state is AccountState.ACTIVE else None
+            account = accounts.load_account(connection, account_id or nobody.account.account_id)
+        except NotFound:
+            nobody.check_account(self._store.macs)
+            account = nobody.account
+        slots = accounts.find_slots(connection, account.account_id, kind=kind.value, tag_mac=tag)
+        if not slots:
+            nobody.check_slot(self._store.macs)
+        is_open = account is not nobody.account and account.state is AccountState.ACTIVE
+        return _Found(account, slots, is_open)
 
     def _open(
         self, connection: Connection, account: AccountRow, slot: SlotRow, payload: Secret
@@ -175,15 +183,16 @@ class Keys:
             space,
         )
 
-    def _nobody_with_password(self) -> SlotRow:
-        """A slot that nothing opens: an unknown account costs the same Argon2 and the same custodian call."""
+    def _nobody_with_password(self, login: str) -> SlotRow:
+        """A slot that nothing opens: an unknown account costs the same Argon2 and the same custodian call. Its ids
+        follow from the login, so that a limit on hardenings counts attempts on nobody as it counts the others.
+        """
+        ids = self._store.macs.lookup("nobody", _address_of(login).key)
+        account_id, slot_id = ids[:ID_BYTES], ids[ID_BYTES : 2 * ID_BYTES]
         header = SlotHeader(
-            random_id(), random_id(), SlotKind.PASSWORD, SlotScope.WEB, random_id(), ARGON2_DEFAULT
+            account_id, slot_id, SlotKind.PASSWORD, SlotScope.WEB, random_id(), ARGON2_DEFAULT
         )
-        raw = format_slot_header(header)
-        account_id, slot_id = AccountId(header.account), SlotId(header.slot)
-        body = self._nobody.body
-        return SlotRow(account_id, slot_id, header.kind.value, header.scope.value, None, raw, body, 0, None)
+        return _slot_row(header, self._nobody.slot.body)
 
 
 def _may_open(slot: SlotRow, scopes: Sequence[SlotScope], now: int) -> bool:
@@ -192,12 +201,81 @@ def _may_open(slot: SlotRow, scopes: Sequence[SlotScope], now: int) -> bool:
     )
 
 
-def _slot_of_nobody() -> SlotRow:
-    header = SlotHeader(random_id(), random_id(), SlotKind.APP_PASSWORD, SlotScope.IMAP_SMTP, random_id())
-    body = seal_slot(header, Secret(random_id() + random_id()), bytes(32))
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """``is_open`` is False for nobody and for a disabled account, whose slots open nothing."""
+
+    account: AccountRow
+    slots: list[SlotRow]
+    is_open: bool
+
+
+class _Nobody:
+    """Rows that are in no store, of the usual sizes, with their MACs."""
+
+    def __init__(self, macs: RowMacs) -> None:
+        account_id = AccountId(random_id())
+        self.account = AccountRow(
+            account_id,
+            AccountKind.PER,
+            AccountState.DISABLED,
+            0,
+            1,
+            random_id(),
+            bytes(PUBLIC_BYTES),
+            bytes(PUBLIC_BYTES),
+            bytes(_SIGNING_BYTES),
+            bytes(_SEALED_BYTES),
+            None,
+        )
+        header = SlotHeader(account_id, random_id(), SlotKind.APP_PASSWORD, SlotScope.IMAP_SMTP, random_id())
+        body = seal_slot(header, Secret(random_id() + random_id()), bytes(32))
+        self.slot = replace(_slot_row(header, body), tag_mac=bytes(32))
+        self._address = (bytes(32), account_id, bytes(_SEALED_BYTES))
+        self._address_mac = macs.sign("address", self._address)
+        self._account_mac = macs.sign("account", self.account.mac_fields())
+        self._slot_mac = macs.sign("slot", self.slot.mac_fields())
+
+    def check_address(self, macs: RowMacs) -> None:
+        macs.check("address", self._address, self._address_mac)
+
+    def check_account(self, macs: RowMacs) -> None:
+        macs.check("account", self.account.mac_fields(), self._account_mac)
+
+    def check_slot(self, macs: RowMacs) -> None:
+        macs.check("slot", self.slot.mac_fields(), self._slot_mac)
+
+
+def _slot_row(header: SlotHeader, body: bytes) -> SlotRow:
+    account_id, slot_id = AccountId(header.account), SlotId(header.slot)
     raw = format_slot_header(header)
-    kind, scope = header.kind.value, header.scope.value
-    return SlotRow(AccountId(header.account), SlotId(header.slot), kind, scope, None, raw, body, 0, None)
+    return SlotRow(account_id, slot_id, header.kind.value, header.scope.value, None, raw, body, 0, None)
+
+
+def _address_of(login: str) -> Address:
+    """The address typed; one that nobody can have when it is none, so that it is looked up all the same."""
+    try:
+        return parse_address(login)
+    except Malformed:
+        return _NO_ADDRESS
+
+
+@contextlib.contextmanager
+def _refused_late() -> Iterator[None]:
+    """Whatever was wrong becomes Denied("login"), at a multiple of ``REFUSAL_SECONDS``, in the caller's thread;
+    whoever uses it holds no database connection by then.
+    """
+    started = time.monotonic()
+    try:
+        yield
+    except Denied:
+        wait_until(started)
+        raise Denied("login") from None
+
+
+def wait_until(started: float) -> None:
+    """Sleep to the next multiple of ``REFUSAL_SECONDS`` after ``started``."""
+    time.sleep(REFUSAL_SECONDS - (time.monotonic() - started) % REFUSAL_SECONDS)
 
 
 def release_info(account_id: AccountId) -> bytes:
