@@ -84,18 +84,25 @@ class Mailboxes:
         def run(connection: Connection) -> MailboxInfo:
             modseq = mailboxes.next_modseq(connection, account.account_id)
             for info in infos:
-                validity = mailboxes.next_uidvalidity(connection, account.account_id, now)
-                row = replace(info.row, uidvalidity=validity, highestmodseq=modseq)
-                mailboxes.add_mailbox(connection, row)
-            return replace(infos[-1], row=row)
+                made = self._placed(connection, account, info, modseq)
+            return made
 
         return self._store.writer.commit(Unit(account.account_id, run))
 
     def _new(self, account: OpenAccount, name: str, now: int, role: Role) -> MailboxInfo:
         mailbox_id = MailboxId(random_id())
         row = MailboxRow(account.account_id, mailbox_id, role, now, 1, 1, 0, 0, 0, 0, 1, 0, now, None)
-        info = MailboxInfo(row, name, is_subscribed=True, keywords=())
-        return replace(info, row=replace(row, record=self._seal(account, info)))
+        return MailboxInfo(row, name, is_subscribed=True, keywords=())
+
+    def _placed(
+        self, connection: Connection, account: OpenAccount, info: MailboxInfo, modseq: int
+    ) -> MailboxInfo:
+        """A new mailbox in its Unit: its UIDVALIDITY, then the record that names it."""
+        validity = mailboxes.next_uidvalidity(connection, account.account_id, info.row.created_at)
+        placed = replace(info, row=replace(info.row, uidvalidity=validity, highestmodseq=modseq))
+        placed = replace(placed, row=replace(placed.row, record=self._seal(account, placed)))
+        mailboxes.add_mailbox(connection, placed.row)
+        return placed
 
     def delete_mailbox(self, account: OpenAccount, name: str) -> None:
         """DELETE: messages are shredded with it, ``UNIT_ITEMS`` a commit. Inferiors stay.
@@ -142,8 +149,7 @@ class Mailboxes:
 
         def run(connection: Connection) -> None:
             for info in fresh:
-                validity = mailboxes.next_uidvalidity(connection, account.account_id, now)
-                mailboxes.add_mailbox(connection, replace(info.row, uidvalidity=validity))
+                self._placed(connection, account, info, info.row.highestmodseq)
             for info, record in sealed:
                 mailboxes.mark_record(connection, account.account_id, info.mailbox_id, record, info.role)
 
@@ -189,16 +195,29 @@ class Mailboxes:
 
     def _info(self, account: OpenAccount, row: MailboxRow) -> MailboxInfo:
         if row.record is None:
+            if row.role not in _BIRTH_NAMES:  # only mailboxes of birth have no record
+                raise Corrupt("mailbox-record")
             return MailboxInfo(row, _BIRTH_NAMES[row.role], is_subscribed=True, keywords=())
         plain = account.mail_keys().unwrap_record(row.record, _context(account.account_id, row.mailbox_id))
         try:
             fields = json.loads(plain)
-            return MailboxInfo(row, fields["name"], fields["subscribed"], tuple(fields["keywords"]))
+            info = MailboxInfo(row, fields["name"], fields["subscribed"], tuple(fields["keywords"]))
+            validity, role = fields["uidvalidity"], fields["role"]
         except (ValueError, KeyError) as error:
             raise Corrupt("mailbox-record") from error
+        if (validity, role) != (row.uidvalidity, row.role.value):
+            raise Corrupt("mailbox-record", "role")
+        return info
 
     def _seal(self, account: OpenAccount, info: MailboxInfo) -> bytes:
-        fields = {"name": info.name, "subscribed": info.is_subscribed, "keywords": info.keywords}
+        """The record says the row's role and UIDVALIDITY too: neither can be changed beside it."""
+        fields = {
+            "name": info.name,
+            "subscribed": info.is_subscribed,
+            "keywords": info.keywords,
+            "role": info.role.value,
+            "uidvalidity": info.row.uidvalidity,
+        }
         plain = json.dumps(fields).encode()
         padded = plain + b" " * (-len(plain) % _RECORD_PAD_BYTES)
         return account.mail_keys().wrap_record(padded, _context(account.account_id, info.mailbox_id))

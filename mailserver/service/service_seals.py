@@ -1,10 +1,16 @@
-"""Class S columns: sealed under a service key of the custodian, bound to what they describe."""
+"""Class S columns: sealed under a service key of the custodian, bound to what they describe.
+
+Every value is a text that ends in no space (JSON, an address, base32): it is padded with spaces to a multiple of
+``PAD_BYTES`` inside the seal, so that the length of a row tells little of a name or an address.
+"""
 
 import threading
 
 from mailserver.crypto.custodian import CustodianVerbs
 from mailserver.crypto.secret import Secret
 from mailserver.crypto.wrap import Wrapper
+
+PAD_BYTES = 128
 
 
 class ServiceSeals:
@@ -16,11 +22,15 @@ class ServiceSeals:
         self._lock = threading.Lock()
 
     def seal(self, purpose: str, plaintext: bytes, context: bytes, epoch: int = 0) -> bytes:
-        return self._wrapper(purpose, epoch).wrap(plaintext, context)
+        """ValueError for a text that ends in a space: it would come back without it."""
+        if plaintext.endswith(b" "):
+            raise ValueError("a class S value ends in no space")
+        padded = plaintext + b" " * (-len(plaintext) % PAD_BYTES)
+        return self._wrapper(purpose, epoch).wrap(padded, context)
 
     def open(self, purpose: str, sealed: bytes, context: bytes, epoch: int = 0) -> bytes:
         """Raises Corrupt when altered or moved to another row."""
-        return self._wrapper(purpose, epoch).unwrap(sealed, context)
+        return self._wrapper(purpose, epoch).unwrap(sealed, context).rstrip(b" ")
 
     def forget(self, purpose: str, epoch: int) -> None:
         """Drop a key for good: what it sealed is shredded (K20)."""

@@ -19,7 +19,6 @@ from mailserver.model.errors import Denied, OverLimit
 from mailserver.model.ids import SessionId
 from mailserver.service.directory import Directory, Profile
 from mailserver.service.notices import CODE_LIFE_SECONDS, Notices
-from mailserver.store import web_rows
 from mailserver.store.accounts import AccountRow
 from mailserver.store.database import Connection
 from mailserver.store.store import Store
@@ -86,7 +85,7 @@ class WebCodes:
         most = CODES_PER_HOUR if factor is Factor.MAIL else TOTP_LOGINS_PER_HOUR
 
         def write(connection: Connection) -> None:
-            old = web_rows.find_code(connection, account.account_id, factor.value)
+            old = self._store.web.find_code(connection, account.account_id, factor.value)
             is_same_hour = old is not None and at - old.hour_started_at < _HOUR
             count, since = (old.sent_in_hour, old.hour_started_at) if old and is_same_hour else (0, at)
             if count >= most:
@@ -97,7 +96,7 @@ class WebCodes:
             row = CodeRow(
                 account.account_id, factor.value, verifier, TRIES, expires_at, sent_at, count + 1, since
             )
-            web_rows.mark_code(connection, row)
+            self._store.web.mark_code(connection, row)
 
         return write
 
@@ -115,10 +114,10 @@ class WebCodes:
         at = int(now.timestamp())
 
         def take(connection: Connection) -> bool:
-            row = web_rows.take_try(connection, account.account_id, Factor.MAIL.value, at)
+            row = self._store.web.take_try(connection, account.account_id, Factor.MAIL.value, at)
             if row is None or not verify_mac(row.verifier, verifier):
                 return False
-            web_rows.mark_code_used(connection, account.account_id, Factor.MAIL.value)
+            self._store.web.mark_code_used(connection, account.account_id, Factor.MAIL.value)
             return True
 
         return take
@@ -127,10 +126,10 @@ class WebCodes:
         at = int(now.timestamp())
 
         def take(connection: Connection) -> bool:
-            row = web_rows.take_try(connection, account.account_id, Factor.APPLICATION.value, at)
+            row = self._store.web.take_try(connection, account.account_id, Factor.APPLICATION.value, at)
             if row is None or step is None or step <= row.sent_at:
                 return False
-            web_rows.mark_code(connection, replace(row, tries_left=0, sent_at=step))
+            self._store.web.mark_code(connection, replace(row, tries_left=0, sent_at=step))
             return True
 
         return take

@@ -310,6 +310,7 @@ code = Table(
     clear("sent_at", BigInteger()),
     clear("sent_in_hour", Integer()),
     clear("hour_started_at", BigInteger()),
+    clear("row_mac", LargeBinary(32)),
 )
 
 register(metadata)

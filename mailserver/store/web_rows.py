@@ -1,6 +1,6 @@
 """Rows of the web: sessions (the keys inside are wrapped under the cookie's secret) and one-time codes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, delete, insert, select, update
 
@@ -35,7 +35,7 @@ class SessionRow:
 
 @dataclass(frozen=True, slots=True)
 class CodeRow:
-    """A one-time code: only an HMAC of it is kept."""
+    """A one-time code: only an HMAC of it is kept. For an application, ``sent_at`` is the last step used."""
 
     account_id: AccountId
     purpose: str
@@ -45,6 +45,19 @@ class CodeRow:
     sent_at: int
     sent_in_hour: int
     hour_started_at: int
+
+    def mac_fields(self) -> tuple[bytes | int | str, ...]:
+        """Every column but the MAC, in the order of the table."""
+        return (
+            self.account_id,
+            self.purpose,
+            self.verifier,
+            self.tries_left,
+            self.expires_at,
+            self.sent_at,
+            self.sent_in_hour,
+            self.hour_started_at,
+        )
 
 
 class WebStore:
@@ -78,6 +91,58 @@ class WebStore:
         self._macs.check("session", row.mac_fields(), found.row_mac)
         return row
 
+    def find_code(self, connection: Connection, account_id: AccountId, purpose: str) -> CodeRow | None:
+        """The code, or None. Raises Corrupt("row-mac")."""
+        table = schema.code
+        query = select(table).where(table.c.account_id == account_id, table.c.purpose == purpose)
+        found = connection.execute(query).first()
+        if found is None:
+            return None
+        *fields, mac = found
+        row = CodeRow(*fields)
+        self._macs.check("code", row.mac_fields(), mac)
+        return row
+
+    def mark_code(self, connection: Connection, row: CodeRow) -> None:
+        """Write the code in place of the previous one."""
+        delete_code(connection, row.account_id, row.purpose)
+        values = {name: getattr(row, name) for name in row.__slots__}
+        values["row_mac"] = self._macs.sign("code", row.mac_fields())
+        connection.execute(insert(schema.code), [values])
+
+    def take_try(
+        self, connection: Connection, account_id: AccountId, purpose: str, now: int
+    ) -> CodeRow | None:
+        """Use one of the code's tries; None when it is spent or over. Raises Corrupt("row-mac").
+
+        Atomic under parallel replays (S10): of two that read the same row, one writes and the other is refused.
+        """
+        row = self.find_code(connection, account_id, purpose)
+        if row is None or row.tries_left <= 0 or row.expires_at <= now:
+            return None
+        left = replace(row, tries_left=row.tries_left - 1)
+        return left if self._replace_code(connection, row, left) else None
+
+    def mark_code_used(self, connection: Connection, account_id: AccountId, purpose: str) -> None:
+        """Single use: no try is left, while the hour's send count stays."""
+        row = self.find_code(connection, account_id, purpose)
+        if row is not None:
+            self._replace_code(connection, row, replace(row, tries_left=0))
+
+    def _replace_code(self, connection: Connection, old: CodeRow, new: CodeRow) -> bool:
+        table = schema.code
+        changed = connection.execute(
+            update(table)
+            .where(
+                table.c.account_id == old.account_id,
+                table.c.purpose == old.purpose,
+                table.c.tries_left == old.tries_left,
+                table.c.verifier == old.verifier,
+            )
+            .values(tries_left=new.tries_left, row_mac=self._macs.sign("code", new.mac_fields()))
+        )
+        return changed.rowcount == 1
+
 
 def mark_seen(connection: Connection, account_id: AccountId, session_id: SessionId, now: int) -> None:
     table = schema.session
@@ -96,42 +161,6 @@ def delete_sessions(connection: Connection, account_id: AccountId) -> None:
     connection.execute(delete(schema.session).where(schema.session.c.account_id == account_id))
 
 
-def find_code(connection: Connection, account_id: AccountId, purpose: str) -> CodeRow | None:
-    table = schema.code
-    query = select(table).where(table.c.account_id == account_id, table.c.purpose == purpose)
-    found = connection.execute(query).first()
-    return None if found is None else CodeRow(*found)
-
-
-def mark_code(connection: Connection, row: CodeRow) -> None:
-    """Write the code in place of the previous one."""
-    delete_code(connection, row.account_id, row.purpose)
-    connection.execute(insert(schema.code), [{name: getattr(row, name) for name in row.__slots__}])
-
-
-def take_try(connection: Connection, account_id: AccountId, purpose: str, now: int) -> CodeRow | None:
-    """Use one of the code's tries; None when it is spent or over. Atomic under parallel replays (S10)."""
-    table = schema.code
-    taken = connection.execute(
-        update(table)
-        .where(
-            table.c.account_id == account_id,
-            table.c.purpose == purpose,
-            table.c.tries_left > 0,
-            table.c.expires_at > now,
-        )
-        .values(tries_left=table.c.tries_left - 1)
-    )
-    return find_code(connection, account_id, purpose) if taken.rowcount else None
-
-
 def delete_code(connection: Connection, account_id: AccountId, purpose: str) -> None:
     table = schema.code
     connection.execute(delete(table).where(table.c.account_id == account_id, table.c.purpose == purpose))
-
-
-def mark_code_used(connection: Connection, account_id: AccountId, purpose: str) -> None:
-    """Single use: no try is left, while the hour's send count stays."""
-    table = schema.code
-    here = (table.c.account_id == account_id, table.c.purpose == purpose)
-    connection.execute(update(table).where(*here).values(tries_left=0))

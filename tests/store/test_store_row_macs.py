@@ -18,7 +18,7 @@ from mailserver.store.log_rows import LogHead, NewEntry
 from mailserver.store.row_macs import RowMacs
 from mailserver.store.space_rows import DocumentRow, SealedRecord
 from mailserver.store.store import Store
-from mailserver.store.web_rows import SessionRow
+from mailserver.store.web_rows import CodeRow, SessionRow
 
 ME, OTHER = AccountId(b"\x01" * 16), AccountId(b"\x02" * 16)
 MAC, SESSION = b"\x07" * 32, SessionId(b"\x05" * 16)
@@ -72,6 +72,10 @@ FAMILIES = {
         lambda s, c: s.web.add_session(c, SessionRow(ME, SESSION, NOW, NOW, NOW + 9, 4, "password", b"keys")),
         (lambda s, c: s.web.find_session(c, ME, SESSION),),
         frozenset({"seen_at"}),  # moves at each request
+    ),
+    "code": Family(
+        lambda s, c: s.web.mark_code(c, CodeRow(ME, "mail", MAC, 5, NOW + 600, NOW, 1, NOW)),
+        (lambda s, c: s.web.find_code(c, ME, "mail"), lambda s, c: s.web.take_try(c, ME, "mail", NOW)),
     ),
     "job": Family(
         lambda s, c: s.jobs.add_jobs(c, [job_row(ME, blob_id=BlobId(MAC[:16]))]),
@@ -140,7 +144,7 @@ def test_an_altered_column_is_refused(store: Store, name: str) -> None:
             assert verdict in allowed, column.name
 
 
-KEYS = {"account_id", "slot_id", "session_id", "document_id", "address_mac", "ins_mac", "kind"}
+KEYS = {"account_id", "slot_id", "session_id", "document_id", "address_mac", "ins_mac", "kind", "purpose"}
 
 
 def _verdict(call: Callable[[], object]) -> str:

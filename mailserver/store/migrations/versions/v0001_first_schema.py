@@ -64,6 +64,7 @@ def upgrade() -> None:
     sa.Column('sent_at', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('sent_in_hour', sa.Integer(), autoincrement=False, nullable=False),
     sa.Column('hour_started_at', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('row_mac', sa.LargeBinary(length=32), autoincrement=False, nullable=False),
     sa.PrimaryKeyConstraint('account_id', 'purpose', name=op.f('pk_code'))
     )
     op.create_table('contact',
