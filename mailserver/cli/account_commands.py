@@ -1,18 +1,28 @@
-"""``pli account add|list|disable|app-password``: through custody, logged in the account's own log."""
+"""``pli account add|list|disable|app-password``: through custody, logged in the account's own log.
+
+The process list shows arguments to everybody on the machine: ``--fields-stdin`` takes what is private from standard
+input instead.
+"""
 
 import argparse
 import json
+import sys
 from datetime import UTC, datetime
 
 from mailserver.cli.opened import opened, read_secret
+from mailserver.cli.operator_folder import private_files
 from mailserver.cli.serve_command import add_config
+from mailserver.crypto.secret import Secret
 from mailserver.crypto.slots import SlotScope
 from mailserver.model.account import AccountKind
 from mailserver.model.address import parse_address
+from mailserver.model.errors import Malformed
 from mailserver.model.patient import parse_ins
 from mailserver.service.administration import NewAccount
 from mailserver.service.directory import Profile
 from mailserver.service.one_time import new_totp_secret, otpauth_uri
+
+PRIVATE_FIELDS = ("name", "ins", "contact_email", "profession", "structure", "password")
 
 
 def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -23,7 +33,7 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add_config(add)
     add.add_argument("--kind", choices=[kind.value for kind in AccountKind], required=True)
     add.add_argument("--address", required=True, metavar="A")
-    add.add_argument("--name", required=True)
+    add.add_argument("--name", default="")
     add.add_argument("--ins", metavar="OID|NUMBER", help="a patient's insurance identity")
     add.add_argument(
         "--contact-email", default="", metavar="E", help="ordinary address for codes and notices"
@@ -35,6 +45,11 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     )
     add.add_argument(
         "--password-stdin", action="store_true", help="a web password, one line on standard input"
+    )
+    add.add_argument(
+        "--fields-stdin",
+        action="store_true",
+        help=f"one JSON object on standard input in place of options: {', '.join(PRIVATE_FIELDS)}",
     )
     add.add_argument(
         "--totp", action="store_true", help="a second factor by application instead of e-mail codes"
@@ -59,21 +74,46 @@ def _add_others(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     password.add_argument("--scope", choices=scopes, default=SlotScope.IMAP_SMTP.value)
 
 
-def _add(options: argparse.Namespace) -> int:
-    kind = AccountKind(options.kind)
-    address = parse_address(options.address)
-    totp = new_totp_secret() if options.totp else None
-    new = NewAccount(
+def _private_fields(options: argparse.Namespace) -> dict[str, str]:
+    """What the account's holder would not have shown to everybody; absent fields are left out. Raises Malformed."""
+    if not options.fields_stdin:
+        given = {name: getattr(options, name, None) for name in PRIVATE_FIELDS}
+        if options.password_stdin:
+            given["password"] = read_secret("Password").reveal().decode()
+        return {name: value for name, value in given.items() if value}
+    try:
+        fields = json.loads(sys.stdin.read())
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict) or fields.keys() - set(PRIVATE_FIELDS):
+        raise Malformed("fields", f"give one JSON object with: {', '.join(PRIVATE_FIELDS)}")
+    if not all(isinstance(value, str) for value in fields.values()):
+        raise Malformed("fields", "each field is a text in quotes")
+    return fields
+
+
+def _new_account(options: argparse.Namespace, totp: str | None) -> NewAccount:
+    kind, fields = AccountKind(options.kind), _private_fields(options)
+    if not fields.get("name"):
+        raise Malformed("name-needed", "give --name, or name on standard input with --fields-stdin")
+    told = ("name", "contact_email", "profession", "structure")
+    return NewAccount(
         kind,
-        address,
-        Profile(options.name, options.contact_email, options.profession, options.structure),
-        parse_ins(options.ins) if options.ins else None,
+        parse_address(options.address),
+        Profile(*(fields.get(name, "") for name in told)),
+        parse_ins(fields["ins"]) if fields.get("ins") else None,
         tuple(parse_address(member) for member in options.member),
-        read_secret("Password") if options.password_stdin else None,
+        Secret(fields["password"].encode()) if fields.get("password") else None,
         has_app_password=kind is not AccountKind.PATIENT or options.app_password,
         second_factor=totp,
     )
-    with opened(options.config) as pli:
+
+
+def _add(options: argparse.Namespace) -> int:
+    totp = new_totp_secret() if options.totp else None
+    new = _new_account(options, totp)
+    kind, address = new.kind, new.address
+    with private_files(), opened(options.config) as pli:
         made = pli.services.administration.add_account(new, datetime.now(UTC))
         operator = pli.services.config.operator.name
     otpauth = otpauth_uri(totp, str(address), operator) if totp else None
@@ -95,7 +135,7 @@ def _add(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    with opened(options.config) as pli:
+    with private_files(), opened(options.config) as pli:
         rows = pli.services.administration.list_accounts()
     facts = [
         {
@@ -117,7 +157,7 @@ def _list(options: argparse.Namespace) -> int:
 
 def _disable(options: argparse.Namespace) -> int:
     address = parse_address(options.address)
-    with opened(options.config) as pli:
+    with private_files(), opened(options.config) as pli:
         pli.services.administration.disable_account(address, datetime.now(UTC))
     print(
         json.dumps({"address": str(address), "state": "disabled"}) if options.json else f"Disabled {address}."
@@ -127,7 +167,7 @@ def _disable(options: argparse.Namespace) -> int:
 
 def _app_password(options: argparse.Namespace) -> int:
     address, scope = parse_address(options.address), SlotScope(options.scope)
-    with opened(options.config) as pli:
+    with private_files(), opened(options.config) as pli:
         text = pli.services.administration.add_app_password(address, scope, datetime.now(UTC))
     if options.json:
         print(json.dumps({"address": str(address), "app_password": text, "scope": scope.value}))

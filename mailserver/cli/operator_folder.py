@@ -1,10 +1,12 @@
 """Making an operator's folder: ``pli.toml``, ``data/``, ``keys/``, and for demonstrations an authority that several
-operators share, with certificates and a signed trust list.
+operators share, with certificates and a signed trust list. Nobody else on the machine reads any of it.
 """
 
+import contextlib
 import json
+import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -38,12 +40,28 @@ class OperatorPlan:
 
 def make_operator(plan: OperatorPlan, now: datetime) -> Path:
     """Write the folder; returns the path of ``pli.toml``. Raises Conflict("folder-in-use")."""
+    with private_files():
+        return _make_operator(plan, now)
+
+
+@contextlib.contextmanager
+def private_files() -> Iterator[None]:
+    """What is made meanwhile is for this user alone, whatever the shell's umask says."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def _make_operator(plan: OperatorPlan, now: datetime) -> Path:
     config = plan.folder / "pli.toml"
     if config.exists():
         raise Conflict("folder-in-use")
     plan.folder.mkdir(parents=True, exist_ok=True)
     data = plan.folder / "data"
-    data.mkdir(mode=0o700, exist_ok=True)
+    data.mkdir(exist_ok=True)
+    data.chmod(0o700)
     values = _values(plan)
     if plan.authority is not None:
         with warnings.catch_warnings():

@@ -79,7 +79,8 @@ class BlobFolder:
     def __init__(self, folder: Path, on_failure: OnFailure | None = None) -> None:
         self._folder = folder
         self._on_failure = on_failure
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in (folder.parent, folder):  # ``parents=True`` would give the data folder the umask's mode
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def spool(self) -> Spool:
         return Spool(self._folder, self._on_failure)
