@@ -76,6 +76,7 @@ def comparison_section(folder: Path, plan: Plan, end: float) -> str:
         with told("rounds of listing"):
             alternate(figures, {"listing": listing}, servers, plan, math.inf)
     table = format_comparison(figures, plan)
+    table += f"\n\nOther processes took {min(1, figures.others_share()):.0%} of the machine meanwhile."
     return table if absent is None else f"Postfix and Dovecot were not measured: {absent}.\n\n{table}"
 
 

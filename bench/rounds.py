@@ -1,6 +1,7 @@
 """Rounds: each figure of each server in turn, so that what else the machine does falls on both alike."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -81,6 +82,15 @@ class Figures:
     def is_noisy(self, figure: str, server: str) -> bool:
         """True when the median rests on fewer than three quiet runs."""
         return self.quiet(figure, server) < QUIET_RUNS
+
+    def others_share(self) -> float:
+        """What other processes took of the machine while the servers were measured."""
+        runs = [run for runs in self.runs.values() for run in runs]
+        return (
+            sum(run["other_cpu_s"] for run in runs)
+            / sum(run["wall_s"] for run in runs)
+            / (os.cpu_count() or 1)
+        )
 
     def quiet(self, figure: str, server: str) -> int:
         return sum(not run["noisy"] for run in self.runs.get((figure, server), ()))
