@@ -296,28 +296,55 @@ class Resealed:
     summary: bytes
 
 
+_ADOPT_ITEM = (
+    update(_item)
+    .where(
+        _item.c.account_id == bindparam("a"),
+        _item.c.mailbox_id == bindparam("m"),
+        _item.c.uid == bindparam("u"),
+    )
+    .values(is_adopted=True)
+)
+_ADOPT_SEAL = (
+    update(_seal)
+    .where(
+        _seal.c.account_id == bindparam("a"),
+        _seal.c.mailbox_id == bindparam("m"),
+        _seal.c.uid == bindparam("u"),
+    )
+    .values(
+        wrap=bindparam("new_wrap"), place_tag=bindparam("tag"), summary=bindparam("new_summary"), row_mac=None
+    )
+)
+
+
 def mark_adopted(
     connection: Connection, account_id: AccountId, mailbox_id: MailboxId, resealed: Sequence[Resealed]
 ) -> None:
     """Replace the seals of items that are still unadopted; one that left meanwhile is skipped."""
-    count = 0
-    for new in resealed:
-        here = (_item.c.account_id == account_id, _item.c.mailbox_id == mailbox_id, _item.c.uid == new.uid)
-        changed = connection.execute(
-            update(_item).where(*here, _item.c.is_adopted.is_(False)).values(is_adopted=True)
-        )
-        if changed.rowcount:
-            count += 1
-            connection.execute(
-                update(_seal)
-                .where(
-                    _seal.c.account_id == account_id, _seal.c.mailbox_id == mailbox_id, _seal.c.uid == new.uid
-                )
-                .values(wrap=new.wrap, place_tag=new.place_tag, summary=new.summary, row_mac=None)
-            )
+    if not resealed:
+        return
+    uids = [new.uid for new in resealed]
+    query = select(_item.c.uid).where(
+        _item.c.account_id == account_id,
+        _item.c.mailbox_id == mailbox_id,
+        _item.c.uid.between(min(uids), max(uids)),
+        _item.c.is_adopted.is_(False),
+    )
+    waiting = set(connection.execute(query).scalars().all())
+    fresh = [new for new in resealed if new.uid in waiting]
+    if not fresh:
+        return
+    here = {"a": account_id, "m": mailbox_id}
+    connection.execute(_ADOPT_ITEM, [here | {"u": new.uid} for new in fresh])
+    seals = [
+        here | {"u": new.uid, "new_wrap": new.wrap, "tag": new.place_tag, "new_summary": new.summary}
+        for new in fresh
+    ]
+    connection.execute(_ADOPT_SEAL, seals)
     table = schema.mailbox
     connection.execute(
         update(table)
         .where(table.c.account_id == account_id, table.c.mailbox_id == mailbox_id)
-        .values(unadopted_count=table.c.unadopted_count - count)
+        .values(unadopted_count=table.c.unadopted_count - len(fresh))
     )

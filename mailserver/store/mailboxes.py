@@ -42,7 +42,7 @@ class MailboxRow:
 _COLUMNS = tuple(_table.c)
 _LIST = select(*_COLUMNS).where(_table.c.account_id == bindparam("account"))
 _LOAD = _LIST.where(_table.c.mailbox_id == bindparam("mailbox"))
-_BY_ROLE = _LIST.where(_table.c.role == bindparam("role"))
+_BY_ROLE = _LIST.where(_table.c.role == bindparam("role")).order_by(_table.c.created_at, _table.c.mailbox_id)
 
 
 def _row(found: Row[tuple[object, ...]]) -> MailboxRow:
@@ -74,8 +74,7 @@ def load_mailbox(connection: Connection, account_id: AccountId, mailbox_id: Mail
 
 def load_by_role(connection: Connection, account_id: AccountId, role: Role) -> MailboxRow:
     """The special-use mailbox (the oldest if several were made)."""
-    query = _BY_ROLE.order_by(_table.c.created_at, _table.c.mailbox_id)
-    found = connection.execute(query, {"account": account_id, "role": role.value}).first()
+    found = connection.execute(_BY_ROLE, {"account": account_id, "role": role.value}).first()
     if found is None:
         raise NotFound("mailbox")
     return _row(found)

@@ -151,7 +151,10 @@ def has_delivery(connection: Connection, account_id: AccountId, fingerprint: byt
 def add_delivery(connection: Connection, account_id: AccountId, fingerprint: bytes, now: int) -> None:
     """Remember a fingerprint, which only holders of the row key can compute."""
     values = {"account_id": account_id, "fingerprint": _mark(account_id, fingerprint), "created_at": now}
-    connection.execute(insert(schema.delivery), [values])
+    connection.execute(_ADD_MARK, [values])
+
+
+_ADD_MARK = insert(schema.delivery)
 
 
 def claim_turn(
