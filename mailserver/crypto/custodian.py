@@ -2,15 +2,17 @@
 
 It holds the custody pair, the harden key, the row key, the log's signing seeds and the master of hourly and service
 keys, in a folder outside the data directory and its backups. No verb returns an AMK or a seed in clear. Every act on
-an account is journaled first. One instance serves a folder, whatever the number of workers.
+an account is journaled first; passwords that are hardened are counted. One instance serves a folder, whatever the
+number of workers.
 """
 
+import contextlib
 import hashlib
 import hmac
 import re
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import Protocol, TypeAlias
 from mailserver.crypto.ctx import Raw, ctx
 from mailserver.crypto.custodian_files import KeyFolder
 from mailserver.crypto.custodian_journal import Journal, JournalHead
+from mailserver.crypto.custodian_rates import HardenCounts, HardenLimit, HardenRate
 from mailserver.crypto.hkdf import mac
 from mailserver.crypto.log_keys import LogSigningKeys
 from mailserver.crypto.roots import FIRST_EPOCH, AccountKeys
@@ -34,7 +37,7 @@ from mailserver.crypto.slots import (
     seal_slot_to,
 )
 from mailserver.crypto.wrap import Wrapper
-from mailserver.model.errors import Corrupt, Denied, Malformed, NotFound, OverLimit
+from mailserver.model.errors import Corrupt, Denied, Malformed, NotFound, OverLimit, PliError, Unavailable
 
 Clock: TypeAlias = Callable[[], datetime]
 
@@ -114,6 +117,10 @@ class Custodian:
         for line in self._journal.recent:
             if line.verb == "release":
                 self._released.setdefault(line.account, deque()).append(line.time)
+        self._harden_rate = HardenRate(HardenLimit())
+        self._hardened = HardenCounts()
+        self._log_is_late = False
+        self._set_aside: frozenset[bytes] = frozenset()
         self._purged_hour = -1
         self._purge_hours()
 
@@ -140,6 +147,8 @@ class Custodian:
 
     def close(self) -> None:
         """Give the folder back to whoever opens it next."""
+        with contextlib.suppress(PliError):
+            self._journal_hardened(self._now())
         self._journal.close()
         self._folder.close()
 
@@ -170,11 +179,31 @@ class Custodian:
         return provisioned
 
     def harden(self, account: bytes, slot: bytes, value: bytes) -> bytes:
-        """K3: HMAC(harden key, ctx("harden", account, slot, Raw(value))); journaled without waiting for the disk."""
+        """K3: HMAC(harden key, ctx("harden", account, slot, Raw(value))); OverLimit("harden-rate") to who guesses.
+
+        The journal has a count every ten minutes, with the accounts that were asked for often.
+        """
         hardened = mac(self._harden, "harden", account, slot, Raw(value))
         with self._lock:
-            self._journal.append(self._now(), "harden", account, "", sync=False)
+            now = self._now()
+            if self._hardened.is_due(now):
+                self._journal_hardened(now)
+            try:
+                self._harden_rate.take(account, now)
+            except OverLimit:
+                self._hardened.note(account, now, is_refused=True)
+                raise
+            self._hardened.note(account, now, is_refused=False)
         return hardened
+
+    def _journal_hardened(self, now: datetime) -> None:
+        for account, basis in self._hardened.lines():
+            self._journal.append(now, "harden", account, basis, sync=False)
+        self._hardened.clear()
+
+    def mark_log(self, *, is_late: bool, set_aside: Collection[bytes] = ()) -> None:
+        """K7: while entries do not reach the signed tree, nothing is released; for accounts ``set_aside`` neither."""
+        self._log_is_late, self._set_aside = is_late, frozenset(set_aside)
 
     def release(
         self, account: bytes, custody_header: bytes, custody_body: bytes, session_public: bytes, basis: str
@@ -182,14 +211,17 @@ class Custodian:
         """The AMK of a custody slot, sealed to ``session_public`` with info = ctx("release", account).
 
         1. The slot is this account's custody slot (Denied("custody-slot")) and opens (Corrupt("unseal")).
-        2. The account has not had too many releases (OverLimit("release-rate")).
-        3. The act is in the journal, with its basis (short, without private data), before the answer leaves.
+        2. The log keeps up (Unavailable("log-late")): what is released must be seen by its owner.
+        3. The account has not had too many releases (OverLimit("release-rate")).
+        4. The act is in the journal, with its basis (short, without private data), before the answer leaves.
         """
         if not 0 < len(basis) <= _BASIS_LIMIT:
             raise Malformed("release-basis")
         header = parse_slot_header(custody_header)
         if header.account != account or header.kind is not SlotKind.CUSTODY:
             raise Denied("custody-slot")
+        if self._log_is_late or account in self._set_aside:
+            raise Unavailable("log-late")
         amk = open_slot_with(custody_header, custody_body, self._custody)
         sealed = PublicKey(session_public).seal(amk, ctx("release", account))
         with self._lock:

@@ -2,16 +2,17 @@
 
 A message is u32 length ‖ fields, each u32 length ‖ bytes; no pickle, nothing evaluated. A request is verb ‖ arguments,
 an answer is "ok" ‖ results or "error" ‖ class ‖ code ‖ detail. Integers are u64 big-endian, texts UTF-8. Only a
-connection that the server's side calls *administrator* may provision and release.
+connection that the server's side calls *administrator* may provision, release, use the verbs that the application
+reserves, and drop a service key other than a past day's of the queue.
 """
 
 import logging
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeAlias
 
-from mailserver.crypto.custodian import HOURS_KEPT, CustodianVerbs, Provisioned
+from mailserver.crypto.custodian import HOURS_KEPT, CustodianVerbs, Provisioned, utc_now
 from mailserver.crypto.secret import Secret
 from mailserver.model.errors import (
     Conflict,
@@ -32,15 +33,24 @@ _ERRORS: dict[bytes, type[PliError]] = {
     for kind in (Conflict, Corrupt, Denied, Malformed, NotFound, OverLimit, Unavailable)
 }
 _ADMINISTRATOR_VERBS = frozenset({b"provision", b"release"})
+_QUEUE_PURPOSE, _DAY_SECONDS = b"queue", 86400
 _logger = logging.getLogger(__name__)
 
 
 class CustodianServer:
-    """Answers connections for one custodian. ``extra`` adds verbs of the application (the log signer)."""
+    """Answers connections for one custodian. ``extra`` adds verbs of the application; ``reserved`` names those of
+    them that only an administrator's connection may use (the log's signer).
+    """
 
-    def __init__(self, custodian: CustodianVerbs, extra: Mapping[str, ExtraVerb] | None = None) -> None:
+    def __init__(
+        self,
+        custodian: CustodianVerbs,
+        extra: Mapping[str, ExtraVerb] | None = None,
+        reserved: Collection[str] = (),
+    ) -> None:
         self._custodian = custodian
         self._extra = dict(extra or {})
+        self._reserved = frozenset(name.encode() for name in reserved)
 
     def serve_connection(self, sock: socket.socket, *, administrator: bool = False) -> None:
         """Answer until the peer leaves or speaks nonsense, then close; blocking, one thread per connection."""
@@ -55,8 +65,9 @@ class CustodianServer:
     def _answer(self, request: Sequence[bytes], *, administrator: bool) -> list[bytes]:
         try:
             verb, *arguments = request
-            refused = verb in _ADMINISTRATOR_VERBS and not administrator
-            return _refuse_verb() if refused else [b"ok", *self._perform(verb, arguments)]
+            if not administrator and self._is_reserved(verb, arguments):
+                return _format_error(Denied("custodian-verb"))
+            return [b"ok", *self._perform(verb, arguments)]
         except PliError as error:
             return _format_error(error)
         except (ValueError, OverflowError):  # a field of the wrong size or number
@@ -64,6 +75,17 @@ class CustodianServer:
         except Exception as error:  # noqa: BLE001  one bad request must not stop the others; its words may be private
             _logger.error("custodian: request failed: %s", type(error).__name__)  # noqa: TRY400  no trace: it may hold keys
             return _format_error(Unavailable("custodian"))
+
+    def _is_reserved(self, verb: bytes, arguments: Sequence[bytes]) -> bool:
+        """Whether a worker may not ask this: it serves the network, and may be in somebody's hands."""
+        match verb, *arguments:
+            case b"call", name, _payload:
+                return name in self._reserved
+            case b"drop_service_key", purpose, epoch:
+                today = int(utc_now().timestamp()) // _DAY_SECONDS
+                return purpose != _QUEUE_PURPOSE or _parse_u64(epoch) >= today
+            case _:
+                return verb in _ADMINISTRATOR_VERBS
 
     def _perform(self, verb: bytes, arguments: Sequence[bytes]) -> list[bytes]:
         custodian = self._custodian
@@ -96,13 +118,20 @@ class CustodianClient:
 
     The row key and the latest hourly keys stay in memory, so that sessions and reception go on while the custodian is
     away. After a failure of the socket every call that needs it raises Unavailable("custodian"): make a new client.
+    ``on_broken`` is told once, so that the process can end and start again with a new one.
     """
 
-    def __init__(self, sock: socket.socket, timeout_seconds: float = 30.0) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        timeout_seconds: float = 30.0,
+        on_broken: Callable[[], None] = lambda: None,
+    ) -> None:
         sock.settimeout(timeout_seconds)
         self._sock = sock
         self._lock = threading.Lock()
         self._broken = False
+        self._on_broken = on_broken
         self._row_key: Secret | None = None
         self._hourly_keys: dict[int, Secret] = {}
 
@@ -173,6 +202,7 @@ class CustodianClient:
         """An answer may still be on its way: nothing read after it could be trusted to be ours."""
         self._broken = True
         self._sock.close()
+        self._on_broken()
 
 
 def _send(sock: socket.socket, fields: Sequence[bytes]) -> None:
@@ -218,12 +248,8 @@ def _parse_u64(raw: bytes) -> int:
     return int.from_bytes(raw, "big")
 
 
-def _refuse_verb() -> list[bytes]:
-    return _format_error(Denied("custodian-verb"))
-
-
 def _format_error(error: PliError) -> list[bytes]:
-    kind = next(name for name, each in _ERRORS.items() if isinstance(error, each))
+    kind = next((name for name, each in _ERRORS.items() if isinstance(error, each)), b"Unavailable")
     return [b"error", kind, error.code.encode(), error.detail.encode()]
 
 

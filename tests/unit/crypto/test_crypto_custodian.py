@@ -10,6 +10,7 @@ from mailserver.crypto.ctx import ctx
 from mailserver.crypto.custodian import JOURNAL_NAME, KEYS_NAME, Custodian, ReleaseLimit, utc_now
 from mailserver.crypto.custodian_files import KeyFolder
 from mailserver.crypto.custodian_journal import verify_journal
+from mailserver.crypto.custodian_rates import COUNT_SECONDS
 from mailserver.crypto.log_keys import verify_log_signatures
 from mailserver.crypto.roots import FIRST_EPOCH, AccountKeys
 from mailserver.crypto.seal import KeyPair
@@ -257,9 +258,11 @@ class TestTimedKeys:
 
 
 class TestJournal:
-    def test_acts_are_chained(self, custodian, folder):
+    def test_acts_are_chained(self, custodian, folder, clock):
         made = custodian.provision(ACCOUNT)
         release(custodian, made, basis="enrolment by letter")
+        custodian.harden(ACCOUNT, OTHER, b"")
+        clock.time += timedelta(seconds=COUNT_SECONDS)
         custodian.harden(ACCOUNT, OTHER, b"")
         head = verify_journal(folder / JOURNAL_NAME)
         assert head == custodian.journal_head
@@ -297,12 +300,12 @@ class TestJournal:
         monkeypatch.setattr("mailserver.crypto.custodian_journal._TAIL_BYTES", 500)
         first = Custodian.create(folder, clock)
         for _again in range(5):
-            first.harden(ACCOUNT, OTHER, b"")
+            first.provision(ACCOUNT)
         first.close()
         with (folder / JOURNAL_NAME).open("ab") as file:
             file.write(b'{"torn')
         second = Custodian.open(folder, clock)
-        second.harden(ACCOUNT, OTHER, b"")
+        second.provision(ACCOUNT)
         assert verify_journal(folder / JOURNAL_NAME).count == 6
         second.close()
 
