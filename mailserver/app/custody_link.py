@@ -4,7 +4,7 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from mailserver.audit.signer import LogSigner, create_log_state
 from mailserver.config import Config
 from mailserver.crypto.custodian import Custodian, CustodianVerbs
 from mailserver.crypto.custodian_channel import CustodianClient, CustodianServer
+from mailserver.crypto.secret import Secret
 from mailserver.model.errors import Conflict, Unavailable
 from mailserver.service.sequencer import SignLog
 
@@ -47,14 +48,22 @@ class LocalCustodian:
         if not state.exists():
             create_log_state(state, log_origin(config))
         self._signer = LogSigner(state, self._custodian.log_keys(), log_origin(config))
-        self.custody = Custody(self._custodian, self._sign, self._custodian.log_keys().publics)
+        self.custody = Custody(self._custodian, self.sign_log, self._custodian.log_keys().publics)
         publics = b"".join(self.custody.log_publics)
         self.server = CustodianServer(
-            self._custodian, {_SIGN: self._sign, _PUBLICS: lambda _payload: publics}
+            self._custodian, {_SIGN: self.sign_log, _PUBLICS: lambda _payload: publics}, reserved=[_SIGN]
         )
 
-    def _sign(self, request: bytes) -> bytes:
+    def sign_log(self, request: bytes) -> bytes:
+        """The signer's answer. A worker's connection is refused it: who may write leaves may not have them signed."""
         return self._signer.answer(request, datetime.now(UTC))
+
+    def row_key(self) -> Secret:
+        return self._custodian.row_key()
+
+    def mark_log(self, *, is_late: bool, set_aside: Collection[bytes] = ()) -> None:
+        """As Custodian.mark_log."""
+        self._custodian.mark_log(is_late=is_late, set_aside=set_aside)
 
     def serve(self, connection: socket.socket, *, administrator: bool) -> None:
         """Answer one connection on a thread of its own until it closes."""

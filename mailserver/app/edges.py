@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mailserver.app.rounds import end_worker_with
 from mailserver.app.services import Services
 from mailserver.crypto.custodian import utc_now
 from mailserver.crypto.secret import random_id
@@ -153,10 +154,11 @@ async def _start_web(start: _Start, edges: Edges) -> None:
     certificate, key = _client_files(services)
     server = serve_web(app, listen.host, listen.web, certificate, key, reuse_port=True)
     task = asyncio.create_task(server.serve())
+    end_worker_with(task, "web")
 
     async def stop(_grace_seconds: float) -> None:
         server.stop()
-        await task
+        await asyncio.wait([task])
 
     edges.stops.append(stop)
     start.told("web", listen.web)
@@ -179,10 +181,11 @@ def _start_gateway(start: _Start, edges: Edges) -> None:
         relay = OrdinaryRelay(hop, sender, config.operator.name, hostname)
     worker = GatewayWorker(queue, calls, relay, utc_now, start.pool)
     task = asyncio.create_task(worker.run())
+    end_worker_with(task, "gateway")
 
     async def stop(grace_seconds: float) -> None:
         await worker.stop(grace_seconds)
-        await task
+        await asyncio.wait([task])
 
     edges.stops.append(stop)
     edges.wakes.append(worker.wake)

@@ -1,6 +1,7 @@
 """What a process that holds keys does first: no core dump, no reading by other processes, no life after its parent."""
 
 import ctypes
+import os
 import resource
 import signal
 
@@ -14,9 +15,14 @@ def harden_process() -> None:
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
-def end_with_parent() -> None:
-    """A worker whose supervisor dies gets SIGTERM: it stops in order, and a new supervisor starts its own."""
+def end_with_parent(parent: int) -> None:
+    """A worker whose supervisor ``parent`` dies gets SIGTERM: it stops in order, and a new supervisor starts its own.
+
+    Raises SystemExit when the parent died before the signal was asked for: nobody would send it.
+    """
     _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        raise SystemExit(1)
 
 
 def raise_file_limit() -> None:

@@ -1,5 +1,5 @@
 """A worker: one process that serves every listener, shares the ports with its siblings, and does a share of the
-background work (queue, sequencer, sweeping). Its keys come from the supervisor's custodian over one socket.
+background work (queue, sweeping). Its keys come from the supervisor's custodian over one socket.
 """
 
 import asyncio
@@ -8,16 +8,18 @@ import logging
 import os
 import signal
 import socket
+import struct
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import uvloop
 
-from mailserver.app.custody_link import Custody, connected
+from mailserver.app.custody_link import connected
 from mailserver.app.edges import Edges, start_edges
 from mailserver.app.hardening import end_with_parent, harden_process, raise_file_limit
 from mailserver.app.housekeeping import Housekeeping
+from mailserver.app.rounds import keep_doing
 from mailserver.app.services import Services, build_services
 from mailserver.config import Config
 from mailserver.crypto.custodian_channel import CustodianClient
@@ -43,16 +45,16 @@ class WorkerLinks:
 
 def run_worker(config: Config, links: WorkerLinks) -> int:
     """Serve until SIGTERM; returns the exit code."""
-    end_with_parent()
-    harden_process()
-    raise_file_limit()
     link = socket.socket(fileno=links.custody_descriptor)
     link.set_inheritable(False)  # the standard library's own signature
-    client = CustodianClient(link)
+    end_with_parent(_maker_of(link))
+    harden_process()
+    raise_file_limit()
+    client = CustodianClient(link, on_broken=_end_in_order)
     custody = connected(client)
     services = build_services(config, custody.verbs, on_disk_failure=_end_at_once)
     try:
-        uvloop.run(_serve(services, custody, links))
+        uvloop.run(_serve(services, links))
     finally:
         services.close()
         client.close()
@@ -65,7 +67,19 @@ def _end_at_once(error: Unavailable) -> None:
     os._exit(70)
 
 
-async def _serve(services: Services, custody: Custody, links: WorkerLinks) -> None:
+def _end_in_order() -> None:
+    """The custodian did not answer on the one link there is: what goes on ends, and a new worker has a new link."""
+    logger.critical("the custodian was lost, starting again")
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _maker_of(link: socket.socket) -> int:
+    """The process that made a socket pair: the supervisor."""
+    raw = link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", raw)[0])
+
+
+async def _serve(services: Services, links: WorkerLinks) -> None:
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -75,11 +89,10 @@ async def _serve(services: Services, custody: Custody, links: WorkerLinks) -> No
     with ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="pool") as pool:
         edges = await start_edges(services, pool, logs_listeners=links.index == 0)
         loop.add_reader(feed.fileno(), _read_feed, feed, services, edges)
-        housekeeping = Housekeeping(services, custody.sign_log)
         tasks = [
             asyncio.create_task(_poll_revocations(services, pool)),
             asyncio.create_task(_watch_trust(services, pool)),
-            asyncio.create_task(housekeeping.run(pool)),
+            asyncio.create_task(Housekeeping(services).run(pool)),
         ]
         os.write(links.ready_descriptor, b"R")
         os.close(links.ready_descriptor)
@@ -101,27 +114,27 @@ def _read_feed(feed: Feed, services: Services, edges: Edges) -> None:
 
 async def _poll_revocations(services: Services, pool: ThreadPoolExecutor) -> None:
     """A deleted secret or a disabled account ends its connections within half a second (K4)."""
-    loop = asyncio.get_running_loop()
-    while True:
-        await asyncio.sleep(REVOCATION_SECONDS)
+
+    async def look() -> None:
         accounts = services.wakeups.list_accounts()
-        if not accounts:
-            continue
-        try:
+        if accounts:
+            loop = asyncio.get_running_loop()
             counters = await loop.run_in_executor(pool, services.list_revocations, accounts)
-        except Unavailable:
-            continue
-        services.wakeups.revoke_changed(counters)
+            services.wakeups.revoke_changed(counters)
+
+    await keep_doing("revocations", REVOCATION_SECONDS, look)
 
 
 async def _watch_trust(services: Services, pool: ThreadPoolExecutor) -> None:
     """Read the trust list again when its file changes; each change is a diff in the log (S13)."""
-    loop = asyncio.get_running_loop()
-    while True:
-        await asyncio.sleep(TRUST_SECONDS)
+
+    async def look() -> None:
+        loop = asyncio.get_running_loop()
         report = await loop.run_in_executor(pool, services.trust.refresh, datetime.now(UTC))
         if report.error is not None:
             logger.error("trust list not taken, the last good one is kept", extra={"code": report.error.code})
         elif report.change:
             for line in report.change.lines():
                 logger.info("trust list changed", extra={"change": line})
+
+    await keep_doing("trust", TRUST_SECONDS, look)

@@ -100,7 +100,7 @@ class LogSigner:
         Leaves that the last batch already holds, byte for byte and at the same index, are passed over: a
         sequencer that never saw the answer may repeat its request, alone or with more leaves behind.
         Raises Conflict: "log-fork" (a gap, or other leaves at signed indexes), "log-sequence" (an account's
-        chain does not follow); Malformed; OverLimit; Unavailable("log-state") when the disk refuses. Then
+        chain does not follow; the detail is its pseudonym); Malformed; OverLimit; Unavailable("log-state") when the disk refuses. Then
         nothing has changed.
         """
         request = SignRequest(first_index, tuple(leaves))
@@ -160,12 +160,17 @@ class LogSigner:
         return len(repeated)
 
     def _follow_chains(self, leaves: list[LeafData]) -> list[bytes]:
-        """Move each account's head over its leaves; return the leaf hashes. Raises Conflict("log-sequence")."""
+        """Move each account's head over its leaves; return the leaf hashes. Raises Conflict("log-sequence", the
+        pseudonym in hexadecimal): one account whose chain breaks must not keep the others waiting.
+        """
         heads: dict[bytes, AccountHead] = {}
         hashes = []
         for leaf in leaves:
             head = heads.get(leaf.pseudonym) or self._head(leaf.pseudonym)
-            heads[leaf.pseudonym] = head = head.accept(leaf)
+            try:
+                heads[leaf.pseudonym] = head = head.accept(leaf)
+            except Conflict as error:
+                raise Conflict(error.code, leaf.pseudonym.hex()) from error
             hashes.append(head.last)
         self._db.executemany(
             "INSERT OR REPLACE INTO head VALUES (?, ?, ?)",

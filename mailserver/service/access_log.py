@@ -69,7 +69,7 @@ def add_entries(connection: Connection, macs: RowMacs, entries: Sequence[Prepare
     if not entries:
         return
     first = entries[0]
-    stored = log_rows.load_head(connection, first.account_id)
+    stored = log_rows.load_head(connection, macs, first.account_id)
     head = AccountHead(first.pseudonym, stored.next_sequence, stored.leaf_hash)
     rows = []
     for entry in entries:
@@ -92,7 +92,7 @@ def read_log(
     """
     with store.database.read() as connection:
         rows = log_rows.list_entries(connection, account.account_id, newest=newest)
-        head = log_rows.head_of(connection, account.account_id)
+        head = log_rows.head_of(connection, store.macs, account.account_id)
     _check_chain(account, rows, head, is_whole=newest is None)
     pair = space.pair(account.epoch)
     events = []

@@ -2,11 +2,12 @@
 sequencer moves pending leaves, in each account's order, into the tree's tiles and checkpoints (L5).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
 
+from mailserver.model.errors import Corrupt
 from mailserver.model.ids import AccountId, EntryId
 from mailserver.store import schema
 from mailserver.store.row_macs import RowMacs
@@ -42,22 +43,37 @@ class EntryRow:
 _head, _entry, _pending = schema.log_head, schema.log_entry, schema.log_pending
 
 
-def load_head(connection: Connection, account_id: AccountId) -> LogHead:
-    """Locks the head on PostgreSQL; on SQLite the writer is alone."""
-    return _head_of(connection.execute(_head_query(account_id).with_for_update()).first())
+def load_head(connection: Connection, macs: RowMacs, account_id: AccountId) -> LogHead:
+    """Locks the head on PostgreSQL; on SQLite the writer is alone. Raises Corrupt when it was altered."""
+    return _head_of(macs, connection.execute(_head_query(account_id).with_for_update()).first())
 
 
-def head_of(connection: Connection, account_id: AccountId) -> LogHead:
-    """The head, for readers: no lock."""
-    return _head_of(connection.execute(_head_query(account_id)).first())
+def head_of(connection: Connection, macs: RowMacs, account_id: AccountId) -> LogHead:
+    """The head, for readers: no lock. Raises Corrupt when it was altered."""
+    return _head_of(macs, connection.execute(_head_query(account_id)).first())
 
 
-def _head_query(account_id: AccountId) -> Select[tuple[int, bytes]]:
-    return select(_head.c.sequence, _head.c.leaf_hash).where(_head.c.account_id == account_id)
+_FoundHead = Row[tuple[bytes, int, bytes, bytes]]
 
 
-def _head_of(found: Row[tuple[int, bytes]] | None) -> LogHead:
-    return LogHead(0, bytes(32)) if found is None else LogHead(found.sequence, bytes(found.leaf_hash))
+def _head_query(account_id: AccountId) -> Select[tuple[bytes, int, bytes, bytes]]:
+    return select(_head).where(_head.c.account_id == account_id)
+
+
+def _head_of(macs: RowMacs, found: _FoundHead | None) -> LogHead:
+    if found is None:
+        return LogHead(0, bytes(32))
+    macs.check("log_head", (found.account_id, found.sequence, found.leaf_hash), found.row_mac)
+    return LogHead(found.sequence, bytes(found.leaf_hash))
+
+
+def list_altered_heads(connection: Connection, macs: RowMacs) -> list[AccountId]:
+    """Accounts whose head does not carry its MAC."""
+    return [
+        AccountId(bytes(found.account_id))
+        for found in connection.execute(select(_head)).all()
+        if not macs.is_sound("log_head", (found.account_id, found.sequence, found.leaf_hash), found.row_mac)
+    ]
 
 
 def add_entries(
@@ -87,12 +103,13 @@ def add_entries(
                 "sequence": new.sequence,
                 "created_at": new.created_at,
                 "leaf": new.leaf,
-                "row_mac": macs.sign("log_pending", (account_id, new.sequence, new.leaf)),
+                "row_mac": macs.sign("log_pending", (account_id, new.sequence, new.created_at, new.leaf)),
             }
             for new in entries
         ],
     )
     values = {"sequence": head.next_sequence, "leaf_hash": head.leaf_hash}
+    values["row_mac"] = macs.sign("log_head", (account_id, head.next_sequence, head.leaf_hash))
     if entries[0].sequence == 0:
         connection.execute(insert(_head), [values | {"account_id": account_id}])
     else:
@@ -127,12 +144,44 @@ class PendingLeaf:
 
 def list_pending(connection: Connection, macs: RowMacs, limit: int | None) -> list[PendingLeaf]:
     """Pending leaves, each account's in order; every row's MAC is checked. Raises Corrupt on a planted one."""
+    found = read_pending(connection, macs, limit, frozenset())
+    if found.planted:
+        raise Corrupt("row-mac", "log_pending")
+    return found.leaves
+
+
+@dataclass(frozen=True, slots=True)
+class PendingPage:
+    """Leaves that wait. ``planted``: accounts with a row that does not carry its MAC; their sound rows are here too."""
+
+    leaves: list[PendingLeaf]
+    planted: frozenset[AccountId]
+
+
+def read_pending(
+    connection: Connection, macs: RowMacs, limit: int | None, skipped: Collection[AccountId]
+) -> PendingPage:
+    """At most ``limit`` rows, each account's in order, without the ``skipped`` accounts'."""
     query = select(_pending).order_by(_pending.c.account_id, _pending.c.sequence).limit(limit)
+    if skipped:
+        query = query.where(_pending.c.account_id.not_in(skipped))
     leaves: list[PendingLeaf] = []
+    planted: set[AccountId] = set()
     for found in connection.execute(query).all():
-        macs.check("log_pending", (found.account_id, found.sequence, found.leaf), found.row_mac)
-        leaves.append(PendingLeaf(AccountId(bytes(found.account_id)), found.sequence, bytes(found.leaf)))
-    return leaves
+        account_id = AccountId(bytes(found.account_id))
+        fields = (found.account_id, found.sequence, found.created_at, found.leaf)
+        if macs.is_sound("log_pending", fields, found.row_mac):
+            leaves.append(PendingLeaf(account_id, found.sequence, bytes(found.leaf)))
+        else:
+            planted.add(account_id)
+    return PendingPage(leaves, frozenset(planted))
+
+
+def list_pseudonyms(connection: Connection, account_ids: Collection[AccountId]) -> dict[AccountId, bytes]:
+    """The pseudonyms under which these accounts' chains stand."""
+    table = schema.account
+    query = select(table.c.account_id, table.c.pseudonym).where(table.c.account_id.in_(account_ids))
+    return {AccountId(bytes(row.account_id)): bytes(row.pseudonym) for row in connection.execute(query)}
 
 
 def mark_sequenced(connection: Connection, leaves: Sequence[PendingLeaf], first_index: int) -> None:
@@ -175,6 +224,9 @@ def find_checkpoint(connection: Connection) -> tuple[int, bytes] | None:
     return None if found is None else (found.tree_size, bytes(found.note))
 
 
-def find_oldest_pending(connection: Connection) -> int | None:
-    """When the oldest unsequenced entry was written (seconds), for the custodian's 120 s rule (K7)."""
-    return connection.execute(select(func.min(_pending.c.created_at))).scalar()
+def find_oldest_pending(connection: Connection, skipped: Collection[AccountId] = ()) -> int | None:
+    """When the oldest unsequenced entry of the other accounts was written (seconds), for the 120 s rule (K7)."""
+    query = select(func.min(_pending.c.created_at))
+    if skipped:
+        query = query.where(_pending.c.account_id.not_in(skipped))
+    return connection.execute(query).scalar()

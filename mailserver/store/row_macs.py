@@ -23,6 +23,14 @@ class RowMacs:
         if mac is None or not verify_mac(row_mac(self._key, table, fields), bytes(mac)):
             raise Corrupt("row-mac", table)
 
+    def is_sound(self, table: str, fields: Sequence[Field], mac: bytes | None) -> bool:
+        """``check`` for work that goes on without the row. What a column never holds (SQLite takes any type) is not."""
+        try:
+            self.check(table, fields, mac)
+        except (Corrupt, ArithmeticError, AttributeError, TypeError, ValueError):
+            return False
+        return True
+
     def lookup(self, label: str, text: str) -> bytes:
         """The blind index of a value that is looked up but never stored in clear (addresses, INS)."""
         return mac(self._key, label, text)

@@ -203,6 +203,7 @@ log_head = Table(
     key("account_id", Id),
     clear("sequence", BigInteger()),
     clear("leaf_hash", LargeBinary(32)),
+    clear("row_mac", LargeBinary(32)),
 )
 
 log_entry = Table(
@@ -250,6 +251,7 @@ lease = Table(
     clear("holder", Id),
     clear("fence", BigInteger()),
     clear("until", BigInteger()),
+    clear("row_mac", LargeBinary(32)),
 )
 
 job = Table(

@@ -136,7 +136,7 @@ def test_two_nodes_never_lease_the_same_job(open_another: Callable[[], Store]) -
 
 
 def _take(store: Store, holder: bytes, now: int) -> bool:
-    return write(store, lambda c: leases.take_lease(c, "log", holder, now, 60))
+    return write(store, lambda c: leases.take_lease(c, store.macs, "log", holder, (now, 60)))
 
 
 def test_a_lease_has_one_holder(store: Store) -> None:
@@ -146,7 +146,7 @@ def test_a_lease_has_one_holder(store: Store) -> None:
     assert not _take(store, SECOND, NOW + 120)
     assert _take(store, SECOND, NOW + 121)
     assert not _take(store, FIRST, NOW + 122), "who lost it does not renew it"
-    assert write(store, lambda c: leases.take_lease(c, "other", FIRST, NOW, 60)), (
+    assert write(store, lambda c: leases.take_lease(c, store.macs, "other", FIRST, (NOW, 60))), (
         "leases are told apart by name"
     )
 
@@ -158,7 +158,7 @@ def test_two_nodes_may_ask_for_a_new_lease_at_once(open_another: Callable[[], St
     from mailserver.store.writer import Unit
 
     for store, holder in ((first, FIRST), (second, SECOND)):
-        run = lambda c, h=holder: leases.take_lease(c, "log", h, NOW, 60)
+        run = lambda c, h=holder, s=store: leases.take_lease(c, s.macs, "log", h, (NOW, 60))
         futures.append(store.writer.submit(Unit(AccountId(bytes(16)), run)))
     assert sorted(future.result() for future in futures) == [False, True]
 
@@ -175,10 +175,10 @@ def _log(store: Store, account_id: AccountId, *sequences: int) -> list[NewEntry]
 
 
 def test_entries_head_and_pending_go_together(store: Store) -> None:
-    assert write(store, lambda c: log_rows.load_head(c, ME)) == LogHead(0, bytes(32))
+    assert write(store, lambda c: log_rows.load_head(c, store.macs, ME)) == LogHead(0, bytes(32))
     entries = _log(store, ME, 0, 1) + _log(store, ME, 2)
-    assert write(store, lambda c: log_rows.load_head(c, ME)) == LogHead(3, b"\x02" * 32)
-    assert read(store, lambda c: log_rows.head_of(c, ME)) == LogHead(3, b"\x02" * 32)
+    assert write(store, lambda c: log_rows.load_head(c, store.macs, ME)) == LogHead(3, b"\x02" * 32)
+    assert read(store, lambda c: log_rows.head_of(c, store.macs, ME)) == LogHead(3, b"\x02" * 32)
     rows = read(store, lambda c: log_rows.list_entries(c, ME))
     assert [(row.entry_id, row.leaf, row.sealed) for row in rows] == [
         (e.entry_id, e.leaf, e.sealed) for e in entries

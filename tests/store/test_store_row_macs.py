@@ -12,7 +12,7 @@ from mailserver.crypto.secret import Secret, random_id
 from mailserver.model.account import AccountKind
 from mailserver.model.errors import Corrupt, NotFound
 from mailserver.model.ids import AccountId, BlobId, DocumentId, EntryId, SessionId
-from mailserver.store import log_rows, schema
+from mailserver.store import leases, log_rows, schema
 from mailserver.store.jobs import Lane
 from mailserver.store.log_rows import LogHead, NewEntry
 from mailserver.store.row_macs import RowMacs
@@ -37,6 +37,13 @@ class Family:
 def _entry(store: Store, connection: Connection) -> None:
     new = NewEntry(EntryId(random_id()), 0, NOW, b"leaf", b"sealed")
     log_rows.add_entries(connection, store.macs, ME, [new], LogHead(1, bytes(32)))
+
+
+def _head(
+    store: Store, connection: Connection, reader: Callable[[Connection, RowMacs, AccountId], LogHead]
+) -> LogHead | None:
+    head = reader(connection, store.macs, ME)
+    return head if head.next_sequence else None
 
 
 FAMILIES = {
@@ -85,8 +92,11 @@ FAMILIES = {
             {"state", "next_try_at", "lease_until", "lease_holder", "attempts", "delay_noticed", "order"}
         ),
     ),
-    "log_pending": Family(
-        _entry, (lambda s, c: log_rows.list_pending(c, s.macs, 10),), frozenset({"created_at"})
+    "log_pending": Family(_entry, (lambda s, c: log_rows.list_pending(c, s.macs, 10),)),
+    "log_head": Family(_entry, (lambda s, c: _head(s, c, log_rows.load_head), lambda s, c: _head(s, c, log_rows.head_of))),
+    "lease": Family(
+        lambda s, c: leases.take_lease(c, s.macs, "log", MAC[:16], (NOW, 60)),
+        (lambda s, c: leases.list_leases(c, s.macs),),
     ),
 }  # fmt: skip
 

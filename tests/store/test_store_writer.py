@@ -249,7 +249,7 @@ def test_units_that_lock_in_either_order_do_not_deadlock(open_another: Callable[
         _meet(barrier)
         steps[1](connection, account_id)
 
-    steps = (log_rows.load_head, mailboxes.next_modseq)
+    steps = (lambda c, a: log_rows.load_head(c, first.macs, a), mailboxes.next_modseq)
     futures = [
         store.writer.submit(Unit(account_id, lambda c, o=order: run(c, o)))
         for store, order in ((first, steps), (second, steps[::-1]))

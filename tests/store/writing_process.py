@@ -30,7 +30,7 @@ def deliver_many(url: str, folder: str, boxes: list[MailboxRow], number: int) ->
 
 def _unit(store: Store, box: MailboxRow, *, log_first: bool) -> object:
     def log(connection: Connection) -> None:
-        head = log_rows.load_head(connection, box.account_id)
+        head = log_rows.load_head(connection, store.macs, box.account_id)
         entry = NewEntry(EntryId(bytes(16)), head.next_sequence, 0, b"leaf", b"sealed")
         log_rows.add_entries(
             connection, store.macs, box.account_id, [entry], LogHead(head.next_sequence + 1, bytes(32))

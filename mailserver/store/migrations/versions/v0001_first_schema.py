@@ -163,6 +163,7 @@ def upgrade() -> None:
     sa.Column('holder', sa.LargeBinary(length=16), autoincrement=False, nullable=False),
     sa.Column('fence', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('until', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('row_mac', sa.LargeBinary(length=32), autoincrement=False, nullable=False),
     sa.PrimaryKeyConstraint('name', name=op.f('pk_lease'))
     )
     op.create_table('log_checkpoint',
@@ -185,6 +186,7 @@ def upgrade() -> None:
     sa.Column('account_id', sa.LargeBinary(length=16), autoincrement=False, nullable=False),
     sa.Column('sequence', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('leaf_hash', sa.LargeBinary(length=32), autoincrement=False, nullable=False),
+    sa.Column('row_mac', sa.LargeBinary(length=32), autoincrement=False, nullable=False),
     sa.PrimaryKeyConstraint('account_id', name=op.f('pk_log_head'))
     )
     op.create_table('log_pending',
