@@ -3,11 +3,14 @@
 import argparse
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from mailserver.audit import verify_export
+from mailserver.audit.events import Origin
 from mailserver.cli.opened import opened, read_secret
 from mailserver.cli.serve_command import add_config
+from mailserver.service.history import permit_copy
 from mailserver.service.log_export import copy_log
 
 
@@ -40,7 +43,9 @@ def _export(options: argparse.Namespace) -> int:
     secret = read_secret("Password")
     with opened(options.config) as pli:
         account, _keys = pli.services.keys.open_with_password(options.address, secret.reveal().decode())
-        copy = copy_log(pli.services.store, account, pli.custody.log_publics, tuple(options.since))
+        store, origin = pli.services.store, Origin(client="pli audit export")
+        reading = permit_copy(store, account, origin, datetime.now(UTC), logs_in=True)
+        copy = copy_log(store, account, reading, pli.custody.log_publics, tuple(options.since))
         with options.output.open("wb") as file:
             file.writelines(copy.lines)
         if options.receipt:

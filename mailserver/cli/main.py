@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mailserver.app.hardening import harden_process
 from mailserver.cli import account_commands, audit_commands, check_command, init_command, serve_command
 from mailserver.cli.words import words_for
 from mailserver.config import ConfigError
@@ -31,6 +32,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run ``pli`` with these arguments; prints, and returns the exit code. No traceback ever reaches a user."""
     parser = build_parser()
     options = parser.parse_args(arguments)
+    harden_process()
     set_up_logging("WARNING" if options.quiet_log else "INFO")
     try:
         return int(options.call(options))

@@ -23,6 +23,7 @@ _WORDS = {
     "ins-unexpected": "Only a patient has an insurance identity. Leave --ins out, or use --kind PATIENT.",
     "keys": "There are no keys in the keys folder. Make them with: pli init",
     "log-empty": "The log has no signed checkpoint yet. Start the server, wait a minute, and try again.",
+    "log-late": "Entries of the access log wait for their signature, so nothing is released. See the server's log.",
     "log-fork": "The store's log is not the one that was signed: it was rolled back or altered. Do not serve from "
     "this store; compare it with the last backup.",
     "login": "Address or secret not accepted. Check both; the account may be disabled.",

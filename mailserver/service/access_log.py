@@ -16,6 +16,7 @@ from mailserver.audit.entry import (
     seal_entry,
 )
 from mailserver.audit.events import AuditEvent, canonical_bytes, parse_event
+from mailserver.audit.receipt import Purpose, ReadReceipt
 from mailserver.crypto.roots import Root
 from mailserver.crypto.seal import PublicKey
 from mailserver.crypto.secret import random_id
@@ -24,8 +25,10 @@ from mailserver.model.ids import AccountId, EntryId
 from mailserver.store import log_rows
 from mailserver.store.accounts import AccountRow
 from mailserver.store.database import Connection
+from mailserver.store.read_receipts import commit_reading
 from mailserver.store.row_macs import RowMacs
 from mailserver.store.store import Store
+from mailserver.store.writer import Unit
 
 SALT_BYTES = 32
 
@@ -82,14 +85,38 @@ def add_entries(connection: Connection, macs: RowMacs, entries: Sequence[Prepare
     log_rows.add_entries(connection, macs, first.account_id, rows, log_rows.LogHead(head.count, head.last))
 
 
-def read_log(
-    store: Store, account: AccountRow, space: Root, *, newest: int | None = None
-) -> list[LoggedEvent]:
-    """Open an account's own entries, oldest first. Raises Corrupt when an entry does not match its leaf, or
-    when one is missing or out of its place.
+LOG_OBJECT = b"log"
+"""What a receipt for reading a log names."""
 
-    The caller logs the reading first (L1).
+
+@dataclass(frozen=True, slots=True)
+class LogReading:
+    """Leave to read a log once: the receipt of the entries that say so (L10), what it is for, and those entries."""
+
+    receipt: ReadReceipt
+    purpose: Purpose
+    commitments: frozenset[bytes] = frozenset()
+
+
+def add_reading(
+    store: Store, account: AccountRow, events: Sequence[AuditEvent], purpose: Purpose
+) -> LogReading:
+    """Commit the entries of a reading of the log, then give leave to read. Raises Unavailable when they cannot be
+    written.
     """
+    entries = [prepare_entry(account, event) for event in events]
+    unit = Unit(account.account_id, lambda connection: add_entries(connection, store.macs, entries))
+    receipt = commit_reading(store.writer, unit, [LOG_OBJECT], purpose)
+    return LogReading(receipt, purpose, frozenset(entry.commitment for entry in entries))
+
+
+def read_log(
+    store: Store, account: AccountRow, space: Root, reading: LogReading, *, newest: int | None = None
+) -> list[LoggedEvent]:
+    """Open an account's own entries, oldest first. Raises Denied when ``reading`` is another's or used up, Corrupt
+    when an entry does not match its leaf, or when one is missing or out of its place.
+    """
+    reading.receipt.consume(account.account_id, LOG_OBJECT, reading.purpose)
     with store.database.read() as connection:
         rows = log_rows.list_entries(connection, account.account_id, newest=newest)
         head = log_rows.head_of(connection, store.macs, account.account_id)

@@ -9,15 +9,17 @@ from mailserver.audit.entry import NO_PREVIOUS, AccountHead, parse_leaf
 from mailserver.audit.events import Origin
 from mailserver.audit.merkle import Frontier
 from mailserver.mime.summary_wire import parse_summary
-from mailserver.model.errors import PliError
+from mailserver.model.errors import Corrupt, PliError
 from mailserver.model.ids import AccountId, MailboxId
 from mailserver.service.access_log import read_log
+from mailserver.service.history import permit_reading
 from mailserver.service.keys import OpenAccount
 from mailserver.service.mail_permit import MailPermit, MailPermits
 from mailserver.service.mailboxes import Mailboxes
 from mailserver.service.messages import PAGE_ITEMS, Messages
-from mailserver.store import inspection, log_rows
+from mailserver.store import inspection, leases, log_rows
 from mailserver.store.database import Connection
+from mailserver.store.row_macs import RowMacs
 from mailserver.store.store import Store
 
 Problem = inspection.Problem
@@ -37,11 +39,21 @@ def check_store(store: Store, publics: LogPublics, origin: str) -> Report:
             *inspection.find_mac_problems(connection, store.macs),
             *inspection.find_blob_problems(connection, store.blobs),
             *inspection.find_counter_problems(connection),
+            *_head_problems(connection, store.macs),
             *_chain_problems(connection),
             *_tree_problems(connection, publics, origin),
         ]
         unnamed = inspection.count_unnamed_files(connection, store.blobs)
         return Report(tuple(problems), inspection.count_rows(connection) | {"unnamed_files": unnamed})
+
+
+def _head_problems(connection: Connection, macs: RowMacs) -> Iterator[Problem]:
+    for account_id in log_rows.list_altered_heads(connection, macs):
+        yield "row MAC does not fit (log_head)", account_id.hex()
+    try:
+        leases.list_leases(connection, macs)
+    except Corrupt:
+        yield "row MAC does not fit (lease)", ""
 
 
 def _chain_problems(connection: Connection) -> Iterator[Problem]:
@@ -87,8 +99,9 @@ def _tree_problems(connection: Connection, publics: LogPublics, origin: str) -> 
 
 
 def check_account(store: Store, account: OpenAccount) -> Report:
-    """With a person's own keys: every summary, body and entry of theirs opens. The reading is logged first."""
-    permit = MailPermits(store).permit(account, Origin(client="pli check"), datetime.now(UTC))
+    """With a person's own keys: every summary, body and entry of theirs opens. Each reading is logged first."""
+    origin, now = Origin(client="pli check"), datetime.now(UTC)
+    permit = MailPermits(store).permit(account, origin, now)
     problems: list[Problem] = []
     opened = 0
     for mailbox_id, first, last in _pages(store, account):
@@ -99,7 +112,8 @@ def check_account(store: Store, account: OpenAccount) -> Report:
     entries = 0
     if account.space is not None:
         try:
-            entries = len(read_log(store, account.account, account.space))
+            reading = permit_reading(store, account, origin, now, logs_in=True)
+            entries = len(read_log(store, account.account, account.space, reading))
         except PliError as error:
             problems.append((f"log does not open ({error.code})", ""))
     return Report(tuple(problems), {"messages_opened": opened, "entries_opened": entries})

@@ -12,9 +12,10 @@ from mailserver.audit.export import (
     format_export,
     format_person_receipt,
 )
+from mailserver.audit.receipt import Purpose
 from mailserver.audit.tiles import Tile, TileReader
-from mailserver.model.errors import Conflict, NotFound
-from mailserver.service.access_log import LoggedEvent, read_log
+from mailserver.model.errors import Conflict, Denied, NotFound
+from mailserver.service.access_log import LoggedEvent, LogReading, read_log
 from mailserver.service.keys import OpenAccount
 from mailserver.store import log_rows
 from mailserver.store.store import Store
@@ -22,7 +23,9 @@ from mailserver.store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class LogCopy:
-    """Lines of the export, and the receipt to keep for the next one. ``waiting`` entries are not in the tree yet."""
+    """Lines of the export, and the receipt to keep for the next one. ``waiting`` entries are not in the tree yet,
+    those that tell of this very copy left out.
+    """
 
     lines: Iterator[bytes]
     receipt: bytes
@@ -31,16 +34,25 @@ class LogCopy:
 
 
 def copy_log(
-    store: Store, account: OpenAccount, publics: LogPublics, earlier_sizes: tuple[int, ...] = ()
+    store: Store,
+    account: OpenAccount,
+    reading: LogReading,
+    publics: LogPublics,
+    earlier_sizes: tuple[int, ...] = (),
 ) -> LogCopy:
-    """Everything that the tree holds of this account. Raises Conflict("log-empty") before the first checkpoint."""
+    """Everything that the tree holds of this account; ``reading`` says that the copy is in the log already. Raises
+    Conflict("log-empty") before the first checkpoint, Denied when the reading is not for a copy or is used up.
+    """
     with store.database.read() as connection:
         found = log_rows.find_checkpoint(connection)
+    if reading.purpose is not Purpose.EXPORT:
+        raise Denied("receipt-mismatch")
     if found is None:
         raise Conflict("log-empty")
     size, note = found
-    events = read_log(store, account.account, account.space_root())
+    events = read_log(store, account.account, account.space_root(), reading)
     settled = [each for each in events if each.leaf_index is not None and each.leaf_index < size]
+    later = [each for each in events if each.leaf_index is None or each.leaf_index >= size]
 
     def load(tile: Tile) -> bytes:
         with store.database.read() as connection:
@@ -55,7 +67,9 @@ def copy_log(
     for each in settled:
         last = last.accept(parse_leaf(each.leaf))
     receipt = PersonReceipt(account.account.pseudonym, last.count, last.last, note)
-    return LogCopy(lines, format_person_receipt(receipt), len(settled), len(events) - len(settled))
+    own = reading.commitments
+    waiting = sum(parse_leaf(each.leaf).commitment not in own for each in later)
+    return LogCopy(lines, format_person_receipt(receipt), len(settled), waiting)
 
 
 def _entry(event: LoggedEvent) -> OpenedEntry:

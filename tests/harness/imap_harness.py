@@ -13,6 +13,7 @@ from pathlib import Path
 
 import uvloop
 
+from harness.log_reading import read_log
 from mailserver.audit.events import AuditEvent
 from mailserver.crypto.authority import DemoAuthority, DemoAuthorityWarning
 from mailserver.crypto.custodian import Custodian
@@ -23,7 +24,6 @@ from mailserver.mime.summary_wire import format_summary
 from mailserver.model.account import AccountKind, Role
 from mailserver.model.address import parse_address, parse_domain
 from mailserver.model.ids import AccountId
-from mailserver.service.access_log import read_log
 from mailserver.service.administration import Administration, NewAccount
 from mailserver.service.directory import Directory, Profile
 from mailserver.service.intake import Intake

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from harness.log_reading import read_log
 from harness.node import Node, make_node
 from sqlalchemy import update
 
@@ -16,7 +17,6 @@ from mailserver.model.account import AccountKind, Role
 from mailserver.model.address import parse_address
 from mailserver.model.errors import Conflict, Corrupt, Denied, Malformed, NotFound, Unavailable
 from mailserver.model.patient import Ins
-from mailserver.service.access_log import read_log
 from mailserver.store import schema
 from mailserver.store.writer import Unit
 

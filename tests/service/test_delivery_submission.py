@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from harness.canary import find_traces
+from harness.log_reading import read_log
 from service.delivery_peers import ORIGIN, SECONDS, Bench, make_bench, message
 from sqlalchemy import update
 
@@ -15,7 +16,6 @@ from mailserver.mime.trace import Hop
 from mailserver.model.address import parse_address
 from mailserver.model.errors import Corrupt
 from mailserver.policy.decision import Reason
-from mailserver.service.access_log import read_log
 from mailserver.service.delivery import Outcome
 from mailserver.service.keys import OpenAccount
 from mailserver.service.receive import Verdict

@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import product
 
 import pytest
+from harness.log_reading import read_log
 from service.delivery_peers import Bench, make_bench, message, open_with_password, summary_of, with_archive
 from sqlalchemy import Table, select, update
 from unit.documents.xdm_archives import sample
 
 from mailserver.model.account import Role
 from mailserver.model.errors import Corrupt, PliError
-from mailserver.service.access_log import read_log
 from mailserver.service.conversations import list_received
 from mailserver.store import schema
 from mailserver.store.blob_folder import blob_path

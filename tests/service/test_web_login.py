@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pyotp
 import pytest
+from harness.log_reading import read_log
 from harness.node import make_node
 from harness.web_node import ORIGIN, PASSWORD, WebNode
 
 from mailserver.audit.events import EventKind
 from mailserver.model.address import parse_address
 from mailserver.model.errors import Denied, OverLimit
-from mailserver.service.access_log import read_log
 from mailserver.service.web_codes import Factor, find_step, mask
 
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
