@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime
 
 from mailserver.imap.envelope_fields import find_field
-from mailserver.imap.search import Candidate
+from mailserver.imap.search import Candidate, fold
 from mailserver.imap.sections import SectionReader
 from mailserver.imap.session import Session
 from mailserver.mime.dates import find_date
@@ -69,11 +69,11 @@ class MessageUnderTest:
         return [decode_words(value) for value in HeaderBlock(self._open_head()).find_all(wanted)]
 
     def text(self, with_header: bool) -> str:
-        """The texts of the message, one after another, decoded; its own header first when asked."""
+        """The texts of the message, one after another, decoded and folded once; its own header first when asked."""
         if with_header not in self._texts:
             pieces = [self._header_text(self._open_head())] if with_header else []
             pieces += self._part_texts()
-            self._texts[with_header] = "\n".join(pieces)
+            self._texts[with_header] = fold("\n".join(pieces))
         return self._texts[with_header]
 
     def _part_texts(self) -> Iterable[str]:

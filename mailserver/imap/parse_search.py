@@ -30,6 +30,9 @@ from mailserver.model.errors import Malformed
 
 MOST_NESTING = 50
 """S3."""
+MOST_KEYS = 1000
+MOST_TEXT_KEYS = 8
+"""Each looks through the whole of every message: a person asks for one or two (S4)."""
 
 CHARSETS: dict[str, str] = {
     "US-ASCII": "ascii",
@@ -66,6 +69,8 @@ class _Keys:
     def __init__(self, cursor: Cursor, charset: str) -> None:
         self._cursor = cursor
         self._charset = charset
+        self._keys = 0
+        self._text_keys = 0
 
     def name(self) -> str:
         if self._cursor.is_before(b"(") or self._cursor.is_before_sequence_set():
@@ -75,6 +80,10 @@ class _Keys:
     def key(self, name: str, depth: int) -> SearchKey:
         if depth > MOST_NESTING:
             raise Malformed("too_deep")
+        self._keys += 1
+        self._text_keys += name in {"TEXT", "BODY"}
+        if self._keys > MOST_KEYS or self._text_keys > MOST_TEXT_KEYS:
+            raise Malformed("too_many_keys")
         simple = _SIMPLE.get(name)
         if simple is not None:
             return simple

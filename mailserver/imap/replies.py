@@ -61,7 +61,7 @@ _BY_CODE: dict[str, Reply] = {
     "scope": LOGIN_FAILED,
     "mailbox": IS_GONE,
     "mailbox-exists": _no("ALREADYEXISTS", "The mailbox exists already.", "Cette boîte existe déjà."),
-    "mailbox-permanent": _no("CANNOT", "INBOX stays where it is.", "La boîte de réception ne peut pas être retirée."),
+    "mailbox-permanent": _no("CANNOT", "This mailbox stays where it is.", "Cette boîte ne peut pas être retirée."),
     "mailbox-name": _no(
         "CANNOT", "This name cannot be a mailbox's. Choose another one.", "Ce nom ne convient pas à une boîte. Choisissez-en un autre."
     ),

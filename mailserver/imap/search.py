@@ -71,7 +71,7 @@ class Candidate:
     summary_field: Callable[[str], Iterable[str]]
     header_field: Callable[[str], Iterable[str]]
     text: Callable[[bool], str]
-    """Every decoded text of the message; with its header when the argument is true."""
+    """Every decoded text of the message, folded (``fold``); with its header when the argument is true."""
 
 
 Test = Callable[[Candidate], bool]
@@ -199,7 +199,7 @@ def _compile(key: SearchKey, view: MailboxView) -> Test:
             return _header_test(key)
         case TextKey(text, with_header):
             needle = fold(text)
-            return lambda candidate: needle in fold(candidate.text(with_header))
+            return lambda candidate: needle in candidate.text(with_header)
         case NotKey():
             inner = _compile(key.key, view)
             return lambda candidate: not inner(candidate)

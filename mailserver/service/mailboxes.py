@@ -110,7 +110,7 @@ class Mailboxes:
         Raises NotFound, Denied("mailbox-permanent").
         """
         info = self.load_mailbox(account, name)
-        if info.role is Role.INBOX:
+        if info.role in {Role.INBOX, Role.SENT}:  # the web keeps copies in Sent
             raise Denied("mailbox-permanent")
         place = (account.account_id, info.mailbox_id)
         with self._store.database.read() as connection:

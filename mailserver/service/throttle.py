@@ -68,11 +68,13 @@ class Throttle:
         return float(weight * 0.5 ** ((now - since) / FORGET_SECONDS))
 
     def _keys(self, peer: str, login: str) -> tuple[tuple[_Kind, bytes], ...]:
-        return (
+        """What an attempt counts against; an attempt that names nobody counts against no account."""
+        by_place = (
             (_Kind.ADDRESS, self._key("address", peer)),
             (_Kind.NETWORK, self._key("network", network_of(peer))),
-            (_Kind.ACCOUNT, self._key("account", login.strip().casefold())),
         )
+        account = login.strip().casefold()
+        return (*by_place, (_Kind.ACCOUNT, self._key("account", account))) if account else by_place
 
     def _key(self, kind: str, text: str) -> bytes:
         octets = f"{kind}|{text}".encode("utf-8", "surrogatepass")

@@ -36,7 +36,7 @@ SUMMARY = replace(
 FULL = replace(
     SUMMARY,
     header_field=lambda name: ["oui"] if name == "x-a" else [],
-    text=lambda with_header: "Subject: cœur\r\ncorps" if with_header else "corps",
+    text=lambda with_header: fold("Subject: cœur\r\ncorps" if with_header else "corps"),
 )
 
 
