@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from mailserver.mime.encoded_words import decode_words
 from mailserver.mime.headers import HeaderBlock, find_message_id, find_message_ids
-from mailserver.mime.strict_address import NamedAddress, parse_named_address
+from mailserver.mime.strict_address import VALUE_BYTES, NamedAddress, parse_named_address
 from mailserver.model.address import Address
 from mailserver.model.errors import Malformed
 
@@ -15,7 +15,7 @@ _REPORT = re.compile(rb"\s*multipart/report\b", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class HeaderFacts:
-    """Facts of one header block. ``authors`` is empty when From is absent; None when From is not one plain address.
+    """Facts of one header block. ``authors`` is empty when From is absent; None when it is not plain addresses alone.
 
     ``is_report``: what a null sender may carry; ``is_automatic``: nobody typed it (a report, or Auto-Submitted).
     """
@@ -59,7 +59,16 @@ def read_header_facts(head: bytes) -> HeaderFacts:
 def _authors(block: HeaderBlock, author: NamedAddress | None) -> tuple[Address, ...] | None:
     if author is not None:
         return (author.address,)
-    return None if block.find(b"from") else ()
+    value = block.find(b"from")
+    if not value:
+        return ()
+    if len(value) > VALUE_BYTES:
+        return None
+    try:
+        # a plain list has its own refusal; a comma that is not between two mailboxes makes none
+        return tuple(parse_named_address(each).address for each in value.split(b","))
+    except Malformed:
+        return None
 
 
 def _one(block: HeaderBlock, name: bytes) -> NamedAddress | None:

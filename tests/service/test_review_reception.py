@@ -42,7 +42,8 @@ HOSTILE = [
     b"<@victim.example:camille@b.localhost>",
     b"<victim@c.example>, ",
     b"dup\xe9@b.localhost",
-    b"camille@b.localhost, camille@b.localhost",
+    b"<victim@c.example>, G: camille@b.localhost;",
+    b'"a, <victim@c.example>" <camille@b.localhost>, x',
 ]
 
 
@@ -50,6 +51,11 @@ HOSTILE = [
 def test_a_from_that_two_readers_read_differently_is_refused(bench: Bench, value: bytes) -> None:
     verdict = bench.accept([DOCTOR], _letter("hostile", value))
     assert (verdict.decision.reason, list(verdict.commits)) == (Reason.MALFORMED_HEADERS, [])
+
+
+def test_a_plain_list_of_authors_is_called_so(bench: Bench) -> None:
+    verdict = bench.accept([DOCTOR], _letter("two", b"camille@b.localhost, Noa <noa@b.localhost>"))
+    assert verdict.decision.reason is Reason.FROM_SEVERAL
 
 
 @pytest.mark.parametrize("value", [b"camille@b.localhost", b'"victim@c.example" <camille@b.localhost>'])
