@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 
-from mailserver.cli.demo_stage import Operator, reserve_ports
+from mailserver.cli.demo_stage import Operator, PortBlock, reserve_ports
 from mailserver.cli.operator_folder import OperatorPlan, make_operator, parse_domains
 
 KILLS = 12
@@ -104,41 +104,20 @@ def worker_pids(supervisor: int) -> list[int]:
 
 
 @pytest.mark.timeout(300)
-def test_nothing_acknowledged_is_lost_and_nothing_is_there_twice(tmp_path: Path) -> None:
-    now = datetime.now(UTC)
+def test_nothing_acknowledged_is_lost_and_nothing_is_there_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # a dozen processes start here: they share compiled modules, as an installed Pli does
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path / "compiled"))
     blocks = reserve_ports(2)
-    for name, block in zip("ab", blocks, strict=True):
-        plan = OperatorPlan(
-            tmp_path / name,
-            parse_domains([f"{name}.localhost"]),
-            block.base,
-            tmp_path / "authority",
-            key_bits=2048,
-        )
-        make_operator(plan, now)
     operator = Operator("a", tmp_path / "a", blocks[0])
-    address = ["--kind", "PER", "--address", "doc@a.localhost", "--name", "Doc"]
-    made = pli("account", "add", "-c", str(operator.config), *address)
-    context = ssl.create_default_context(cafile=str(tmp_path / "authority/demo-ca.pem"))
-    context.load_cert_chain(tmp_path / "b/tls/operator.pem", tmp_path / "b/tls/operator.key")
     tally = Tally()
-    operator.start(workers=2)
-    senders = [
-        threading.Thread(target=keep_sending, args=(number, operator.port("mx"), context, tally))
-        for number in range(SENDERS)
-    ]
     try:
-        for sender in senders:
-            sender.start()
-        kill_in_turn(operator, tally)
-    finally:
-        tally.stop.set()
-        for sender in senders:
-            sender.join()
-    if operator.process is None or operator.process.poll() is not None:
+        app_password, context = prepare(tmp_path, operator, blocks)
         operator.start(workers=2)
-    try:
-        found = read_all(operator, made["app_password"])
+        send_and_kill(operator, context, tally)
+        found = read_all(operator, app_password)
     finally:
         operator.stop()
         for block in blocks:
@@ -155,6 +134,40 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_there_twice(tmp_path: Path)
     assert not lost
     report = pli("check", "-c", str(operator.config))
     assert report["problems"] == []
+
+
+def prepare(folder: Path, operator: Operator, blocks: list[PortBlock]) -> tuple[str, ssl.SSLContext]:
+    """Both operators' folders and the one recipient; their app password, and the sending operator's side of TLS."""
+    for name, block in zip("ab", blocks, strict=True):
+        plan = OperatorPlan(
+            folder / name,
+            parse_domains([f"{name}.localhost"]),
+            block.base,
+            folder / "authority",
+            key_bits=2048,
+        )
+        make_operator(plan, datetime.now(UTC))
+    address = ["--kind", "PER", "--address", "doc@a.localhost", "--name", "Doc"]
+    made = pli("account", "add", "-c", str(operator.config), *address)
+    context = ssl.create_default_context(cafile=str(folder / "authority/demo-ca.pem"))
+    context.load_cert_chain(folder / "b/tls/operator.pem", folder / "b/tls/operator.key")
+    return made["app_password"], context
+
+
+def send_and_kill(operator: Operator, context: ssl.SSLContext, tally: Tally) -> None:
+    """Every sender at work while workers and supervisor are killed; the server runs at the end."""
+    senders = [
+        threading.Thread(target=keep_sending, args=(number, operator.port("mx"), context, tally))
+        for number in range(SENDERS)
+    ]
+    try:
+        for sender in senders:
+            sender.start()
+        kill_in_turn(operator, tally)
+    finally:
+        tally.stop.set()
+        for sender in senders:
+            sender.join()
 
 
 def kill_in_turn(operator: Operator, tally: Tally) -> None:
