@@ -23,6 +23,7 @@ from mailserver.service.relay import RelayQueue
 from mailserver.service.throttle import Throttle
 from mailserver.smtp.server import Role, SmtpServer, SmtpServices
 from mailserver.tls.contexts import PeerFiles, client_facing_context, peer_server_context
+from mailserver.tls.reloading import ReloadingContext
 from webmail.application import WebServices, create_app
 from webmail.server import serve_web
 
@@ -31,7 +32,7 @@ logger = logging.getLogger("pli.listen")
 
 @dataclass(slots=True)
 class Edges:
-    """What runs: stopped in reverse order of its start."""
+    """What runs, and how each part is stopped and woken."""
 
     stops: list[Callable[[float], Awaitable[None]]] = field(default_factory=list)
     wakes: list[Callable[[], None]] = field(default_factory=list)
@@ -41,9 +42,8 @@ class Edges:
             wake()
 
     async def stop(self, grace_seconds: float) -> None:
-        """Each edge ends what it does within the grace, then lets go of its ports."""
-        for stop in reversed(self.stops):
-            await stop(grace_seconds)
+        """All edges at once end what they do within the one grace, then let go of their ports (R14)."""
+        await asyncio.gather(*(stop(grace_seconds) for stop in self.stops))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +91,10 @@ async def _start_smtp(start: _Start, edges: Edges) -> None:
     if listen.mx:
         peers = SmtpServer(smtp, start.pool, Role.MX)
         edges.stops.append(peers.stop)
-        context = peer_server_context(peer_files(services))
-        await peers.listen(listen.host, listen.mx, starttls=context, reuse_port=True)
+        files = peer_files(services)
+        paths = [path for path in (files.cert, files.key, files.ca, files.crl) if path is not None]
+        current = ReloadingContext(paths, lambda: peer_server_context(files))
+        await peers.listen(listen.host, listen.mx, starttls=current, reuse_port=True)
         start.told("mx", listen.mx)
     clients = SmtpServer(smtp, start.pool, Role.SUBMISSION)
     edges.stops.append(clients.stop)
