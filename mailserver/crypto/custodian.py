@@ -119,6 +119,7 @@ class Custodian:
                 self._released.setdefault(line.account, deque()).append(line.time)
         self._harden_rate = HardenRate(HardenLimit())
         self._hardened = HardenCounts()
+        self._is_closed = False
         self._log_is_late = False
         self._set_aside: frozenset[bytes] = frozenset()
         self._purged_hour = -1
@@ -147,6 +148,7 @@ class Custodian:
 
     def close(self) -> None:
         """Give the folder back to whoever opens it next."""
+        self._is_closed = True
         with contextlib.suppress(PliError):
             self._journal_hardened(self._now())
         self._journal.close()
@@ -185,6 +187,8 @@ class Custodian:
         """
         hardened = mac(self._harden, "harden", account, slot, Raw(value))
         with self._lock:
+            if self._is_closed:  # what could not be counted is not done
+                raise Unavailable("custodian")
             now = self._now()
             if self._hardened.is_due(now):
                 self._journal_hardened(now)

@@ -175,3 +175,11 @@ def test_the_last_counts_are_written_at_the_end(tmp_path, clock):
     custodian.close()
     (line,) = (tmp_path / "keys" / JOURNAL_NAME).read_text().splitlines()
     assert f"{MANY - 1} calls, 1 accounts, 0 refused" in line
+
+
+def test_a_closed_custodian_hardens_nothing(tmp_path, clock):
+    custodian = Custodian.create(tmp_path / "keys", clock)
+    custodian.close()
+    with pytest.raises(Unavailable) as refused:
+        harden(custodian)
+    assert refused.value.code == "custodian"
