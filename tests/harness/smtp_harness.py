@@ -88,10 +88,14 @@ class RunningSmtp:
     def call_mx(self, context: ssl.SSLContext | None) -> smtplib.SMTP:
         """A peer after EHLO, in TLS when a context is given."""
         client = smtplib.SMTP(HOST, self.mx_port, "mx.b.localhost", TIMEOUT)
-        client.ehlo()
-        if context is not None:
-            client.starttls(context=context)
+        try:
             client.ehlo()
+            if context is not None:
+                client.starttls(context=context)
+                client.ehlo()
+        except (OSError, smtplib.SMTPException):
+            client.close()
+            raise
         return client
 
     def call_submissions(self) -> smtplib.SMTP_SSL:
