@@ -1,6 +1,7 @@
 """Dependencies are pinned exactly, by hash, and the pins answer what the package asks for."""
 
 import re
+from importlib.metadata import requires
 
 import pytest
 from architecture.source_tree import ROOT
@@ -9,7 +10,7 @@ from packaging.utils import canonicalize_name
 
 PAIRS = ("build", "run", "dev")
 PIN = re.compile(
-    r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>\S+) \\\n(?P<hashes>(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)",
+    r"^(?P<name>[A-Za-z0-9._-]+)(?P<extras>\[[a-z,]+\])?==(?P<version>\S+) \\\n(?P<hashes>(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)",
     re.M,
 )
 
@@ -29,7 +30,7 @@ def test_every_line_is_a_pin_or_a_hash(pair: str) -> None:
     other = [
         line
         for line in lines_of(f"{pair}.txt")
-        if not re.match(r"[A-Za-z0-9._-]+==\S+ \\$|    --hash=sha256:", line)
+        if not re.match(r"[A-Za-z0-9._-]+(\[[a-z,]+\])?==\S+ \\$|    --hash=sha256:", line)
     ]
     assert not other, "an option, a path, an address or an unpinned name"
     pinned = [line for line in lines_of(f"{pair}.txt") if "==" in line]
@@ -44,6 +45,20 @@ def test_pins_answer_what_is_asked(pair: str) -> None:
         assert asked.specifier.contains(pins[canonicalize_name(asked.name)]), (
             f"run scripts/pin-requirements: {line}"
         )
+
+
+def test_extras_that_a_pin_asks_for_are_named() -> None:
+    """Pip looks at the newest version for an extra that no pin names, and then refuses it for want of a hash."""
+    text = "".join((ROOT / "requirements" / f"{pair}.txt").read_text(encoding="utf-8") for pair in PAIRS)
+    named = {canonicalize_name(match["name"]): match["extras"] or "" for match in PIN.finditer(text)}
+    missing = []
+    for name in named:
+        for line in requires(name) or []:
+            asked = Requirement(line)
+            is_asked = asked.marker is None or asked.marker.evaluate({"extra": ""})
+            pinned = named.get(canonicalize_name(asked.name), "")
+            missing += [line for extra in asked.extras if is_asked and extra not in pinned]
+    assert not missing, "run scripts/pin-requirements"
 
 
 def test_files_agree_where_they_overlap() -> None:
