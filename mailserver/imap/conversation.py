@@ -24,7 +24,7 @@ from mailserver.imap.replies import (
     reply_to_verdict,
 )
 from mailserver.imap.session import Reply, Session, done
-from mailserver.imap.states import State, decide_command, holds_expunges, state_after
+from mailserver.imap.states import Feature, State, decide_command, holds_expunges, state_after
 from mailserver.model.errors import Corrupt, Malformed, NotFound, PliError, Unavailable
 from mailserver.store.blob_folder import ROW_BYTES_LIMIT
 
@@ -57,6 +57,11 @@ class Conversation:
     @property
     def is_idling(self) -> bool:
         return bool(self._idle_tag)
+
+    @property
+    def _is_utf8(self) -> bool:
+        """Mailbox names come and go as UTF-8 (RFC 6855 §3, RFC 9051 §5.1)."""
+        return not self._session.enabled.isdisjoint({Feature.UTF8, Feature.REV2})
 
     async def step(self) -> bool:
         """Handle the next event, or the news that an idling client waits for; False: nothing to do."""
@@ -102,7 +107,7 @@ class Conversation:
 
     async def _take_command(self, raw: f.RawCommand) -> None:
         try:
-            tag, command = parse_command(raw)
+            tag, command = parse_command(raw, is_utf8=self._is_utf8)
         except BadCommand as error:
             self._refuse(error.tag, reply_to_bad_command(error))
             return
@@ -232,7 +237,7 @@ class Conversation:
                 self._drop_append(self.append, Reply(Word.BAD, "One message at a time"))
             return
         try:
-            tag, command = parse_command(event.command)
+            tag, command = parse_command(event.command, is_utf8=self._is_utf8)
         except BadCommand as error:
             self._framer.refuse()
             self._refuse(error.tag, reply_to_bad_command(error))

@@ -11,7 +11,7 @@ from typing import ParamSpec, Protocol, TypeVar
 
 from mailserver.audit.events import Origin, readable
 from mailserver.imap.encode import Status
-from mailserver.imap.states import State
+from mailserver.imap.states import Feature, State
 from mailserver.imap.view import Dialect, MailboxView
 from mailserver.model.account import Flag
 from mailserver.model.errors import Denied
@@ -103,6 +103,7 @@ class Session:
     waiter: Waiter | None = None
     has_news: bool = False
     client: str = ""
+    enabled: set[Feature] = field(default_factory=set)
     _permit: MailPermit | None = field(default=None, repr=False)
 
     def open_account(self) -> OpenAccount:
@@ -118,7 +119,13 @@ class Session:
         return self.selected
 
     def dialect(self, *, with_uid: bool = False) -> Dialect:
-        return Dialect(with_uid=with_uid)
+        """What this client is told along with flags, by what it enabled."""
+        has = self.enabled
+        return Dialect(
+            with_uid=with_uid or Feature.QRESYNC in has,  # RFC 7162 §3.2.4
+            with_modseq=Feature.CONDSTORE in has,
+            with_recent=Feature.REV2 not in has,
+        )
 
     def permit(self) -> MailPermit:
         """Leave to read bodies today, logged before it is given (L1). Blocking: for the pool."""

@@ -18,6 +18,15 @@ class State(StrEnum):
     LOGOUT = "logout"
 
 
+class Feature(StrEnum):
+    """What changes how the server speaks once a client asked for it (RFC 5161 §3.1); by its name in ENABLE."""
+
+    CONDSTORE = "CONDSTORE"
+    QRESYNC = "QRESYNC"
+    UTF8 = "UTF8=ACCEPT"
+    REV2 = "IMAP4REV2"
+
+
 class Verdict(StrEnum):
     """Whether a command may run now, and if not why."""
 
@@ -117,6 +126,9 @@ _AFTER_LOGIN = (
     "SPECIAL-USE",
     "CREATE-SPECIAL-USE",
 )
+
+OFFERED: frozenset[Feature] = frozenset()
+"""What ENABLE switches on; the others are known and not there."""
 
 CAPABILITIES: dict[State, tuple[str, ...]] = {
     State.CLEAR: (*_ALWAYS, "STARTTLS", "LOGINDISABLED"),

@@ -18,7 +18,7 @@ from mailserver.imap.encode import (
 )
 from mailserver.imap.replies import LOGIN_FAILED
 from mailserver.imap.session import CLIENT_CHARACTERS, Reply, Session, done, now_seconds
-from mailserver.imap.states import CAPABILITIES, State
+from mailserver.imap.states import CAPABILITIES, OFFERED, Feature, State
 from mailserver.model.errors import Denied
 
 SCOPES = (SlotScope.IMAP, SlotScope.IMAP_SMTP)
@@ -56,9 +56,13 @@ async def run_namespace(session: Session, _command: Namespace) -> Reply:
     return done("NAMESPACE")
 
 
-async def run_enable(session: Session, _command: Enable) -> Reply:
-    """RFC 5161 §3.2: what cannot be enabled is left out; so far that is everything."""
-    session.wire.send(format_enabled(()))
+async def run_enable(session: Session, command: Enable) -> Reply:
+    """RFC 5161 §3.2: what cannot be enabled is left out, and what is enabled already is not said again."""
+    asked = {feature for feature in OFFERED if feature.value in command.names}
+    session.wire.send(
+        format_enabled(feature.value for feature in Feature if feature in asked - session.enabled)
+    )
+    session.enabled |= asked
     return done("ENABLE")
 
 

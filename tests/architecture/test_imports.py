@@ -110,6 +110,7 @@ def test_pure_modules_touch_no_loop_socket_or_database(graph: grimp.ImportGraph)
         ("mailserver.model.ids", True),
         ("mailserver.imap.parse_search", True),
         ("mailserver.imap.view", True),
+        ("mailserver.imap.commands.messages", True),
         ("mailserver.imap.connection", False),
         ("mailserver.imap", False),
         ("mailserver.modelling", False),

@@ -1,0 +1,122 @@
+"""The closed family of commands (RFC 9051 §6, RFC 3501 §6), as values: what was asked, already checked for form.
+
+Mailbox names and texts are ``str``; credentials never show in a repr. Message numbers and UIDs stay sets as sent:
+only a MailboxView can say which messages they name.
+"""
+
+from mailserver.imap.commands.connection import (
+    Authenticate,
+    Capability,
+    Enable,
+    Id,
+    Idle,
+    Login,
+    Logout,
+    Namespace,
+    Noop,
+    StartTls,
+)
+from mailserver.imap.commands.mailboxes import (
+    Append,
+    Check,
+    Close,
+    Create,
+    Delete,
+    List,
+    Lsub,
+    Rename,
+    Resync,
+    Select,
+    Status,
+    StatusItem,
+    Subscribe,
+    Unselect,
+    Unsubscribe,
+)
+from mailserver.imap.commands.messages import (
+    BodySection,
+    Copy,
+    Expunge,
+    Fetch,
+    FetchItem,
+    Move,
+    Partial,
+    Search,
+    Section,
+    SectionText,
+    Store,
+    StoreMode,
+)
+
+__all__ = [
+    "Append",
+    "Authenticate",
+    "BodySection",
+    "Capability",
+    "Check",
+    "Close",
+    "Command",
+    "Copy",
+    "Create",
+    "Delete",
+    "Enable",
+    "Expunge",
+    "Fetch",
+    "FetchItem",
+    "Id",
+    "Idle",
+    "List",
+    "Login",
+    "Logout",
+    "Lsub",
+    "Move",
+    "Namespace",
+    "Noop",
+    "Partial",
+    "Rename",
+    "Resync",
+    "Search",
+    "Section",
+    "SectionText",
+    "Select",
+    "StartTls",
+    "Status",
+    "StatusItem",
+    "Store",
+    "StoreMode",
+    "Subscribe",
+    "Unselect",
+    "Unsubscribe",
+]
+
+Command = (
+    Capability
+    | Noop
+    | Logout
+    | StartTls
+    | Authenticate
+    | Login
+    | Enable
+    | Select
+    | Create
+    | Delete
+    | Rename
+    | Subscribe
+    | Unsubscribe
+    | List
+    | Lsub
+    | Status
+    | Append
+    | Namespace
+    | Id
+    | Idle
+    | Check
+    | Close
+    | Unselect
+    | Expunge
+    | Search
+    | Fetch
+    | Store
+    | Copy
+    | Move
+)

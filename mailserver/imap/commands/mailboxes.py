@@ -1,0 +1,127 @@
+"""Commands about mailboxes (RFC 9051 §6.3, RFC 3501 §6.3), APPEND and the end of a selection included."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from mailserver.imap.sequence_set import SequenceSet
+
+
+@dataclass(frozen=True, slots=True)
+class Resync:
+    """QRESYNC's parameter (RFC 7162 §3.2.5): what the client still knows."""
+
+    uidvalidity: int
+    modseq: int
+    known_uids: SequenceSet | None = None
+    sample_numbers: SequenceSet | None = None
+    sample_uids: SequenceSet | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """SELECT, or EXAMINE when ``is_read_only`` (RFC 9051 §6.3.2, §6.3.3)."""
+
+    mailbox: str
+    is_read_only: bool = False
+    wants_modseq: bool = False
+    resync: Resync | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    r"""RFC 9051 §6.3.4; ``roles`` such as ``\Drafts`` (RFC 6154 §3)."""
+
+    mailbox: str
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """RFC 9051 §6.3.5."""
+
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """RFC 9051 §6.3.6."""
+
+    mailbox: str
+    new_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """RFC 9051 §6.3.7."""
+
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """RFC 9051 §6.3.8."""
+
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """RFC 9051 §6.3.9. An empty only pattern asks for the root and the separator."""
+
+    reference: str
+    patterns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lsub:
+    """RFC 3501 §6.3.9."""
+
+    reference: str
+    pattern: str
+
+
+class StatusItem(StrEnum):
+    """RFC 9051 §6.3.11, RFC 7162 §3.1.2."""
+
+    MESSAGES = "MESSAGES"
+    RECENT = "RECENT"
+    UIDNEXT = "UIDNEXT"
+    UIDVALIDITY = "UIDVALIDITY"
+    UNSEEN = "UNSEEN"
+    DELETED = "DELETED"
+    SIZE = "SIZE"
+    HIGHESTMODSEQ = "HIGHESTMODSEQ"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """RFC 9051 §6.3.11."""
+
+    mailbox: str
+    items: tuple[StatusItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """RFC 9051 §6.3.12: all but the message, whose octets follow as chunks. ``date`` is UTC."""
+
+    mailbox: str
+    flags: tuple[str, ...]
+    date: datetime | None
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """RFC 3501 §6.4.1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """RFC 9051 §6.4.1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unselect:
+    """RFC 3691 §2."""
