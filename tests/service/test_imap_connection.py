@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import threading
 import tracemalloc
 from collections.abc import Iterator
 
@@ -226,15 +225,23 @@ def test_a_client_that_does_not_read_is_not_buffered_for(
     settle(running, connections=1)
 
 
-def test_commands_without_end_pause_reading(running: RunningImap, clients: Clients, name: str) -> None:
+def test_commands_without_end_pause_reading(running: RunningImap, tls: TlsFiles, name: str) -> None:
     """A client may send more than we hold: all of it is answered, in order."""
-    client = clients.log_in(name)
-    sent = b"".join(b"t%d NOOP\r\n" % number for number in range(10_000))
-    sender = threading.Thread(target=client.send, args=(sent,))
-    sender.start()
+    account = running.node.accounts[name]
+    asyncio.run(_send_without_end(running.tls_port, tls, f"{account.address} {account.app_password}"))
+
+
+async def _send_without_end(port: int, tls: TlsFiles, login: str) -> None:
+    """One thread: a TLS connection of Python's cannot be read and written by two."""
+    reader, writer = await asyncio.open_connection(HOST, port, ssl=tls.client, server_hostname="localhost")
+    writer.write(f"l LOGIN {login}\r\n".encode())
+    assert (await reader.readline()).startswith(b"* OK")
+    assert (await reader.readline()).startswith(b"l OK")
+    writer.write(b"".join(b"t%d NOOP\r\n" % number for number in range(10_000)))
     for number in range(10_000):
-        assert client.line() == f"t{number} OK NOOP completed"
-    sender.join()
+        assert await reader.readline() == b"t%d OK NOOP completed\r\n" % number
+    writer.close()
+    await writer.wait_closed()
 
 
 def test_clear_octets_after_starttls_close(running: RunningImap) -> None:
