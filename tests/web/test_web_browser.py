@@ -72,6 +72,7 @@ class Walk:
         )
 
     def see(self, name: str) -> None:
+        self.page.wait_for_load_state("load")
         self.page.screenshot(path=self.pictures / f"{name}.png", full_page=True)
         width = self.page.evaluate("() => document.documentElement.scrollWidth")
         assert width <= self.page.viewport_size["width"], f"{name} scrolls sideways: {width}"
@@ -212,6 +213,8 @@ def test_a_letter_in_html_shows_in_its_frame(browser: Browser, own_stage: Stage)
     page.get_by_role("link", name="Voir la mise en page d’origine").click()
     frame = page.frame_locator("iframe.letter")
     expect(frame.get_by_text("Bonjour Dominique")).to_be_visible()
-    size = frame.locator("body").evaluate("each => getComputedStyle(each).fontSize")
-    assert size == "18px", "the letter's own style sheet applies inside the sandbox"
+    # The style sheet is a request of its own, which may end after the words are there.
+    expect(frame.locator("body"), "the letter's own style sheet applies inside the sandbox").to_have_css(
+        "font-size", "18px", timeout=15_000
+    )
     made.close()
