@@ -6,6 +6,7 @@ EXPUNGE while message numbers are in use (§7.5.1).
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Protocol, assert_never
 
 from mailserver.imap import commands as c
@@ -13,7 +14,7 @@ from mailserver.imap import framing as f
 from mailserver.imap.append import AppendJob
 from mailserver.imap.dispatch import run_command
 from mailserver.imap.encode import Status as Word
-from mailserver.imap.encode import format_continuation, format_tagged, format_untagged
+from mailserver.imap.encode import code_number, format_continuation, format_tagged, format_untagged
 from mailserver.imap.framing import Framer, limits_after_login
 from mailserver.imap.news import look
 from mailserver.imap.parse import BadCommand, is_done, parse_command, parse_sasl_response
@@ -147,6 +148,9 @@ class Conversation:
             self._line.wait_for_news()
         if session.selected is not None:
             await self._tell(command)
+            if isinstance(command, c.Expunge) and reply.is_done and Feature.QRESYNC in session.enabled:
+                # RFC 7162 §3.2.7: all that left has just been told
+                reply = replace(reply, code=code_number("HIGHESTMODSEQ", session.open_mailbox().modseq))
         self._answer(tag, reply)
 
     async def _tell(self, command: c.Command) -> None:

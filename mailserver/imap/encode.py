@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from mailserver.imap.commands import BodySection, SectionText, StatusItem
 from mailserver.imap.grammar import ASTRING_ATOM, MONTHS
-from mailserver.imap.sequence_set import compact, format_sequence_set
+from mailserver.imap.sequence_set import SequenceSet, compact, format_sequence_set
 from mailserver.imap.utf7 import encode_utf7
 
 DELIMITER = "/"
@@ -127,6 +127,11 @@ def code_copy_uid(uidvalidity: int, sources: Sequence[int], copies: Sequence[int
     return b"COPYUID %d %s %s" % (uidvalidity, *pair)
 
 
+def code_modified(messages: SequenceSet) -> bytes:
+    """What a conditional STORE left alone (RFC 7162 §3.1.3): message numbers, or UIDs after UID STORE."""
+    return b"MODIFIED " + format_sequence_set(messages)
+
+
 # Data responses.
 
 
@@ -185,6 +190,11 @@ def format_recent(count: int) -> bytes:
 
 def format_expunge(number: int) -> bytes:
     return b"* %d EXPUNGE\r\n" % number
+
+
+def format_vanished(uids: SequenceSet, *, is_earlier: bool = False) -> bytes:
+    """RFC 7162 §3.2.10; ``is_earlier``: they left before this session looked, and no message number moves."""
+    return b"* VANISHED %s%s\r\n" % (b"(EARLIER) " if is_earlier else b"", format_sequence_set(uids))
 
 
 def format_fetch(number: int, pieces: Iterable[bytes]) -> bytes:

@@ -16,7 +16,7 @@ from mailserver.imap.flags import format_flags
 from mailserver.imap.grammar import MONTHS
 from mailserver.imap.sections import SectionReader
 from mailserver.imap.session import Session
-from mailserver.imap.view import FlagsChanged, MailboxView
+from mailserver.imap.view import Dialect, FlagsChanged, MailboxView
 from mailserver.mime.summary_wire import SummaryView, parse_summary
 from mailserver.model.account import Flag
 from mailserver.model.errors import Corrupt, Malformed, PliError
@@ -55,6 +55,12 @@ class FetchStream:
         runs = view.runs_of(self.command.messages, uid=self.command.uid)
         places = [at for start, stop in runs for at in range(start, stop)]
         items = self.command.items
+        since = self.command.changed_since
+        if since is not None:
+            modseqs = view.modseqs
+            places = [at for at in places if modseqs[at] > since]
+            if FetchItem.MODSEQ not in items:
+                items = (*items, FetchItem.MODSEQ)  # RFC 7162 §3.1.4.1
         if self.command.uid and FetchItem.UID not in items:
             items = (FetchItem.UID, *items)  # RFC 9051 §6.4.9
         if _COLUMN_ITEMS.issuperset(items):
@@ -68,7 +74,7 @@ class FetchStream:
     def _summary_blocks(self, places: Sequence[int], items: Sequence[Item]) -> Iterator[bytes]:
         view = self.session.open_mailbox().view
         for start in range(0, len(places), PAGE_ITEMS):
-            writer = _Writer(view, items)
+            writer = _Writer(view, items, self.session.dialect())
             pieces: list[bytes] = []
             for number, item in self._open_page(places[start : start + PAGE_ITEMS]):
                 pieces += writer.plain(number, item)
@@ -92,7 +98,7 @@ class FetchStream:
     def _section_pieces(self, places: Sequence[int], items: Sequence[Item]) -> Iterator[bytes]:
         session = self.session
         messages, account = session.services.messages, session.open_account()
-        writer = _Writer(session.open_mailbox().view, items)
+        writer = _Writer(session.open_mailbox().view, items, session.dialect())
         for start in range(0, len(places), BODY_PAGE_ITEMS):
             permit = session.permit()
             page = self._open_page(places[start : start + BODY_PAGE_ITEMS])
@@ -156,9 +162,9 @@ class FetchStream:
         account, mailbox_id = self.session.open_account(), selected.info.mailbox_id
         messages = self.session.services.messages
         change = (FlagChange.ADD, int(Flag.SEEN))
-        changed, modseq = messages.mark_flags(account, mailbox_id, uid_ranges(uids), change)
-        selected.view.note_flags(FlagsChanged(uid, flags, modseq) for uid, flags in changed)
-        return frozenset(uid for uid, _flags in changed)
+        marked = messages.mark_flags(account, mailbox_id, uid_ranges(uids), change)
+        selected.view.note_flags(FlagsChanged(uid, flags, marked.modseq) for uid, flags in marked.changed)
+        return frozenset(uid for uid, _flags in marked.changed)
 
 
 def pull_blocks(blocks: Iterator[bytes]) -> tuple[bytes, bool]:
@@ -186,10 +192,11 @@ def _take_head(pieces: Iterator[bytes], head: list[bytes]) -> None:
 class _Writer:
     """Writes FETCH responses of one page in the order of the client's items."""
 
-    def __init__(self, view: MailboxView, items: Sequence[Item]) -> None:
+    def __init__(self, view: MailboxView, items: Sequence[Item], dialect: Dialect) -> None:
         self._view = view
         self._items = items
-        self._has_flags = FetchItem.FLAGS in items
+        told = {FetchItem.FLAGS: True, FetchItem.UID: dialect.with_uid, FetchItem.MODSEQ: dialect.with_modseq}
+        self._told_with_flags = [item for item, is_told in told.items() if is_told and item not in items]
         self._makers = [_MAKERS[item] for item in items if isinstance(item, FetchItem)]
 
     def plain(self, number: int, item: OpenedItem) -> tuple[bytes, ...]:
@@ -215,8 +222,9 @@ class _Writer:
             else:
                 yield lead + _MAKERS[each](self._view, number, item, summary)
             lead = b" "
-        if tells_flags and not self._has_flags:
-            yield b" " + _make_flags(self._view, number, item, summary)
+        if tells_flags:
+            for told in self._told_with_flags:
+                yield b" " + _MAKERS[told](self._view, number, item, summary)
         yield b")\r\n"
 
 

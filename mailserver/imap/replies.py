@@ -54,7 +54,7 @@ UNKNOWN_ROLE = _no(
     "Cet usage ne peut pas être donné à une boîte.",
 )  # RFC 6154 §3
 HAS_INFERIORS = _no("", "The name only holds other mailboxes.", "Ce nom ne contient que d’autres boîtes.")
-NOT_ANNOUNCED = Reply(Status.BAD, "This server does not announce that extension")
+NEEDS_QRESYNC = Reply(Status.BAD, "ENABLE QRESYNC first")  # RFC 7162 §3.2.5, §3.2.6
 
 _BY_CODE: dict[str, Reply] = {
     "login": LOGIN_FAILED,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import ParamSpec, Protocol, TypeVar
 
 from mailserver.audit.events import Origin, readable
-from mailserver.imap.encode import Status
+from mailserver.imap.encode import Status, code_number, format_untagged
 from mailserver.imap.states import Feature, State
 from mailserver.imap.view import Dialect, MailboxView
 from mailserver.model.account import Flag
@@ -125,7 +125,20 @@ class Session:
             with_uid=with_uid or Feature.QRESYNC in has,  # RFC 7162 §3.2.4
             with_modseq=Feature.CONDSTORE in has,
             with_recent=Feature.REV2 not in has,
+            with_vanished=Feature.QRESYNC in has,
         )
+
+    def enable_condstore(self) -> None:
+        """The client shows that it knows mod-sequences (RFC 7162 §3.1): from now on it is told them."""
+        if Feature.CONDSTORE in self.enabled:
+            return
+        self.enabled.add(Feature.CONDSTORE)
+        if self.selected is not None:
+            self.wire.send(
+                format_untagged(
+                    Status.OK, "Changes so far", code_number("HIGHESTMODSEQ", self.selected.modseq)
+                )
+            )
 
     def permit(self) -> MailPermit:
         """Leave to read bodies today, logged before it is given (L1). Blocking: for the pool."""

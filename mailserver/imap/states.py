@@ -125,9 +125,11 @@ _AFTER_LOGIN = (
     "CHILDREN",
     "SPECIAL-USE",
     "CREATE-SPECIAL-USE",
+    "CONDSTORE",
+    "QRESYNC",
 )
 
-OFFERED: frozenset[Feature] = frozenset()
+OFFERED: frozenset[Feature] = frozenset({Feature.CONDSTORE, Feature.QRESYNC})
 """What ENABLE switches on; the others are known and not there."""
 
 CAPABILITIES: dict[State, tuple[str, ...]] = {

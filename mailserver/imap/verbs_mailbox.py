@@ -28,8 +28,10 @@ from mailserver.imap.encode import (
 from mailserver.imap.encode import Status as Word
 from mailserver.imap.listing import Named, find_role, list_names, list_subscribed
 from mailserver.imap.news import format_known_flags
-from mailserver.imap.replies import HAS_INFERIORS, NOT_ANNOUNCED, UNKNOWN_ROLE
+from mailserver.imap.replies import HAS_INFERIORS, NEEDS_QRESYNC, UNKNOWN_ROLE
+from mailserver.imap.resync import tell_resync
 from mailserver.imap.session import Reply, Selected, Session, done, now_seconds
+from mailserver.imap.states import Feature
 from mailserver.imap.view import MailboxView
 from mailserver.model.account import Flag, Role
 from mailserver.model.errors import NotFound
@@ -41,9 +43,14 @@ _EVERY_UID = [(1, 2**32 - 1)]
 
 async def run_select(session: Session, command: Select) -> Reply:
     """SELECT and EXAMINE. The mailbox that was selected is closed, whatever comes of it (RFC 9051 §6.3.2)."""
+    if command.resync is not None and Feature.QRESYNC not in session.enabled:
+        return NEEDS_QRESYNC
+    if session.selected is not None and not session.enabled.isdisjoint({Feature.QRESYNC, Feature.REV2}):
+        # RFC 7162 §3.2.11, RFC 9051 §7.1
+        session.wire.send(format_untagged(Word.OK, "The previous mailbox is closed", b"CLOSED"))
     session.selected = None
     if command.wants_modseq:
-        return NOT_ANNOUNCED
+        session.enable_condstore()
     selected = await session.wire.call(_load_selected, session, command)
     session.selected = selected
     session.has_news = False
@@ -57,6 +64,10 @@ async def run_select(session: Session, command: Select) -> Reply:
         send(format_untagged(Word.OK, "First unseen", code_number("UNSEEN", unseen)))
     send(format_untagged(Word.OK, "UIDs stay", code_number("UIDVALIDITY", row.uidvalidity)))
     send(format_untagged(Word.OK, "Next UID", code_number("UIDNEXT", row.uidnext)))
+    # RFC 7162 §3.1.2.1: told to every client
+    send(format_untagged(Word.OK, "Changes so far", code_number("HIGHESTMODSEQ", row.highestmodseq)))
+    if command.resync is not None:
+        await tell_resync(session, command.resync)
     if command.is_read_only:
         return done("EXAMINE", b"READ-ONLY")
     return done("SELECT", b"READ-WRITE")
@@ -196,6 +207,8 @@ async def _load_names(session: Session) -> list[Named]:
 
 async def run_status(session: Session, command: Status) -> Reply:
     """RFC 9051 §6.3.11; counters are kept, never counted, except RECENT."""
+    if StatusItem.HIGHESTMODSEQ in command.items:
+        session.enable_condstore()
     name, values = await session.wire.call(_load_status, session, command)
     session.wire.send(format_status(name, values))
     return done("STATUS")

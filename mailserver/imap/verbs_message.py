@@ -5,22 +5,25 @@ A set of message numbers that names one that does not exist is BAD (RFC 9051 §9
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
-from mailserver.imap.commands import Copy, Expunge, Fetch, Move, Store, StoreMode
+from mailserver.imap.commands import Copy, Expunge, Fetch, FetchItem, Move, Store, StoreMode
 from mailserver.imap.encode import Status as Word
-from mailserver.imap.encode import code_copy_uid, format_untagged
+from mailserver.imap.encode import code_copy_uid, code_modified, format_untagged
 from mailserver.imap.fetching import FetchStream, pull_blocks
 from mailserver.imap.flags import find_flag_bit, split_flags
 from mailserver.imap.news import tell_keywords
-from mailserver.imap.replies import NOT_ANNOUNCED, READ_ONLY, TRY_CREATE
-from mailserver.imap.sequence_set import SequenceSet
+from mailserver.imap.replies import NEEDS_QRESYNC, READ_ONLY, TRY_CREATE
+from mailserver.imap.resync import tell_vanished
+from mailserver.imap.sequence_set import SequenceSet, compact
 from mailserver.imap.session import Reply, Session, done, now_seconds
-from mailserver.imap.view import FlagsChanged
+from mailserver.imap.states import Feature
+from mailserver.imap.view import FlagsChanged, MailboxView
 from mailserver.model.errors import Corrupt, NotFound, OverLimit
 from mailserver.service.mailboxes import MailboxInfo
 from mailserver.service.transfers import COMMAND_ITEMS, uid_ranges
-from mailserver.store.item_changes import FlagChange
+from mailserver.store.item_changes import FlagChange, Marked
 
 TOLD_AT_ONCE = 4000
 _GONE = b"EXPUNGEISSUED"
@@ -40,10 +43,14 @@ def is_here(session: Session, messages: SequenceSet, *, uid: bool) -> bool:
 
 async def run_fetch(session: Session, command: Fetch) -> Reply:
     """RFC 9051 §6.4.5. Made in the pool block by block; the next block waits until the peer took the last."""
-    if command.changed_since is not None:
-        return NOT_ANNOUNCED
+    if command.wants_vanished and Feature.QRESYNC not in session.enabled:
+        return NEEDS_QRESYNC
+    if command.changed_since is not None or FetchItem.MODSEQ in command.items:
+        session.enable_condstore()
     if not is_here(session, command.messages, uid=command.uid):
         return _NOT_HERE
+    if command.wants_vanished:
+        await tell_vanished(session, command)
     stream = FetchStream(session, command)
     blocks = stream.blocks()
     is_done = False
@@ -58,9 +65,9 @@ async def run_fetch(session: Session, command: Fetch) -> Reply:
 
 async def run_store(session: Session, command: Store) -> Reply:
     """RFC 9051 §6.4.6."""
-    if command.unchanged_since is not None:
-        return NOT_ANNOUNCED
     selected = session.open_mailbox()
+    if command.unchanged_since is not None:
+        session.enable_condstore()
     if selected.is_read_only:
         return READ_ONLY
     if not is_here(session, command.messages, uid=command.uid):
@@ -69,18 +76,30 @@ async def run_store(session: Session, command: Store) -> Reply:
     uids = view.uids_of(command.messages, uid=command.uid)
     if not len(uids):
         return done("STORE")
-    changed, info = await session.wire.call(_store, session, command, uids)
+    marked, info = await session.wire.call(_store, session, command, uids)
     if info is not None:
         tell_keywords(session, selected, info)
-    view.note_flags(changed)
+    view.note_flags(FlagsChanged(uid, flags, marked.modseq) for uid, flags in marked.changed)
+    refused = frozenset(marked.refused)
+    told = [uid for uid in uids if uid not in refused] if refused else uids
     if not command.is_silent:
-        await _tell_flags(session, uids, with_uid=command.uid)
-    return done("STORE")
+        await _tell(
+            session, told, partial(view.format_flags_of, dialect=session.dialect(with_uid=command.uid))
+        )
+    elif Feature.CONDSTORE in session.enabled:  # RFC 7162 §3.1.3
+        with_uid = session.dialect(with_uid=command.uid).with_uid
+        await _tell(session, told, partial(view.format_modseqs_of, with_uid=with_uid))
+    return Reply(Word.OK, "STORE completed", _code_modified(view, marked, uid=command.uid))
 
 
-def _store(
-    session: Session, command: Store, uids: Sequence[int]
-) -> tuple[list[FlagsChanged], MailboxInfo | None]:
+def _code_modified(view: MailboxView, marked: Marked, *, uid: bool) -> bytes:
+    """RFC 7162 §3.1.3; no code when every message passed the test."""
+    numbers = marked.refused if uid else [view.find_number(each) for each in marked.refused]
+    known = [number for number in numbers if number is not None]
+    return code_modified(compact(known)) if known else b""
+
+
+def _store(session: Session, command: Store, uids: Sequence[int]) -> tuple[Marked, MailboxInfo | None]:
     account, services, selected = session.open_account(), session.services, session.open_mailbox()
     info = selected.info
     bits, missing = split_flags(command.flags, info.keywords)
@@ -88,17 +107,18 @@ def _store(
         info = services.mailboxes.add_keywords(account, info, missing)
         bits, _missing = split_flags(command.flags, info.keywords)
     change = (_CHANGES[command.mode], bits)
-    changed, modseq = services.messages.mark_flags(account, info.mailbox_id, uid_ranges(uids), change)
-    told = [FlagsChanged(uid, flags, modseq) for uid, flags in changed]
-    return told, info if info is not selected.info else None
+    marked = services.messages.mark_flags(
+        account, info.mailbox_id, uid_ranges(uids), change, unchanged_since=command.unchanged_since
+    )
+    return marked, info if info is not selected.info else None
 
 
-async def _tell_flags(session: Session, uids: Sequence[int], *, with_uid: bool) -> None:
-    """The flags of each message that was named, changed or not."""
-    view, dialect = session.open_mailbox().view, session.dialect(with_uid=with_uid)
+async def _tell(
+    session: Session, uids: Sequence[int], format_of: Callable[[Sequence[int]], list[bytes]]
+) -> None:
+    """A response for each message that was named, changed or not."""
     for start in range(0, len(uids), TOLD_AT_ONCE):
-        part = uids[start : start + TOLD_AT_ONCE]
-        session.wire.send(b"".join(view.format_flags_of(part, dialect)))
+        session.wire.send(b"".join(format_of(uids[start : start + TOLD_AT_ONCE])))
         await session.wire.drain()
 
 

@@ -62,6 +62,8 @@ async def run_enable(session: Session, command: Enable) -> Reply:
     session.wire.send(
         format_enabled(feature.value for feature in Feature if feature in asked - session.enabled)
     )
+    if not asked.isdisjoint({Feature.CONDSTORE, Feature.QRESYNC}):
+        session.enable_condstore()  # RFC 7162 §3.2.3: QRESYNC brings CONDSTORE
     session.enabled |= asked
     return done("ENABLE")
 

@@ -11,9 +11,15 @@ from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from mailserver.imap.encode import format_exists, format_expunge, format_fetch, format_recent
+from mailserver.imap.encode import (
+    format_exists,
+    format_expunge,
+    format_fetch,
+    format_recent,
+    format_vanished,
+)
 from mailserver.imap.flags import format_flags
-from mailserver.imap.sequence_set import Run, SequenceSet
+from mailserver.imap.sequence_set import Run, SequenceSet, compact
 from mailserver.model.errors import Corrupt, NotFound
 
 
@@ -43,11 +49,14 @@ Change = Arrived | FlagsChanged | Vanished
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What this client is told along with flags: UID, MODSEQ (RFC 7162 §3.2), RECENT (gone in IMAP4rev2)."""
+    """What this client is told along with flags: UID, MODSEQ (RFC 7162 §3.2), RECENT (gone in IMAP4rev2); and whether
+    messages leave by VANISHED with their UIDs instead of EXPUNGE with their numbers (RFC 7162 §3.2.10).
+    """
 
     with_uid: bool = False
     with_modseq: bool = False
     with_recent: bool = True
+    with_vanished: bool = False
 
 
 class MailboxView:
@@ -160,7 +169,7 @@ class MailboxView:
             elif self._believe(change, with_modseq=dialect.with_modseq) and change.uid < first_new:
                 told.add(change.uid)
         has_arrived = len(self._uids) > before
-        responses = [] if hold_expunges else self._expunge()
+        responses = [] if hold_expunges else self._expunge(with_vanished=dialect.with_vanished)
         if has_arrived:
             responses.append(format_exists(len(self._uids)))
             if dialect.with_recent:
@@ -182,6 +191,17 @@ class MailboxView:
             if dialect.with_modseq:
                 pieces.append(b"MODSEQ (%d)" % self._modseqs[number - 1])
             responses.append(format_fetch(number, pieces))
+        return responses
+
+    def format_modseqs_of(self, uids: Iterable[int], *, with_uid: bool) -> list[bytes]:
+        """FETCH responses with the mod-sequences alone: what a silent STORE still tells (RFC 7162 §3.1.3)."""
+        responses = []
+        for uid in uids:
+            number = self.find_number(uid)
+            if number is not None and uid not in self._vanished:
+                pieces = [b"UID %d" % uid] if with_uid else []
+                pieces.append(b"MODSEQ (%d)" % self._modseqs[number - 1])
+                responses.append(format_fetch(number, pieces))
         return responses
 
     def _append(self, change: Arrived | FlagsChanged) -> None:
@@ -210,14 +230,17 @@ class MailboxView:
         self._modseqs[number - 1] = change.modseq
         return is_different or with_modseq
 
-    def _expunge(self) -> list[bytes]:
+    def _expunge(self, *, with_vanished: bool) -> list[bytes]:
         """Forget the vanished messages in one pass; highest first, so that no number moves before it is told."""
-        gone = sorted(bisect_left(self._uids, uid) for uid in self._vanished)
+        left = sorted(self._vanished)
+        gone = [bisect_left(self._uids, uid) for uid in left]
         self._vanished.clear()
         if gone:
             self._uids = _without(self._uids, gone)
             self._flags = _without(self._flags, gone)
             self._modseqs = _without(self._modseqs, gone)
+        if with_vanished:
+            return [format_vanished(compact(left))] if left else []
         return [format_expunge(at + 1) for at in reversed(gone)]
 
 

@@ -39,7 +39,7 @@ from mailserver.service.transfers import (
 )
 from mailserver.store import item_changes, items, mailboxes
 from mailserver.store.database import Connection
-from mailserver.store.item_changes import FlagChange
+from mailserver.store.item_changes import FlagChange, Marked
 from mailserver.store.items import BlobRow, ItemRow, UidRange
 from mailserver.store.mailboxes import MailboxRow
 from mailserver.store.store import Store
@@ -139,6 +139,11 @@ class Messages:
                 return None
             changed, vanished = items.list_changes(connection, account.account_id, mailbox_id, since_modseq)
         return Changes(changed, vanished, row)
+
+    def vanished_since(self, account: OpenAccount, mailbox_id: MailboxId, since_modseq: int) -> list[int]:
+        """The UIDs that left a mailbox after a mod-sequence, ascending."""
+        with self._store.database.read() as connection:
+            return items.list_vanished(connection, account.account_id, mailbox_id, since_modseq)
 
     def page(
         self, account: OpenAccount, mailbox_id: MailboxId, ranges: Sequence[UidRange]
@@ -249,13 +254,17 @@ class Messages:
         mailbox_id: MailboxId,
         ranges: Sequence[UidRange],
         change: tuple[FlagChange, int],
-    ) -> tuple[list[tuple[int, int]], int]:
-        """STORE: the (uid, flags) that changed, and the mod-sequence of the change."""
+        *,
+        unchanged_since: int | None = None,
+    ) -> Marked:
+        """STORE; with ``unchanged_since``, only to messages no newer (RFC 7162 §3.1.3)."""
 
-        def run(connection: Connection) -> tuple[list[tuple[int, int]], int]:
+        def run(connection: Connection) -> Marked:
             modseq = mailboxes.next_modseq(connection, account.account_id)
             place = (account.account_id, mailbox_id)
-            return item_changes.mark_flags(connection, place, ranges, change, modseq), modseq
+            return item_changes.mark_flags(
+                connection, place, ranges, change, modseq, unchanged_since=unchanged_since
+            )
 
         return self._store.writer.commit(Unit(account.account_id, run))
 

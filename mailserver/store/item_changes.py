@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, inse
 from mailserver.model.account import Flag
 from mailserver.model.ids import AccountId, BlobId, MailboxId
 from mailserver.store import schema
-from mailserver.store.items import RANGES_PER_STATEMENT, UidRange, has_holder, slices, within
+from mailserver.store.items import RANGES_PER_STATEMENT, UidRange, has_holder, merged, slices, within
 from mailserver.store.jobs import JobState
 
 _item, _seal, _blob = schema.item, schema.seal, schema.blob
@@ -24,14 +24,27 @@ class FlagChange(StrEnum):
     REPLACE = "replace"
 
 
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """What a STORE did: (uid, flags) of the items that changed, at ``modseq``; and the UIDs that it left alone because
+    they had changed since the mod-sequence that was asked for (RFC 7162 §3.1.3). Both by UID.
+    """
+
+    changed: list[tuple[int, int]]
+    modseq: int
+    refused: list[int]
+
+
 def mark_flags(
     connection: Connection,
     place: tuple[AccountId, MailboxId],
     ranges: Sequence[UidRange],
     change: tuple[FlagChange, int],
     modseq: int,
-) -> list[tuple[int, int]]:
-    """Apply a STORE; returns (uid, flags) of the items that changed. Counters follow in the same transaction."""
+    *,
+    unchanged_since: int | None = None,
+) -> Marked:
+    """Apply a STORE, with ``unchanged_since`` only to items no newer. Counters follow in the same transaction."""
     mode, bits = change
     new: ColumnElement[int]
     differs: ColumnElement[bool]
@@ -43,20 +56,22 @@ def mark_flags(
         case FlagChange.REPLACE:
             new, differs = literal(bits), _item.c.flags != bits
     changed: list[tuple[int, int]] = []
-    for part in slices(ranges):
+    refused: list[int] = []
+    for part in slices(merged(ranges)):
         here = and_(_item.c.account_id == place[0], _item.c.mailbox_id == place[1], within(_item.c.uid, part))
-        before = _count_flags(connection, here)
-        rows = connection.execute(
-            update(_item)
-            .where(here, differs)
-            .values(flags=new, modseq=modseq)
-            .returning(_item.c.uid, _item.c.flags)
-        )
-        changed.extend((uid, flags) for uid, flags in rows)
-        after = _count_flags(connection, here)
-        _move_counters(connection, place, modseq, (after[0] - before[0], after[1] - before[1]))
-    changed.sort()
-    return changed
+        if unchanged_since is not None:
+            newer = select(_item.c.uid).where(here, _item.c.modseq > unchanged_since)
+            refused.extend(connection.execute(newer).scalars())
+            here = and_(here, _item.c.modseq <= unchanged_since)
+        before = _count_flags(connection, and_(here, differs))
+        query = update(_item).where(here, differs).values(flags=new, modseq=modseq)
+        rows = connection.execute(query.returning(_item.c.uid, _item.c.flags)).all()
+        if rows:
+            changed.extend((uid, flags) for uid, flags in rows)
+            unseen = sum(not flags & Flag.SEEN for _uid, flags in rows)
+            deleted = sum(bool(flags & Flag.DELETED) for _uid, flags in rows)
+            _move_counters(connection, place, modseq, (unseen - before[0], deleted - before[1]))
+    return Marked(sorted(changed), modseq, sorted(refused))
 
 
 def _count_flags(connection: Connection, here: ColumnElement[bool]) -> tuple[int, int]:

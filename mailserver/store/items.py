@@ -186,7 +186,15 @@ def list_changes(
     """(uid, flags, modseq) changed or arrived after ``since_modseq``, and the UIDs that left; both by UID."""
     parameters = {"account": account_id, "mailbox": mailbox_id, "since": since_modseq}
     changed = [(uid, flags, modseq) for uid, flags, modseq in connection.execute(_CHANGED, parameters)]
-    return sorted(changed), sorted(connection.execute(_VANISHED, parameters).scalars())
+    return sorted(changed), list_vanished(connection, account_id, mailbox_id, since_modseq)
+
+
+def list_vanished(
+    connection: Connection, account_id: AccountId, mailbox_id: MailboxId, since_modseq: int
+) -> list[int]:
+    """The UIDs that left after ``since_modseq``, ascending."""
+    parameters = {"account": account_id, "mailbox": mailbox_id, "since": since_modseq}
+    return sorted(connection.execute(_VANISHED, parameters).scalars())
 
 
 _ROWS = (

@@ -29,7 +29,7 @@ def test_readers_agree_on_what_is_accepted(text: str) -> None:
     tolerant = parse_address_list(value).mailboxes
     assert [parse_address(each.text) for each in tolerant] == [found.address]
     if text.isascii():
-        assert [address for _name, address in getaddresses([text])] == [str(found.address)]
+        assert [parse_address(address) for _name, address in getaddresses([text])] == [found.address]
 
 
 @given(st.binary(max_size=60))

@@ -94,16 +94,30 @@ class MailboxMachine(RuleBasedStateMachine):
 
         self._write(run)
 
-    @rule(index=BOXES, ranges=RANGES, mode=st.sampled_from(FlagChange), bits=FLAGS)
-    def mark_flags(self, index: int, ranges: list[UidRange], mode: FlagChange, bits: int) -> None:
+    @rule(
+        index=BOXES,
+        ranges=RANGES,
+        mode=st.sampled_from(FlagChange),
+        bits=FLAGS,
+        age=st.none() | st.integers(0, 6),
+    )
+    def mark_flags(
+        self, index: int, ranges: list[UidRange], mode: FlagChange, bits: int, age: int | None
+    ) -> None:
         box = self.boxes[index]
+        since = None if age is None else self.modseq - age
 
         def run(connection: Connection) -> None:
             modseq = self._next(connection)
-            changed = item_changes.mark_flags(connection, _place(box), ranges, (mode, bits), modseq)
-            expected = []
+            marked = item_changes.mark_flags(
+                connection, _place(box), ranges, (mode, bits), modseq, unchanged_since=since
+            )
+            expected, refused = [], []
             for uid in box.within(ranges):
                 message = box.messages[uid]
+                if since is not None and message.modseq > since:
+                    refused.append(uid)
+                    continue
                 flags = {
                     FlagChange.ADD: message.flags | bits,
                     FlagChange.REMOVE: message.flags & ~bits,
@@ -112,8 +126,8 @@ class MailboxMachine(RuleBasedStateMachine):
                 if flags != message.flags:
                     message.flags, message.modseq = flags, modseq
                     expected.append((uid, flags))
-            assert changed == expected
-            if ranges:
+            assert marked == item_changes.Marked(expected, modseq, refused)
+            if expected:
                 box.highestmodseq = modseq
 
         self._write(run)

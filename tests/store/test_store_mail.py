@@ -121,10 +121,10 @@ def test_more_ranges_than_one_statement_takes(store: Store, box: MailboxRow) -> 
     assert len(odd) > items.RANGES_PER_STATEMENT
     rows = read(store, lambda c: items.list_items(c, *_place(box), odd))
     assert [row.uid for row in rows] == [uid for uid, _same in odd]
-    changed = write(
+    marked = write(
         store, lambda c: item_changes.mark_flags(c, _place(box), odd, (FlagChange.ADD, 1 << 61), 5)
     )
-    assert changed == [(uid, 1 << 61) for uid, _same in odd]
+    assert marked.changed == [(uid, 1 << 61) for uid, _same in odd]
     gone = write(store, lambda c: item_changes.expunge(c, _place(box), odd, 6))
     assert (len(gone.uids), gone.orphans) == (len(odd), [])
     row = read(store, lambda c: mailboxes.load_mailbox(c, *_place(box)))
@@ -136,7 +136,8 @@ def test_ranges_that_overlap_count_once(store: Store, box: MailboxRow) -> None:
     _fill(store, box, 5)
     ranges = [(2, 4), (3, 5), (4, 4), (9, 8)]
     place = _place(box)
-    assert len(write(store, lambda c: item_changes.mark_flags(c, place, ranges, (FlagChange.ADD, 8), 5))) == 4
+    marked = write(store, lambda c: item_changes.mark_flags(c, place, ranges, (FlagChange.ADD, 8), 5))
+    assert len(marked.changed) == 4
     assert write(store, lambda c: item_changes.expunge(c, place, ranges, 6)).uids == [2, 3, 4, 5]
     row = read(store, lambda c: mailboxes.load_mailbox(c, *place))
     assert (row.exists_count, row.deleted_count, row.padded_bytes) == (1, 0, 100)
@@ -146,7 +147,8 @@ def test_nothing_asked_nothing_done(store: Store, box: MailboxRow) -> None:
     _fill(store, box, 2)
     place = _place(box)
     before = read(store, lambda c: mailboxes.load_mailbox(c, *place))
-    assert write(store, lambda c: item_changes.mark_flags(c, place, [], (FlagChange.ADD, 1), 9)) == []
+    nothing = item_changes.Marked([], 9, [])
+    assert write(store, lambda c: item_changes.mark_flags(c, place, [], (FlagChange.ADD, 1), 9)) == nothing
     assert write(store, lambda c: item_changes.expunge(c, place, [(7, 9)], 9)) == item_changes.Expunged(
         [], []
     )
