@@ -9,6 +9,7 @@ import json
 import sys
 from datetime import UTC, datetime
 
+from mailserver.cli import imap_settings
 from mailserver.cli.opened import opened, read_secret
 from mailserver.cli.operator_folder import private_files
 from mailserver.cli.serve_command import add_config
@@ -58,6 +59,7 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add.add_argument("--json", action="store_true")
     add.set_defaults(call=_add, quiet_log=True)
     _add_others(acts)
+    imap_settings.add_arguments(acts)
 
 
 def _add_others(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -96,11 +98,13 @@ def _new_account(options: argparse.Namespace, totp: str | None) -> NewAccount:
     kind, fields = AccountKind(options.kind), _private_fields(options)
     if not fields.get("name"):
         raise Malformed("name-needed", "give --name, or name on standard input with --fields-stdin")
-    told = ("name", "contact_email", "profession", "structure")
+    name, contact, profession, structure = (
+        fields.get(field, "") for field in ("name", "contact_email", "profession", "structure")
+    )
     return NewAccount(
         kind,
         parse_address(options.address),
-        Profile(*(fields.get(name, "") for name in told)),
+        Profile(name, contact, profession, structure),
         parse_ins(fields["ins"]) if fields.get("ins") else None,
         tuple(parse_address(member) for member in options.member),
         Secret(fields["password"].encode()) if fields.get("password") else None,

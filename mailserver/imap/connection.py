@@ -20,15 +20,18 @@ from mailserver.imap.conversation import Conversation
 from mailserver.imap.encode import Status as Word
 from mailserver.imap.encode import code_capability, format_untagged
 from mailserver.imap.framing import BEFORE_LOGIN, Framer
-from mailserver.imap.session import ImapServices, Session
-from mailserver.imap.states import CAPABILITIES, State
+from mailserver.imap.session import ImapServices, Session, now_seconds
+from mailserver.imap.states import State
+from mailserver.imap.trace import Direction, Trace
 from mailserver.log import incident_id
+from mailserver.service.keys import OpenAccount
 from mailserver.service.wakeups import Waiter
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 LOG = logging.getLogger("pli.imap")
+TRACE_LOG = logging.getLogger("pli.imap.trace")
 UNREAD_BYTES = 256 * 1024
 """More than this from a client whose command still runs, and reading pauses."""
 WRITE_BYTES = (128 * 1024, 512 * 1024)
@@ -73,6 +76,21 @@ class Hub:
             self.emptied.set()
 
 
+class Tracer:
+    """The masked trace of one connection, as lines of the operator's log, until the hour the administrator set."""
+
+    def __init__(self, account: OpenAccount) -> None:
+        self._traces = {direction: Trace() for direction in Direction}
+        self._until = account.profile.traced_until
+        self._extra = {"account": account.account_id.hex(), "connection": incident_id()}
+
+    def note(self, direction: Direction, octets: bytes) -> None:
+        """Write what passes; nothing once the time is over."""
+        if now_seconds() < self._until:
+            for line in self._traces[direction].feed(octets):
+                TRACE_LOG.info(line, extra={**self._extra, "from": direction.value})
+
+
 class ImapConnection(asyncio.Protocol):
     """The protocol object. ``starttls`` is given on a port that begins in the clear."""
 
@@ -88,6 +106,7 @@ class ImapConnection(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         self._paused_at = 0.0
         self._began_at = self._heard_at = hub.loop.time()
+        self._tracer: Tracer | None = None
         self._unread_bytes = 0
         self._is_reading_paused = False
         self._is_stopping = False
@@ -110,13 +129,15 @@ class ImapConnection(asyncio.Protocol):
         self._session = Session(self._hub.services, self, self.peer, state)
         self._talk = Conversation(self._session, self._framer, self, self._hub.loop.time)
         self._hub.enter(self)
-        self.send(format_untagged(Word.OK, "Pli ready", code_capability(CAPABILITIES[state])))
+        self.send(format_untagged(Word.OK, "Pli ready", code_capability(self._session.capabilities())))
 
     def data_received(self, data: bytes) -> None:
         """Feed the framer; what it holds of commands not yet run is bounded."""
         if self._talk is None:
             return
         self._heard_at = self._hub.loop.time()
+        if self._tracer is not None:
+            self._tracer.note(Direction.CLIENT, data)
         self._framer.feed(data)
         self._unread_bytes += len(data)
         if self._unread_bytes > UNREAD_BYTES and not self._is_reading_paused and self._transport:
@@ -152,6 +173,8 @@ class ImapConnection(asyncio.Protocol):
     def send(self, octets: bytes) -> None:
         """Queue octets; dropped when the peer is gone."""
         if self._transport is not None:
+            if self._tracer is not None:
+                self._tracer.note(Direction.SERVER, octets)
             self._transport.write(octets)
 
     async def drain(self) -> None:
@@ -206,6 +229,8 @@ class ImapConnection(asyncio.Protocol):
         waiter = Waiter(account.account_id, account.revocation, self._on_news, self._on_revoked)
         self._session.waiter = waiter
         self._hub.services.wakeups.add(waiter)
+        if account.profile.traced_until > now_seconds():
+            self._tracer = Tracer(account)
 
     def _on_news(self) -> None:
         assert self._session is not None

@@ -95,7 +95,9 @@ class Conversation:
             case f.LiteralTooBig(tag, _size, is_message):
                 self._refuse(tag, TOO_BIG if is_message else Reply(Word.BAD, "Literal too long"))
             case f.BadLine(tag):
-                self._refuse(tag, Reply(Word.BAD, "Lines end in CRLF"))
+                awaiting = self._sasl[0] if self._sasl is not None else self._idle_tag
+                self._sasl, self._idle_tag = None, ""  # the line that was awaited will not come
+                self._refuse(tag or awaiting or None, Reply(Word.BAD, "Lines end in CRLF"))
             case f.Fatal(code, tag):
                 reason = code.replace("_", " ").capitalize()
                 if tag is not None:

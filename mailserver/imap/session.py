@@ -11,7 +11,7 @@ from typing import ParamSpec, Protocol, TypeVar
 
 from mailserver.audit.events import Origin, readable
 from mailserver.imap.encode import Status, code_number, format_untagged
-from mailserver.imap.states import Feature, State
+from mailserver.imap.states import CAPABILITIES, Feature, State
 from mailserver.imap.view import Dialect, MailboxView
 from mailserver.model.account import Flag
 from mailserver.model.errors import Denied
@@ -105,6 +105,12 @@ class Session:
     client: str = ""
     enabled: set[Feature] = field(default_factory=set)
     _permit: MailPermit | None = field(default=None, repr=False)
+
+    def capabilities(self) -> tuple[str, ...]:
+        """What this connection is told that the server can do (RFC 9051 §6.1.1), less what its account hides."""
+        names = CAPABILITIES[self.state]
+        hidden = self.account.profile.hidden_capabilities if self.account is not None else ()
+        return tuple(name for name in names if name not in hidden)
 
     def open_account(self) -> OpenAccount:
         """The account of this connection. Raises Denied before login."""

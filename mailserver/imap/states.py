@@ -142,6 +142,10 @@ CAPABILITIES: dict[State, tuple[str, ...]] = {
 """What each state announces (RFC 9051 §6.1.1, §6.2.1; RFC 4959 for SASL-IR)."""
 
 
+HIDEABLE: frozenset[str] = frozenset(CAPABILITIES[State.AUTHENTICATED]) - {"IMAP4rev1"}
+"""What may be kept from the mail clients of one account (a client that stumbles over it)."""
+
+
 def decide_command(state: State, command: c.Command) -> Verdict:
     """Whether ``command`` is valid in ``state`` (RFC 9051 §3); REFUSALS words the rest."""
     states = STATES_OF.get(type(command), frozenset())

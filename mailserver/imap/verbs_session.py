@@ -18,7 +18,7 @@ from mailserver.imap.encode import (
 )
 from mailserver.imap.replies import LOGIN_FAILED
 from mailserver.imap.session import CLIENT_CHARACTERS, Reply, Session, done, now_seconds
-from mailserver.imap.states import CAPABILITIES, OFFERED, Feature, State
+from mailserver.imap.states import OFFERED, Feature, State
 from mailserver.model.errors import Denied
 
 SCOPES = (SlotScope.IMAP, SlotScope.IMAP_SMTP)
@@ -26,7 +26,7 @@ SERVER_ID = (("name", "Pli"), ("vendor", "Pli"))
 
 
 async def run_capability(session: Session, _command: Capability) -> Reply:
-    session.wire.send(format_capability(CAPABILITIES[session.state]))
+    session.wire.send(format_capability(session.capabilities()))
     return done("CAPABILITY")
 
 
@@ -58,7 +58,9 @@ async def run_namespace(session: Session, _command: Namespace) -> Reply:
 
 async def run_enable(session: Session, command: Enable) -> Reply:
     """RFC 5161 §3.2: what cannot be enabled is left out, and what is enabled already is not said again."""
-    asked = {feature for feature in OFFERED if feature.value in command.names}
+    hidden = session.open_account().profile.hidden_capabilities
+    offered = {feature for feature in OFFERED if feature.value not in hidden}
+    asked = {feature for feature in offered if feature.value in command.names}
     session.wire.send(
         format_enabled(feature.value for feature in Feature if feature in asked - session.enabled)
     )
@@ -108,4 +110,5 @@ async def log_in(session: Session, name: str, secret: bytes, verb: str) -> Reply
         return LOGIN_FAILED
     throttle.note_success(session.peer, name)
     session.account = account
-    return done(verb, code_capability(CAPABILITIES[State.AUTHENTICATED]))
+    session.state = State.AUTHENTICATED
+    return done(verb, code_capability(session.capabilities()))

@@ -1,6 +1,6 @@
 """Accounts as an administrator makes them: keys through custody, every act in the account's own log (K4, L1)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -240,6 +240,26 @@ class Administration:
 
         self._store.writer.commit(Unit(row.account_id, run))
         return text
+
+    def mark_client_settings(
+        self,
+        address: Address,
+        change: Callable[[Profile], Profile],
+        now: datetime,
+    ) -> Profile:
+        """What an account's mail clients are told and whether they are traced; from the next login on, and logged."""
+        row = self._load(address)
+        profile = change(self._directory.open_profile(row))
+        changed = replace(row, profile=self._directory.seal_profile(row.account_id, profile))
+        act = _act(now, EventKind.ADMINISTRATOR_ACT, ObjectKind.ACCOUNT, "client-settings-changed")
+        entry = prepare_entry(row, act)
+
+        def run(connection: Connection) -> None:
+            self._store.accounts.replace_account(connection, changed)
+            add_entries(connection, self._store.macs, [entry])
+
+        self._store.writer.commit(Unit(row.account_id, run))
+        return profile
 
     def list_accounts(self) -> list[tuple[AccountRow, Profile, tuple[Address, ...]]]:
         """Every account with its profile and addresses, the oldest first."""

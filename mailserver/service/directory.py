@@ -20,12 +20,18 @@ _PROFILE, _ADDRESS = "profile", "address"
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What the operator knows of an account's holder. ``contact_email`` is the ordinary address for notices."""
+    """What the operator knows of an account's holder. ``contact_email`` is the ordinary address for notices.
+
+    ``hidden_capabilities`` are not told to this account's mail clients; ``traced_until``: until this second its
+    connections are traced (``mailserver.imap.trace``).
+    """
 
     name: str
     contact_email: str = ""
     profession: str = ""
     structure: str = ""
+    hidden_capabilities: tuple[str, ...] = ()
+    traced_until: int = 0
 
 
 class Directory:
@@ -68,7 +74,9 @@ class Directory:
         return self._seals.seal(_PROFILE, json.dumps(fields).encode(), ctx(_PROFILE, account_id))
 
     def open_profile(self, row: AccountRow) -> Profile:
-        return Profile(**json.loads(self._seals.open(_PROFILE, row.profile, ctx(_PROFILE, row.account_id))))
+        fields = json.loads(self._seals.open(_PROFILE, row.profile, ctx(_PROFILE, row.account_id)))
+        hidden = tuple(fields.pop("hidden_capabilities", ()))
+        return Profile(hidden_capabilities=hidden, **fields)
 
     def seal_second_factor(self, account_id: AccountId, secret: str) -> bytes:
         return self._seals.seal("totp", secret.encode(), ctx("totp", account_id))

@@ -60,6 +60,14 @@ def test_accounts(config: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
     base = ["-c", str(config), "--address", "camille@a.localhost", "--json"]
     assert command.run(["account", "app-password", *base, "--scope", "smtp"]) == 0
     assert facts(capsys)["scope"] == "smtp"
+    hidden = ["--hide", "QRESYNC", "--hide", "CONDSTORE", "--trace", "30"]
+    assert command.run(["account", "imap", *base, *hidden]) == 0
+    told = facts(capsys)
+    assert told["hidden"] == ["CONDSTORE", "QRESYNC"]
+    assert isinstance(told["traced_until"], int)
+    assert command.run(["account", "imap", *base, "--show", "QRESYNC", "--trace", "0"]) == 0
+    told = facts(capsys)
+    assert (told["hidden"], told["traced_until"]) == (["CONDSTORE"], None)
     assert command.run(["account", "disable", *base]) == 0
     assert facts(capsys)["state"] == "disabled"
     assert command.run(["check", "-c", str(config), "--json"]) == 0
