@@ -71,6 +71,9 @@ class Directory:
 
     def seal_profile(self, account_id: AccountId, profile: Profile) -> bytes:
         fields = {name: getattr(profile, name) for name in profile.__slots__}
+        for rare in ("hidden_capabilities", "traced_until"):  # or every profile would be a size class larger
+            if not fields[rare]:
+                del fields[rare]
         return self._seals.seal(_PROFILE, json.dumps(fields).encode(), ctx(_PROFILE, account_id))
 
     def open_profile(self, row: AccountRow) -> Profile:

@@ -82,12 +82,15 @@ def expire_all(running: RunningImap, seconds: float) -> None:
     running.on_loop(expire())
 
 
-def settle(running: RunningImap, *, connections: int) -> None:
-    """Let the loop turn until so many connections are left."""
+def settle(running: RunningImap, *, connections: int, expired_after: float | None = None) -> None:
+    """Let the loop turn until so many connections are left; each turn as if it came ``expired_after`` seconds later."""
 
     async def turn() -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(running.server._hub.connections) != connections:
+                if expired_after is not None:
+                    for connection in tuple(running.server._hub.connections):
+                        connection.expire(running.loop.time() + expired_after)
                 await asyncio.sleep(0)
 
     running.on_loop(turn())
@@ -141,7 +144,7 @@ def test_an_append_that_sends_almost_nothing_is_ended(
     ask_other = clients.log_in(name)
     expire_all(running, 59)
     assert " OK " in ask(ask_other, "b NOOP")[-1]
-    expire_all(running, 61)
+    settle(running, connections=1, expired_after=61)
     assert client.line() == "* BYE Too slow"
 
 
@@ -221,8 +224,7 @@ def test_a_client_that_does_not_read_is_not_buffered_for(
     finally:
         tracemalloc.stop()
     assert peak < 16_000_000
-    expire_all(running, connection_module.STALL_SECONDS + 1)
-    settle(running, connections=1)
+    settle(running, connections=1, expired_after=connection_module.STALL_SECONDS + 1)
 
 
 def test_commands_without_end_pause_reading(running: RunningImap, tls: TlsFiles, name: str) -> None:
