@@ -42,6 +42,7 @@ class LogKeeper:
         self._store: Store | None = None
         self._sequencer: Sequencer | None = None
         self._must_reopen = False
+        self._is_verified = False
         self._is_forked = False
         self._doubts = 0
         self._well_at = now
@@ -62,8 +63,10 @@ class LogKeeper:
         if self._store is not None:
             self._store.close()
             self._store = self._sequencer = None
+            self._is_verified = False
 
     def _run(self) -> None:
+        self.round(datetime.now(UTC))
         while not self._stopping.wait(SEQUENCE_SECONDS):
             self.round(datetime.now(UTC))
         self.round(datetime.now(UTC))
@@ -89,6 +92,9 @@ class LogKeeper:
         """When the oldest entry that still waits was written; None when none does."""
         sequencer = self._opened()
         try:
+            if not self._is_verified:
+                sequencer.verify_tree()
+                self._is_verified = True
             while not self._is_forked and sequencer.step(now):
                 pass
         except Conflict as error:

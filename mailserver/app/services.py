@@ -64,12 +64,16 @@ def build_services(
     *,
     argon2: Argon2Parameters = ARGON2_DEFAULT,
     on_disk_failure: Callable[[Unavailable], None] | None = None,
+    keeps_trust: bool = False,
 ) -> Services:
-    """Open the store and wire every service. The schema must be current (``migrations.upgrade``)."""
+    """Open the store and wire every service. The schema must be current (``migrations.upgrade``).
+
+    ``keeps_trust``: see TrustStore.
+    """
     store = open_store(config.database_url, config.data_folder, custody.row_key(), on_disk_failure)
     seals = ServiceSeals(custody)
     directory = Directory(store, seals, config.domains)
-    trust = open_trust_store(config)
+    trust = open_trust_store(config, keeps=keeps_trust)
     outbound = Outbound(seals)
     notices = Notices(directory, outbound, config.operator.name, config.web_url)
     delivery = Delivery(store, directory, Archives(), notices)
@@ -94,10 +98,10 @@ def build_services(
     )
 
 
-def open_trust_store(config: Config) -> TrustStore:
+def open_trust_store(config: Config, *, keeps: bool = False) -> TrustStore:
     """The trust list of the configuration, loaded: a bad or absent list trusts nobody."""
     pinned = PinnedSigner(fingerprints=frozenset(config.trust.signers))
     age = timedelta(hours=config.trust.stale_hours)
-    trust = TrustStore(config.data_folder, config.path(config.trust.file), pinned, age_limit=age)
+    trust = TrustStore(config.data_folder, config.path(config.trust.file), pinned, age_limit=age, keeps=keeps)
     trust.load(datetime.now(UTC))
     return trust

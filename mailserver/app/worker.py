@@ -11,7 +11,6 @@ import socket
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import uvloop
 
@@ -21,6 +20,7 @@ from mailserver.app.hardening import end_with_parent, harden_process, raise_file
 from mailserver.app.housekeeping import Housekeeping
 from mailserver.app.rounds import keep_doing
 from mailserver.app.services import Services, build_services
+from mailserver.app.trust_watch import TrustWatch
 from mailserver.config import Config
 from mailserver.crypto.custodian_channel import CustodianClient
 from mailserver.model.errors import Unavailable
@@ -29,7 +29,6 @@ from mailserver.store.feed import Feed
 POOL_THREADS = 16
 GRACE_SECONDS = 20
 REVOCATION_SECONDS = 0.5
-TRUST_SECONDS = 2.0
 
 logger = logging.getLogger("pli.worker")
 
@@ -52,7 +51,9 @@ def run_worker(config: Config, links: WorkerLinks) -> int:
     raise_file_limit()
     client = CustodianClient(link, on_broken=_end_in_order)
     custody = connected(client)
-    services = build_services(config, custody.verbs, on_disk_failure=_end_at_once)
+    services = build_services(
+        config, custody.verbs, on_disk_failure=_end_at_once, keeps_trust=links.index == 0
+    )
     try:
         uvloop.run(_serve(services, links))
     finally:
@@ -91,7 +92,7 @@ async def _serve(services: Services, links: WorkerLinks) -> None:
         loop.add_reader(feed.fileno(), _read_feed, feed, services, edges)
         tasks = [
             asyncio.create_task(_poll_revocations(services, pool)),
-            asyncio.create_task(_watch_trust(services, pool)),
+            asyncio.create_task(TrustWatch(services.trust).run(pool)),
             asyncio.create_task(Housekeeping(services).run(pool)),
         ]
         os.write(links.ready_descriptor, b"R")
@@ -123,18 +124,3 @@ async def _poll_revocations(services: Services, pool: ThreadPoolExecutor) -> Non
             services.wakeups.revoke_changed(counters)
 
     await keep_doing("revocations", REVOCATION_SECONDS, look)
-
-
-async def _watch_trust(services: Services, pool: ThreadPoolExecutor) -> None:
-    """Read the trust list again when its file changes; each change is a diff in the log (S13)."""
-
-    async def look() -> None:
-        loop = asyncio.get_running_loop()
-        report = await loop.run_in_executor(pool, services.trust.refresh, datetime.now(UTC))
-        if report.error is not None:
-            logger.error("trust list not taken, the last good one is kept", extra={"code": report.error.code})
-        elif report.change:
-            for line in report.change.lines():
-                logger.info("trust list changed", extra={"change": line})
-
-    await keep_doing("trust", TRUST_SECONDS, look)

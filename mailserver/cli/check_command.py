@@ -25,7 +25,10 @@ def _check(options: argparse.Namespace) -> int:
     secret = read_secret("Password or app password") if options.address else None
     with opened(options.config) as pli:
         services = pli.services
-        report = check_store(services.store, pli.custody.log_publics, log_origin(services.config))
+        custody = pli.custody
+        report = check_store(
+            services.store, custody.log_publics, log_origin(services.config), custody.sign_log
+        )
         if secret is not None:
             account = _open(services.keys, options.address, secret.reveal().decode())
             mine = check_account(services.store, account)

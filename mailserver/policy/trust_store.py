@@ -34,12 +34,21 @@ class TrustStore:
     """The list in force, from ``source`` (a file that the operator or the fetcher replaces) and the good copy."""
 
     def __init__(
-        self, folder: Path, source: Path, pinned: PinnedSigner, *, age_limit: timedelta = AGE_LIMIT
+        self,
+        folder: Path,
+        source: Path,
+        pinned: PinnedSigner,
+        *,
+        age_limit: timedelta = AGE_LIMIT,
+        keeps: bool = True,
     ) -> None:
+        """``keeps``: this one keeps the good copy and its changes are told; one process at a time (a worker)."""
         self._good_copy = folder / GOOD_COPY
         self._source = source
         self._pinned = pinned
         self._age_limit = age_limit
+        self.keeps = keeps
+        self.opening = Refresh()
         self._current = NOBODY
         self._seen: tuple[int, int, int] | None = None
 
@@ -52,7 +61,9 @@ class TrustStore:
         """At start: the last good copy, then the source file. The report is the source's, or the copy's if bad."""
         kept = self._load_good_copy(now)
         report = self.refresh(now)
-        return kept if kept.error is not None and report.change is None and report.error is None else report
+        is_silent = report.change is None and report.error is None
+        self.opening = kept if kept.error is not None and is_silent else report
+        return self.opening
 
     def refresh(self, now: datetime) -> Refresh:
         """Read the source file if it has changed since the last look. Keeps the list in force on any error."""
@@ -83,7 +94,7 @@ class TrustStore:
         if new.generated_at < self._current.generated_at:
             raise Conflict("trust-list-older")
         change = diff(self._current, new)
-        if new != self._current:
+        if new != self._current and self.keeps:
             try:
                 _write_durably(self._good_copy, signed)
             except OSError as error:

@@ -1,27 +1,32 @@
 """``pli check``: is what is stored whole, untouched and consistent? Opens nothing unless given a person's keys."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
-from mailserver.audit.checkpoint import LogPublics, verify_checkpoint
-from mailserver.audit.entry import NO_PREVIOUS, AccountHead, parse_leaf
+from mailserver.audit.checkpoint import LogPublics
 from mailserver.audit.events import Origin
-from mailserver.audit.merkle import Frontier
+from mailserver.audit.sign_request import format_sign_request, parse_signer_head
+from mailserver.crypto.ctx import ctx
 from mailserver.mime.summary_wire import parse_summary
-from mailserver.model.errors import Corrupt, PliError
+from mailserver.model.account import AccountKind
+from mailserver.model.errors import NotFound, PliError
 from mailserver.model.ids import AccountId, MailboxId
 from mailserver.service.access_log import read_log
 from mailserver.service.history import permit_reading
 from mailserver.service.keys import OpenAccount
+from mailserver.service.log_check import find_log_problems
 from mailserver.service.mail_permit import MailPermit, MailPermits
 from mailserver.service.mailboxes import Mailboxes
 from mailserver.service.messages import PAGE_ITEMS, Messages
-from mailserver.store import inspection, leases, log_rows
+from mailserver.service.sequencer import SignLog
+from mailserver.service.space_documents import SpaceDocuments
+from mailserver.store import inspection, mailboxes
 from mailserver.store.database import Connection
-from mailserver.store.row_macs import RowMacs
 from mailserver.store.store import Store
 
+R = TypeVar("R")
 Problem = inspection.Problem
 _READ_BYTES = 1 << 20
 
@@ -32,70 +37,22 @@ class Report:
     counted: dict[str, int]
 
 
-def check_store(store: Store, publics: LogPublics, origin: str) -> Report:
-    """Row MACs, ciphertext digests and lengths, names both ways, counters, log chains and tree."""
+def check_store(store: Store, publics: LogPublics, origin: str, sign: SignLog) -> Report:
+    """Row MACs, ciphertext digests and lengths, names both ways, counters, log chains and tree.
+
+    ``sign`` is asked where the log's signer stands, and for no signature.
+    """
+    signed = parse_signer_head(sign(format_sign_request(0, [])))
     with store.database.read() as connection:
         problems = [
             *inspection.find_mac_problems(connection, store.macs),
             *inspection.find_blob_problems(connection, store.blobs),
             *inspection.find_counter_problems(connection),
-            *_head_problems(connection, store.macs),
-            *_chain_problems(connection),
-            *_tree_problems(connection, publics, origin),
+            *inspection.find_owner_problems(connection),
+            *find_log_problems(connection, store.macs, publics, origin, signed),
         ]
         unnamed = inspection.count_unnamed_files(connection, store.blobs)
         return Report(tuple(problems), inspection.count_rows(connection) | {"unnamed_files": unnamed})
-
-
-def _head_problems(connection: Connection, macs: RowMacs) -> Iterator[Problem]:
-    for account_id in log_rows.list_altered_heads(connection, macs):
-        yield "row MAC does not fit (log_head)", account_id.hex()
-    try:
-        leases.list_leases(connection, macs)
-    except Corrupt:
-        yield "row MAC does not fit (lease)", ""
-
-
-def _chain_problems(connection: Connection) -> Iterator[Problem]:
-    """Each account's chain: sequence and previous hash follow, and the head is its end."""
-    heads: dict[AccountId, AccountHead] = {}
-    for account_id, _sequence, raw, _index in inspection.list_log_rows(connection):
-        leaf = parse_leaf(raw)
-        head = heads.get(account_id) or AccountHead(leaf.pseudonym)
-        try:
-            heads[account_id] = head.accept(leaf)
-        except PliError:
-            yield "log chain is broken", account_id.hex()
-            return
-    kept = inspection.list_log_heads(connection)
-    for account_id in kept.keys() | heads.keys():
-        head = heads.get(account_id) or AccountHead(account_id)
-        if kept.get(account_id, (0, NO_PREVIOUS)) != (head.count, head.last):
-            yield "log head is not the end of its chain", account_id.hex()
-
-
-def _tree_problems(connection: Connection, publics: LogPublics, origin: str) -> Iterator[Problem]:
-    """The signed checkpoint holds exactly the leaves that the entries name."""
-    found = log_rows.find_checkpoint(connection)
-    if found is None:
-        return
-    size, note = found
-    placed = {
-        index: parse_leaf(raw).leaf_hash()
-        for _account, _sequence, raw, index in inspection.list_log_rows(connection)
-        if index is not None
-    }
-    if sorted(placed) != list(range(size)):
-        yield "log tree has gaps or leaves that no entry names", ""
-        return
-    frontier = Frontier().extend([placed[index] for index in range(size)])
-    try:
-        checkpoint = verify_checkpoint(publics, origin, note)
-    except PliError:
-        yield "log checkpoint is not signed by this server's keys", ""
-        return
-    if (checkpoint.size, checkpoint.root) != (size, frontier.root()):
-        yield "log tree is not the signed one", ""
 
 
 def check_account(store: Store, account: OpenAccount) -> Report:
@@ -104,29 +61,89 @@ def check_account(store: Store, account: OpenAccount) -> Report:
     permit = MailPermits(store).permit(account, origin, now)
     problems: list[Problem] = []
     opened = 0
-    for mailbox_id, first, last in _pages(store, account):
+    for mailbox_id, first, last in _pages(store, account, problems):
         try:
             opened += _open_page(store, account, (mailbox_id, first, last), permit)
         except PliError as error:
             problems.append((f"does not open ({error.code})", f"{mailbox_id.hex()} {first}:{last}"))
-    entries = 0
+    counted = {"messages_opened": opened}
     if account.space is not None:
+        counted |= _check_space(store, account, (origin, now), problems)
+    return Report(tuple(problems), counted)
+
+
+def _check_space(
+    store: Store, account: OpenAccount, reading: tuple[Origin, datetime], problems: list[Problem]
+) -> dict[str, int]:
+    """What the space root opens: documents, contacts, cases that were set aside, the log."""
+    origin, now = reading
+    pair = account.space_root().pair(account.account.epoch)
+    counted = {}
+    for label, load in (("contact", store.space.list_contacts), ("set-aside", store.space.list_set_aside)):
+        records = _rows(store, account, load, problems)
+        counted[f"{label.replace('-', '_')}_records_opened"] = len(records)
+        for row in records:
+            try:
+                pair.open(row.record, ctx(label, account.account_id, row.record_id))
+            except PliError as error:
+                problems.append((f"does not open ({error.code})", row.record_id.hex()))
+    counted["documents_opened"] = _open_documents(store, account, reading, problems)
+    try:
+        permit = permit_reading(store, account, origin, now, logs_in=True)
+        counted["entries_opened"] = len(read_log(store, account.account, account.space_root(), permit))
+    except PliError as error:
+        problems.append((f"log does not open ({error.code})", ""))
+    return counted
+
+
+def _rows(
+    store: Store,
+    account: OpenAccount,
+    load: Callable[[Connection, AccountId], Sequence[R]],
+    problems: list[Problem],
+) -> Sequence[R]:
+    """Rows of one family; none, and a problem, when one of them was altered."""
+    try:
+        with store.database.read() as connection:
+            return load(connection, account.account_id)
+    except PliError as error:
+        problems.append((f"does not open ({error.code})", error.detail))
+        return ()
+
+
+def _open_documents(
+    store: Store, account: OpenAccount, reading: tuple[Origin, datetime], problems: list[Problem]
+) -> int:
+    if account.account.kind is not AccountKind.PATIENT:
+        return 0
+    documents, opened = SpaceDocuments(store), 0
+    for row in _rows(store, account, store.space.list_documents, problems):
         try:
-            reading = permit_reading(store, account, origin, now, logs_in=True)
-            entries = len(read_log(store, account.account, account.space, reading))
+            documents.open_document(account, row.document_id, *reading)
+            opened += 1
+        except NotFound:
+            continue  # not for the patient to see
         except PliError as error:
-            problems.append((f"log does not open ({error.code})", ""))
-    return Report(tuple(problems), {"messages_opened": opened, "entries_opened": entries})
+            problems.append((f"does not open ({error.code})", row.document_id.hex()))
+    return opened
 
 
-def _pages(store: Store, account: OpenAccount) -> Iterator[tuple[MailboxId, int, int]]:
-    """Mailbox, first and last UID of each page of everything."""
-    messages = Messages(store)
-    for info in Mailboxes(store).list_mailboxes(account):
-        rows = messages.select(account, info.mailbox_id, claims_recent=False).rows
+def _pages(
+    store: Store, account: OpenAccount, problems: list[Problem]
+) -> Iterator[tuple[MailboxId, int, int]]:
+    """Mailbox, first and last UID of each page of everything; a mailbox whose name does not open is walked too."""
+    messages, names = Messages(store), Mailboxes(store)
+    with store.database.read() as connection:
+        boxes = mailboxes.list_mailboxes(connection, account.account_id)
+    for box in boxes:
+        try:
+            names.open_mailbox(account, box)
+        except PliError as error:
+            problems.append((f"mailbox's record does not open ({error.code})", box.mailbox_id.hex()))
+        rows = messages.select(account, box.mailbox_id, claims_recent=False).rows
         for start in range(0, len(rows), PAGE_ITEMS):
             part = rows[start : start + PAGE_ITEMS]
-            yield info.mailbox_id, part[0][0], part[-1][0]
+            yield box.mailbox_id, part[0][0], part[-1][0]
 
 
 def _open_page(

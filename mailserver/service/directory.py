@@ -70,8 +70,9 @@ class Directory:
         return parse_address(self._seals.open(_ADDRESS, sealed, ctx(_ADDRESS, account_id)).decode())
 
     def seal_profile(self, account_id: AccountId, profile: Profile) -> bytes:
+        """The ``profile`` column. What is rarely set is left out, or every profile would be a size class larger."""
         fields = {name: getattr(profile, name) for name in profile.__slots__}
-        for rare in ("hidden_capabilities", "traced_until"):  # or every profile would be a size class larger
+        for rare in ("hidden_capabilities", "traced_until"):
             if not fields[rare]:
                 del fields[rare]
         return self._seals.seal(_PROFILE, json.dumps(fields).encode(), ctx(_PROFILE, account_id))

@@ -19,6 +19,7 @@ from mailserver.audit.tiles import Tile, grow_tiles
 from mailserver.crypto.secret import random_id
 from mailserver.model.errors import Conflict, Malformed, NotFound
 from mailserver.model.ids import AccountId
+from mailserver.service.log_check import is_signed_log
 from mailserver.store import leases, log_rows
 from mailserver.store.database import Connection
 from mailserver.store.log_rows import PendingLeaf, PendingPage
@@ -65,6 +66,13 @@ class Sequencer:
         """When the oldest entry that waits was written (seconds), accounts set aside left out."""
         with self._store.database.read() as connection:
             return log_rows.find_oldest_pending(connection, self.set_aside)
+
+    def verify_tree(self) -> None:
+        """Raises Conflict("log-fork") when the store's log is not the signer's: told before anything new is written."""
+        signed = parse_signer_head(self._sign(format_sign_request(0, [])))
+        with self._store.database.read() as connection:
+            if not is_signed_log(connection, self._store.macs, signed):
+                raise Conflict("log-fork")
 
     def step(self, now: datetime) -> int:
         """Sequence what waits, at most 1000 leaves. Returns how many; 0 when idle or another holds the lease.

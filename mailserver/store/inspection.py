@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from hashlib import sha256
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, Table, case, func, select
 
-from mailserver.model.account import Flag
+from mailserver.model.account import AccountKind, Flag, Role
 from mailserver.model.errors import Corrupt
 from mailserver.model.ids import AccountId, BlobId
 from mailserver.store import schema
@@ -177,6 +177,50 @@ def find_counter_problems(connection: Connection) -> Iterator[Problem]:
     seals = connection.execute(select(func.count()).select_from(seal)).scalar()
     if items != seals:
         yield "items and seals differ in number", ""
+
+
+def find_owner_problems(connection: Connection) -> Iterator[Problem]:
+    """What belongs together is there: rows and their account, items and their mailbox, an account and its parts."""
+    accounts = {
+        bytes(account_id): kind
+        for account_id, kind in connection.execute(select(schema.account.c.account_id, schema.account.c.kind))
+    }
+    for table in schema.metadata.tables.values():
+        if "account_id" in table.c and table is not schema.account:
+            for account_id in _accounts_in(connection, table) - accounts.keys():
+                yield f"rows of no account ({table.name})", account_id.hex()
+    boxes = {(bytes(row[0]), bytes(row[1])): row[2] for row in connection.execute(_BOXES)}
+    for account_id, mailbox_id in connection.execute(_ITEM_PLACES):
+        if (bytes(account_id), bytes(mailbox_id)) not in boxes:
+            yield "messages of no mailbox", bytes(mailbox_id).hex()
+    roles = {(account_id, role) for (account_id, _mailbox_id), role in boxes.items()}
+    parts = {
+        "address": _accounts_in(connection, schema.address),
+        "slot": _accounts_in(connection, schema.slot),
+        "counter": _accounts_in(connection, schema.counter),
+        "identity": _accounts_in(connection, schema.identity),
+    }
+    for account_id, kind in accounts.items():
+        for part, owners in parts.items():
+            if account_id not in owners and (part != "identity" or kind == AccountKind.PATIENT.value):
+                yield f"account without {part}", account_id.hex()
+        for role in (Role.INBOX, Role.SENT):  # these two are never deleted
+            if (account_id, role.value) not in roles:
+                yield f"account without {role.value}", account_id.hex()
+
+
+_BOXES = select(schema.mailbox.c.account_id, schema.mailbox.c.mailbox_id, schema.mailbox.c.role)
+_ITEM_PLACES = select(schema.item.c.account_id, schema.item.c.mailbox_id).distinct()
+
+
+def _accounts_in(connection: Connection, table: Table) -> set[bytes]:
+    return {bytes(each) for each in connection.execute(select(table.c.account_id).distinct()).scalars()}
+
+
+def list_log_tiles(connection: Connection) -> dict[tuple[int, int], bytes]:
+    """The hashes of every tile, by level and position."""
+    tile = schema.log_tile
+    return {(row.level, row.position): bytes(row.hashes) for row in connection.execute(select(tile))}
 
 
 def count_rows(connection: Connection) -> dict[str, int]:

@@ -7,11 +7,12 @@ from sqlalchemy import select, update
 
 from harness.node import Node, make_node
 from mailserver.app import build_services
-from mailserver.app.custody_link import LocalCustodian
+from mailserver.app.custody_link import LocalCustodian, log_origin
 from mailserver.audit.entry import AccountHead, format_leaf, next_leaf
 from mailserver.audit.events import Actor, ActorKind, AuditEvent, AuditObject, EventKind, ObjectKind
 from mailserver.crypto.slots import ARGON2_FLOOR
 from mailserver.service.access_log import add_entries, prepare_entry
+from mailserver.service.check import check_store
 from mailserver.service.keys import OpenAccount
 from mailserver.service.sequencer import Sequencer
 from mailserver.store import log_rows, schema
@@ -33,6 +34,13 @@ class LogStage:
         self.node = Node(node.folder, self.local._custodian, services)
         self.store = services.store
         self.sequencer = Sequencer(self.store, self.custody.sign_log)
+
+    def problems(self) -> tuple[tuple[str, str], ...]:
+        """What ``pli check`` finds."""
+        custody = self.custody
+        return check_store(
+            self.store, custody.log_publics, log_origin(self.config), custody.sign_log
+        ).problems
 
     def person(self, local: str) -> OpenAccount:
         self.node.add(f"{local}@a.localhost", password=PASSWORD)

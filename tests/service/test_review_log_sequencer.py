@@ -10,11 +10,10 @@ import pytest
 from harness.log_stage import NOW, LogStage
 from sqlalchemy import delete, select, update
 
-from mailserver.app.custody_link import connected, log_origin
+from mailserver.app.custody_link import connected
 from mailserver.audit.sign_request import MAX_LEAVES, format_sign_request
 from mailserver.crypto.custodian_channel import CustodianClient
 from mailserver.model.errors import Conflict, Corrupt, Denied, Unavailable
-from mailserver.service.check import check_store
 from mailserver.service.sequencer import ASIDE_SECONDS, LEASE_SECONDS, Sequencer
 from mailserver.store import schema
 
@@ -136,13 +135,13 @@ def test_a_stolen_lease_stops_nothing(stage: LogStage, values: dict[str, object]
 def test_an_altered_head_is_refused_and_told(stage: LogStage) -> None:
     one = stage.person("one")
     stage.act(one)
-    assert check_store(stage.store, stage.custody.log_publics, log_origin(stage.config)).problems == ()
+    assert stage.problems() == ()
     with stage.store.database.write() as connection:
         connection.execute(update(schema.log_head).values(sequence=1))
     with pytest.raises(Corrupt) as refused:
         stage.act(one)
     assert (refused.value.code, refused.value.detail) == ("row-mac", "log_head")
-    problems = check_store(stage.store, stage.custody.log_publics, log_origin(stage.config)).problems
+    problems = stage.problems()
     assert ("row MAC does not fit (log_head)", one.account_id.hex()) in problems
 
 
@@ -151,7 +150,7 @@ def test_check_tells_an_altered_lease(stage: LogStage) -> None:
     stage.sequencer.step(NOW)
     with stage.store.database.write() as connection:
         connection.execute(update(schema.lease).values(until=2**40))
-    problems = check_store(stage.store, stage.custody.log_publics, log_origin(stage.config)).problems
+    problems = stage.problems()
     assert ("row MAC does not fit (lease)", "") in problems
 
 

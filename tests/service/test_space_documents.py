@@ -8,6 +8,7 @@ import pytest
 from harness.log_reading import read_log
 from harness.node import Node
 from harness.web_node import DATA, ORIGIN, PASSWORD, PATIENT, deliver, health_mail, make_peers
+from sqlalchemy import update
 
 from mailserver.audit.events import EventKind
 from mailserver.audit.receipt import Purpose
@@ -17,11 +18,12 @@ from mailserver.documents.display import find_shown
 from mailserver.documents.record import DocumentRecord, records_of
 from mailserver.model.errors import Corrupt, Denied, NotFound, Unavailable
 from mailserver.model.ids import DocumentId
+from mailserver.service.check import check_account
 from mailserver.service.filing import DocumentSealer
 from mailserver.service.history import read_history
 from mailserver.service.keys import OpenAccount
 from mailserver.service.space_documents import SpaceDocuments
-from mailserver.store import read_receipts
+from mailserver.store import read_receipts, schema
 from mailserver.store.items import add_blob
 from mailserver.store.writer import Unit
 
@@ -192,3 +194,14 @@ def test_history_names_its_own_reading(ours: Node, patient: OpenAccount) -> None
     assert [each.sequence for each in whole.events] == sorted(
         (each.sequence for each in whole.events), reverse=True
     )
+
+
+def test_a_check_with_keys_opens_every_document(ours: Node, patient: OpenAccount) -> None:
+    store = ours.services.store
+    report = check_account(store, patient)
+    assert (report.problems, report.counted["documents_opened"]) == ((), 1)
+    assert report.counted["contact_records_opened"] == 1
+    assert kinds(ours, patient).count(EventKind.DOCUMENT_OPENED) == 1, "a check is a reading like any other"
+    with store.database.write() as connection:
+        connection.execute(update(schema.document).values(wrap=b"x" * 1168))
+    assert {what for what, _where in check_account(store, patient).problems} == {"does not open (row-mac)"}
