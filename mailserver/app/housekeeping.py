@@ -8,12 +8,18 @@ from datetime import UTC, datetime
 from mailserver.app.rounds import keep_doing
 from mailserver.app.services import Services
 from mailserver.model.ids import AccountId, BlobId
-from mailserver.store import jobs, space_rows
+from mailserver.store import jobs, schema, space_rows
 from mailserver.store.database import Connection
 from mailserver.store.items import has_holder
 from mailserver.store.writer import Unit
 
 SWEEP_SECONDS = 86400.0
+VACUUM_SECONDS = 3600.0
+SHREDDED = tuple(
+    table.name
+    for table in (schema.seal, schema.blob, schema.slot, schema.session, schema.document, schema.job)
+)
+"""Where keys and what they open are deleted (K18): PostgreSQL keeps deleted rows until it is told to forget them."""
 FOLD_SECONDS = 48 * 3600
 TIMELINE_SECONDS = 180 * 86400
 """Finished jobs keep their timeline (times and codes, no address) for six months: mssante §3.5."""
@@ -35,7 +41,13 @@ class Housekeeping:
             if count:
                 logger.info("orphan files swept", extra={"count": count})
 
-        await keep_doing("sweep", SWEEP_SECONDS, sweep)
+        async def vacuum() -> None:
+            database = self._services.store.database
+            await asyncio.get_running_loop().run_in_executor(pool, database.vacuum, SHREDDED)
+
+        await asyncio.gather(
+            keep_doing("sweep", SWEEP_SECONDS, sweep), keep_doing("vacuum", VACUUM_SECONDS, vacuum)
+        )
 
     def sweep_once(self, now: datetime) -> int:
         """Orphan files older than an hour (R3), fold marks older than 48 h, timelines older than six months."""

@@ -8,7 +8,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
@@ -95,6 +95,16 @@ class Database:
             finally:
                 raw.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}").close()
         return not busy
+
+    def vacuum(self, tables: Sequence[str]) -> None:
+        """PostgreSQL forgets the rows that were deleted from these tables (K18); a table that is being vacuumed already
+        is passed over. SQLite zeroes what it deletes: nothing.
+        """
+        if self.is_sqlite:
+            return
+        with translated(), self.writer.connect() as connection:
+            plain = connection.execution_options(isolation_level="AUTOCOMMIT")
+            plain.exec_driver_sql(f"VACUUM (SKIP_LOCKED) {', '.join(tables)}")
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:

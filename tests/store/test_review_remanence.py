@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from store.store_rows import ROW_KEY, add_account, add_mailbox, place_item, read, write
 
+from mailserver.app.housekeeping import SHREDDED
 from mailserver.model.errors import Unavailable
 from mailserver.model.ids import BlobId
 from mailserver.store import item_changes, items, mailboxes, writer
@@ -181,3 +182,29 @@ def test_nobody_else_reads_the_database(sqlite_template: Path, tmp_path: Path) -
     modes = {each.name: each.stat().st_mode & 0o777 for each in tmp_path.glob("pli.*")}
     store.close()
     assert modes == {"pli.sqlite": 0o600, "pli.sqlite-wal": 0o600, "pli.sqlite-shm": 0o600, "pli.lock": 0o600}
+
+
+def test_postgresql_forgets_what_was_deleted_once_it_is_told(store: Store) -> None:
+    """SQLite has nothing to do. On PostgreSQL the dead rows of every table where keys are deleted are gone after it."""
+    box = add_mailbox_with_items(store)
+    expunge(store, box, list(range(1, 21)))
+    store.database.vacuum(SHREDDED)
+    if store.database.is_sqlite:
+        return
+    with store.database.read() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT relname FROM pg_stat_user_tables WHERE last_vacuum IS NOT NULL AND n_dead_tup = 0"
+        )
+        assert set(SHREDDED) <= {name for (name,) in rows}
+
+
+def add_mailbox_with_items(store: Store) -> MailboxRow:
+    box = add_mailbox(store, add_account(store).account_id)
+
+    def run(connection) -> None:
+        for _item in range(20):
+            octets = BlobRow(BlobId(secrets.token_bytes(16)), 9, bytes(32), secrets.token_bytes(300))
+            place_item(connection, box, adopted=True, blob=octets)
+
+    write(store, run)
+    return box
