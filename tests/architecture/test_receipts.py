@@ -35,14 +35,22 @@ def test_only_the_store_makes_receipts() -> None:
     assert all(path.startswith(STORE) for path in makers), makers
 
 
-def test_only_the_store_constructs_them() -> None:
-    constructing = {
+def constructors_of(name: str) -> set[str]:
+    return {
         source.path
         for source in product_sources()
         for node in ast.walk(source.tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "ReadReceipt"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
     }
+
+
+def test_only_the_store_constructs_them() -> None:
+    constructing = constructors_of("ReadReceipt")
     assert all(path.startswith(STORE) for path in constructing), constructing
+
+
+def test_leave_to_read_bodies_is_made_where_it_is_logged() -> None:
+    assert constructors_of("MailPermit") == {"mailserver/service/mail_permit.py"}
 
 
 def test_one_module_opens_documents() -> None:
