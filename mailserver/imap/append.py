@@ -34,11 +34,10 @@ class AppendJob:
     async def check(self) -> Reply | None:
         """Refuse before the message is sent, when its mailbox does not exist. Raises OverLimit("quota")."""
         session = self._session
-        account, services = session.open_account(), session.services
-        found = await session.wire.call(services.mailboxes.find_mailbox, account, self.command.mailbox)
+        found = await session.wire.call(session.open_names().find_mailbox, self.command.mailbox)
         if found is None:
             return TRY_CREATE
-        await session.wire.call(services.messages.demand_room, account)
+        await session.wire.call(session.services.messages.demand_room, found.account)
         return None
 
     async def take(self, octets: bytes) -> Reply | None:
@@ -69,8 +68,9 @@ class AppendJob:
         return done("APPEND", code_append_uid(placed.uidvalidity, [placed.uid]))
 
     def _place(self) -> tuple[MailboxId, Placed]:
-        account, services = self._session.open_account(), self._session.services
-        info = services.mailboxes.load_mailbox(account, self.command.mailbox)
+        services = self._session.services
+        found = self._session.open_names().load_mailbox(self.command.mailbox)
+        account, info = found.account, found.info
         services.messages.demand_room(account)
         bits, missing = split_flags(self.command.flags, info.keywords)
         if missing:

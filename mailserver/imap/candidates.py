@@ -103,6 +103,6 @@ class MessageUnderTest:
     def _open(self) -> SectionReader:
         if self._reader is None:
             session = self._session
-            messages, account = session.services.messages, session.open_account()
+            messages, account = session.services.messages, session.open_mailbox().account
             self._reader = SectionReader(messages, account, session.permit(), self._item)
         return self._reader

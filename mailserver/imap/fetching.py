@@ -97,7 +97,7 @@ class FetchStream:
 
     def _section_pieces(self, places: Sequence[int], items: Sequence[Item]) -> Iterator[bytes]:
         session = self.session
-        messages, account = session.services.messages, session.open_account()
+        messages, account = session.services.messages, session.open_mailbox().account
         writer = _Writer(session.open_mailbox().view, items, session.dialect())
         for start in range(0, len(places), BODY_PAGE_ITEMS):
             permit = session.permit()
@@ -126,7 +126,7 @@ class FetchStream:
     def _open_page(self, places: Sequence[int]) -> list[tuple[int, OpenedItem]]:
         """The page with its message numbers; when an item of it is damaged, the others one by one."""
         session, selected = self.session, self.session.open_mailbox()
-        account, mailbox_id = session.open_account(), selected.info.mailbox_id
+        account, mailbox_id = selected.account, selected.info.mailbox_id
         uids = selected.view.uids
         number_of = {uids[at]: at + 1 for at in places}
         opened: list[OpenedItem] = []
@@ -144,10 +144,11 @@ class FetchStream:
         return [(number_of[item.row.uid], item) for item in opened]
 
     def _open_alone(self, uid: int) -> list[OpenedItem]:
-        session = self.session
+        selected = self.session.open_mailbox()
         try:
-            mailbox_id = session.open_mailbox().info.mailbox_id
-            return session.services.messages.page(session.open_account(), mailbox_id, [(uid, uid)])
+            return self.session.services.messages.page(
+                selected.account, selected.info.mailbox_id, [(uid, uid)]
+            )
         except Corrupt:
             return []
 
@@ -159,7 +160,7 @@ class FetchStream:
         uids = [item.row.uid for item in page if not item.row.flags & Flag.SEEN]
         if not uids:
             return frozenset()
-        account, mailbox_id = self.session.open_account(), selected.info.mailbox_id
+        account, mailbox_id = selected.account, selected.info.mailbox_id
         messages = self.session.services.messages
         change = (FlagChange.ADD, int(Flag.SEEN))
         marked = messages.mark_flags(account, mailbox_id, uid_ranges(uids), change)

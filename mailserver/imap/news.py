@@ -22,7 +22,8 @@ def find_changes(session: Session) -> tuple[Changes | None, MailboxInfo | None]:
 
     Raises NotFound("mailbox") when another session deleted it.
     """
-    account, selected = session.open_account(), session.open_mailbox()
+    selected = session.open_mailbox()
+    account = selected.account
     found = session.services.messages.changes(account, selected.info.mailbox_id, selected.modseq)
     if found is None:
         return None, None

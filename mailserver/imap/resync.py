@@ -48,8 +48,8 @@ async def tell_resync(session: Session, resync: Resync) -> None:
 def _find_vanished(session: Session, since_modseq: int) -> list[int]:
     """Blocking: for the pool. What left after the view was last brought up to date is told by an untagged VANISHED."""
     selected: Selected = session.open_mailbox()
-    account, messages = session.open_account(), session.services.messages
-    gone = messages.vanished_since(account, selected.info.mailbox_id, since_modseq)
+    messages = session.services.messages
+    gone = messages.vanished_since(selected.account, selected.info.mailbox_id, since_modseq)
     return [uid for uid in gone if selected.view.find_number(uid) is None]
 
 

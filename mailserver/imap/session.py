@@ -19,6 +19,7 @@ from mailserver.service.keys import Keys, OpenAccount
 from mailserver.service.mail_permit import MailPermit, MailPermits
 from mailserver.service.mailboxes import Mailboxes, MailboxInfo
 from mailserver.service.messages import Messages
+from mailserver.service.named_mailboxes import NamedMailboxes
 from mailserver.service.throttle import Throttle, network_of
 from mailserver.service.wakeups import Waiter, Wakeups
 from mailserver.store.blob_folder import BlobFolder
@@ -77,8 +78,9 @@ class Wire(Protocol):
 
 @dataclass(slots=True)
 class Selected:
-    """The selected mailbox. ``modseq``: everything up to it is in the view."""
+    """The selected mailbox, under the keys of ``account``. ``modseq``: everything up to it is in the view."""
 
+    account: OpenAccount
     info: MailboxInfo
     view: MailboxView
     modseq: int
@@ -99,6 +101,7 @@ class Session:
     peer: str
     state: State
     account: OpenAccount | None = None
+    names: NamedMailboxes | None = None
     selected: Selected | None = None
     waiter: Waiter | None = None
     has_news: bool = False
@@ -117,6 +120,12 @@ class Session:
         if self.account is None:
             raise Denied("login")
         return self.account
+
+    def open_names(self) -> NamedMailboxes:
+        """The one way from a client's mailbox name to a mailbox and its keys. Raises Denied before login."""
+        if self.names is None:
+            raise Denied("login")
+        return self.names
 
     def open_mailbox(self) -> Selected:
         """The selected mailbox. Raises Denied when there is none."""

@@ -74,8 +74,8 @@ async def run_select(session: Session, command: Select) -> Reply:
 
 
 def _load_selected(session: Session, command: Select) -> Selected:
-    account, services = session.open_account(), session.services
-    info = services.mailboxes.load_mailbox(account, command.mailbox)
+    named, services = session.open_names().load_mailbox(command.mailbox), session.services
+    account, info = named.account, named.info
     claims_recent = not command.is_read_only
     found = services.messages.select(account, info.mailbox_id, claims_recent=claims_recent)
     if found.row.record != info.row.record:
@@ -83,7 +83,7 @@ def _load_selected(session: Session, command: Select) -> Selected:
     columns: Sequence[Sequence[int]] = list(zip(*found.rows, strict=True)) or ((), (), ())
     view = MailboxView(*columns, keywords=info.keywords, recent_from=found.row.first_recent_uid)
     fresh = MailboxInfo(found.row, info.name, info.is_subscribed, info.keywords)
-    return Selected(fresh, view, found.row.highestmodseq, command.is_read_only)
+    return Selected(account, fresh, view, found.row.highestmodseq, command.is_read_only)
 
 
 def _format_flags_only(info: MailboxInfo) -> bytes:
@@ -102,9 +102,8 @@ async def run_close(session: Session, _command: Close) -> Reply:
     selected = session.open_mailbox()
     session.selected = None
     if not selected.is_read_only:
-        account, messages = session.open_account(), session.services.messages
-        known = selected.deleted_uids(), selected.modseq
-        await session.wire.call(messages.expunge_deleted, account, selected.info.mailbox_id, known)
+        messages, known = session.services.messages, (selected.deleted_uids(), selected.modseq)
+        await session.wire.call(messages.expunge_deleted, selected.account, selected.info.mailbox_id, known)
     return done("CLOSE")
 
 
@@ -114,11 +113,13 @@ async def run_create(session: Session, command: Create) -> Reply:
     if len(roles) > 1 or None in roles:
         return UNKNOWN_ROLE
     role = (roles[0] if roles else None) or Role.NONE
-    mailboxes = session.services.mailboxes
-    await session.wire.call(
-        mailboxes.add_mailbox, session.open_account(), command.mailbox, now_seconds(), role
-    )
+    await session.wire.call(_create, session, command.mailbox, role)
     return done("CREATE")
+
+
+def _create(session: Session, name: str, role: Role) -> None:
+    account, local = session.open_names().load_account(name)
+    session.services.mailboxes.add_mailbox(account, local, now_seconds(), role)
 
 
 async def run_delete(session: Session, command: Delete) -> Reply:
@@ -133,14 +134,14 @@ async def run_delete(session: Session, command: Delete) -> Reply:
 
 def _delete(session: Session, name: str) -> MailboxId | None:
     """The mailbox that is gone; None when the name is no mailbox but has inferiors. Raises NotFound."""
-    account, mailboxes = session.open_account(), session.services.mailboxes
-    found = mailboxes.find_mailbox(account, name)
+    names = session.open_names()
+    found = names.find_mailbox(name)
     if found is None:
         below = normal_name(name) + DELIMITER
-        if any(info.name.startswith(below) for info in mailboxes.list_mailboxes(account)):
+        if any(each.name.startswith(below) for each in names.list_mailboxes()):
             return None
         raise NotFound("mailbox")
-    mailboxes.delete_mailbox(account, name)
+    session.services.mailboxes.delete_mailbox(found.account, found.info.name)
     return found.mailbox_id
 
 
@@ -151,12 +152,14 @@ async def run_rename(session: Session, command: Rename) -> Reply:
 
 
 def _rename(session: Session, command: Rename) -> None:
-    account, services = session.open_account(), session.services
-    if normal_name(command.mailbox) != "INBOX":
-        services.mailboxes.rename_mailbox(account, command.mailbox, command.new_name, now_seconds())
+    names, services = session.open_names(), session.services
+    account, old = names.load_account(command.mailbox)
+    _account, new = names.load_account(command.new_name)
+    if normal_name(old) != "INBOX":
+        services.mailboxes.rename_mailbox(account, old, new, now_seconds())
         return
-    inbox = services.mailboxes.load_mailbox(account, "INBOX")
-    made = services.mailboxes.add_mailbox(account, command.new_name, now_seconds())
+    inbox = services.mailboxes.load_mailbox(account, old)
+    made = services.mailboxes.add_mailbox(account, new, now_seconds())
     if inbox.keywords:
         made = services.mailboxes.add_keywords(account, made, inbox.keywords)
     services.messages.move(account, (inbox.mailbox_id, made.mailbox_id), _EVERY_UID, now_seconds())
@@ -173,8 +176,12 @@ async def run_unsubscribe(session: Session, command: Unsubscribe) -> Reply:
 
 
 async def _mark_subscribed(session: Session, name: str, *, is_subscribed: bool) -> None:
-    mailboxes, account = session.services.mailboxes, session.open_account()
-    await session.wire.call(mailboxes.mark_subscribed, account, name, is_subscribed=is_subscribed)
+    await session.wire.call(_subscribe, session, name, is_subscribed=is_subscribed)
+
+
+def _subscribe(session: Session, name: str, *, is_subscribed: bool) -> None:
+    account, local = session.open_names().load_account(name)
+    session.services.mailboxes.mark_subscribed(account, local, is_subscribed=is_subscribed)
 
 
 async def run_list(session: Session, command: List) -> Reply:
@@ -200,9 +207,8 @@ async def run_lsub(session: Session, command: Lsub) -> Reply:
 
 
 async def _load_names(session: Session) -> list[Named]:
-    mailboxes, account = session.services.mailboxes, session.open_account()
-    infos = await session.wire.call(mailboxes.list_mailboxes, account)
-    return [Named(info.name, info.role, info.is_subscribed) for info in infos]
+    found = await session.wire.call(session.open_names().list_mailboxes)
+    return [Named(each.name, each.info.role, each.info.is_subscribed) for each in found]
 
 
 async def run_status(session: Session, command: Status) -> Reply:
@@ -215,9 +221,8 @@ async def run_status(session: Session, command: Status) -> Reply:
 
 
 def _load_status(session: Session, command: Status) -> tuple[str, list[tuple[StatusItem, int]]]:
-    account, services = session.open_account(), session.services
-    info = services.mailboxes.load_mailbox(account, command.mailbox)
-    row = info.row
+    named, services = session.open_names().load_mailbox(command.mailbox), session.services
+    row = named.info.row
     values = {
         StatusItem.MESSAGES: row.exists_count,
         StatusItem.RECENT: 0,
@@ -229,6 +234,6 @@ def _load_status(session: Session, command: Status) -> tuple[str, list[tuple[Sta
         StatusItem.HIGHESTMODSEQ: row.highestmodseq,
     }
     if StatusItem.RECENT in command.items and row.exists_count and row.first_recent_uid < row.uidnext:
-        rows = services.messages.select(account, info.mailbox_id, claims_recent=False).rows
+        rows = services.messages.select(named.account, named.mailbox_id, claims_recent=False).rows
         values[StatusItem.RECENT] = sum(uid >= row.first_recent_uid for uid, _flags, _modseq in rows)
-    return info.name, [(item, values[item]) for item in command.items]
+    return named.name, [(item, values[item]) for item in command.items]

@@ -22,6 +22,7 @@ from mailserver.imap.states import Feature
 from mailserver.imap.view import FlagsChanged, MailboxView
 from mailserver.model.errors import Corrupt, NotFound, OverLimit
 from mailserver.service.mailboxes import MailboxInfo
+from mailserver.service.named_mailboxes import NamedMailbox
 from mailserver.service.transfers import COMMAND_ITEMS, uid_ranges
 from mailserver.store.item_changes import FlagChange, Marked
 
@@ -100,8 +101,8 @@ def _code_modified(view: MailboxView, marked: Marked, *, uid: bool) -> bytes:
 
 
 def _store(session: Session, command: Store, uids: Sequence[int]) -> tuple[Marked, MailboxInfo | None]:
-    account, services, selected = session.open_account(), session.services, session.open_mailbox()
-    info = selected.info
+    services, selected = session.services, session.open_mailbox()
+    account, info = selected.account, selected.info
     bits, missing = split_flags(command.flags, info.keywords)
     if missing and command.mode is not StoreMode.REMOVE:
         info = services.mailboxes.add_keywords(account, info, missing)
@@ -157,25 +158,24 @@ async def _transfer(session: Session, command: Copy | Move, *, is_move: bool) ->
 def _place(session: Session, command: Copy | Move, uids: Sequence[int]) -> tuple[int, Pairs]:
     if len(uids) > COMMAND_ITEMS:
         raise OverLimit("too-many-messages")
-    account, services = session.open_account(), session.services
-    source = session.open_mailbox().info
-    target = services.mailboxes.load_mailbox(account, command.mailbox)
+    services, selected = session.services, session.open_mailbox()
+    source, target = selected.info, session.open_names().load_mailbox(command.mailbox)
     if not len(uids):
-        return target.row.uidvalidity, []
+        return target.info.row.uidvalidity, []
     bits = _match_keywords(session, source, target) if source.keywords else None
     transfer = services.messages.move if isinstance(command, Move) else services.messages.copy
     place = (source.mailbox_id, target.mailbox_id)
-    return transfer(account, place, uid_ranges(uids), now_seconds(), keyword_bits=bits)
+    return transfer(selected.account, place, uid_ranges(uids), now_seconds(), keyword_bits=bits)
 
 
-def _match_keywords(session: Session, source: MailboxInfo, target: MailboxInfo) -> list[tuple[int, int]]:
+def _match_keywords(session: Session, source: MailboxInfo, target: NamedMailbox) -> list[tuple[int, int]]:
     """Own keywords are bits of their mailbox: (bit here, bit there) of each that the target can take."""
-    mailboxes, account = session.services.mailboxes, session.open_account()
+    info = target.info
     with contextlib.suppress(OverLimit):  # the copy keeps the keywords that the target knows already
-        target = mailboxes.add_keywords(account, target, source.keywords)
+        info = session.services.mailboxes.add_keywords(target.account, info, source.keywords)
     pairs = []
     for name in source.keywords:
-        here, there = find_flag_bit(name, source.keywords), find_flag_bit(name, target.keywords)
+        here, there = find_flag_bit(name, source.keywords), find_flag_bit(name, info.keywords)
         if here is not None and there is not None:
             pairs.append((here, there))
     return pairs
@@ -192,10 +192,10 @@ async def run_expunge(session: Session, command: Expunge) -> Reply:
 
 
 def _expunge(session: Session, command: Expunge) -> None:
-    account, selected = session.open_account(), session.open_mailbox()
+    selected = session.open_mailbox()
     within = None
     if command.uids is not None:
         highest = selected.view.uids[-1] if len(selected.view.uids) else 0
         within = command.uids.resolved(highest)
     known = selected.deleted_uids(), selected.modseq
-    session.services.messages.expunge_deleted(account, selected.info.mailbox_id, known, within)
+    session.services.messages.expunge_deleted(selected.account, selected.info.mailbox_id, known, within)

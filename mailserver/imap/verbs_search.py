@@ -48,8 +48,8 @@ def _test_page(session: Session, plan: Plan, places: Sequence[int]) -> list[int]
 
 def _open_page(session: Session, uids: Sequence[int], *, with_octets: bool) -> list[OpenedItem]:
     """The page; a damaged item is found by nothing and hides no other (S12)."""
-    account, mailbox_id = session.open_account(), session.open_mailbox().info.mailbox_id
-    messages = session.services.messages
+    selected, messages = session.open_mailbox(), session.services.messages
+    account, mailbox_id = selected.account, selected.info.mailbox_id
     try:
         if with_octets:
             return messages.page_with_octets(account, mailbox_id, uids)

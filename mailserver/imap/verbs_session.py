@@ -20,6 +20,7 @@ from mailserver.imap.replies import LOGIN_FAILED
 from mailserver.imap.session import CLIENT_CHARACTERS, Reply, Session, done, now_seconds
 from mailserver.imap.states import OFFERED, Feature, State
 from mailserver.model.errors import Denied
+from mailserver.service.named_mailboxes import NamedMailboxes
 
 SCOPES = (SlotScope.IMAP, SlotScope.IMAP_SMTP)
 SERVER_ID = (("name", "Pli"), ("vendor", "Pli"))
@@ -110,5 +111,6 @@ async def log_in(session: Session, name: str, secret: bytes, verb: str) -> Reply
         return LOGIN_FAILED
     throttle.note_success(session.peer, name)
     session.account = account
+    session.names = NamedMailboxes(session.services.mailboxes, account)
     session.state = State.AUTHENTICATED
     return done(verb, code_capability(session.capabilities()))
