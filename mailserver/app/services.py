@@ -12,6 +12,7 @@ from mailserver.model.errors import Unavailable
 from mailserver.model.ids import AccountId
 from mailserver.policy.trust_store import TrustStore
 from mailserver.service.administration import Administration
+from mailserver.service.box_members import BoxMembers
 from mailserver.service.delivery import Delivery
 from mailserver.service.directory import Directory
 from mailserver.service.filing import Archives
@@ -39,6 +40,7 @@ class Services:
     trust: TrustStore
     keys: Keys
     administration: Administration
+    members: BoxMembers
     mailboxes: Mailboxes
     messages: Messages
     permits: MailPermits
@@ -86,6 +88,7 @@ def build_services(
         trust,
         Keys(store, directory, custody),
         Administration(store, directory, custody, argon2),
+        BoxMembers(store, directory, custody),
         Mailboxes(store),
         Messages(store),
         MailPermits(store),

@@ -1,4 +1,4 @@
-"""``pli account add|list|disable|app-password``: through custody, logged in the account's own log.
+"""``pli account add|list|disable|app-password|member``: through custody, logged in the account's own log.
 
 The process list shows arguments to everybody on the machine: ``--fields-stdin`` takes what is private from standard
 input instead.
@@ -9,7 +9,7 @@ import json
 import sys
 from datetime import UTC, datetime
 
-from mailserver.cli import imap_settings
+from mailserver.cli import imap_settings, member_commands
 from mailserver.cli.opened import opened, read_secret
 from mailserver.cli.operator_folder import private_files
 from mailserver.cli.serve_command import add_config
@@ -42,7 +42,11 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add.add_argument("--profession", default="")
     add.add_argument("--structure", default="")
     add.add_argument(
-        "--member", action="append", default=[], metavar="ADDRESS", help="of an ORG or CAB; repeat"
+        "--member",
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="of an ORG or CAB, the responsible one first; repeat",
     )
     add.add_argument(
         "--password-stdin", action="store_true", help="a web password, one line on standard input"
@@ -60,6 +64,7 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add.set_defaults(call=_add, quiet_log=True)
     _add_others(acts)
     imap_settings.add_arguments(acts)
+    member_commands.add_arguments(acts)
 
 
 def _add_others(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

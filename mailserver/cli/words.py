@@ -28,6 +28,7 @@ _WORDS = {
     "this store; compare it with the last backup.",
     "login": "Address or secret not accepted. Check both; the account may be disabled.",
     "member": "A member must be a person (kind PER) who has an account here. Add them first.",
+    "member-already": "This person is a member of the box already. See: pli account member list",
     "members-unexpected": "Only ORG and CAB accounts have members.",
     "release-rate": "Too many acts on this account in an hour. Wait, then try again.",
     "row-mac": "A row of the database was altered by hand or is damaged. Run: pli check",
@@ -35,7 +36,7 @@ _WORDS = {
     "tls-certificate": "A certificate or its key cannot be used. See certificate, key, peer_certificate and peer_key "
     "in [tls] of pli.toml: the files must exist and belong together.",
     "scope": "This secret may not open that. Use the person's web password.",
-    "shared-box-has-members": "A shared box has members, not app passwords. Add members with --member.",
+    "shared-box-has-members": "A shared box has members, not app passwords. Add them with: pli account member add",
 }
 
 

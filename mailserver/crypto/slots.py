@@ -52,6 +52,8 @@ class SlotScope(StrEnum):
     IMAP_SMTP = "imap+smtp"
     API = "api"
     CUSTODY = "custody"
+    LOG = "log"
+    """The space root alone: for who is responsible for a shared box, and reads its log (K11)."""
 
 
 class SlotKdf(StrEnum):
@@ -151,6 +153,8 @@ def slot_payload(keys: AccountKeys, scope: SlotScope) -> bytes:
         raise ValueError("the maker of an API slot names its root")
     if scope in {SlotScope.WEB, SlotScope.CUSTODY}:
         return keys.amk.reveal()
+    if scope is SlotScope.LOG:
+        return keys.space.secret.reveal()
     return b"" if scope is SlotScope.SMTP else keys.mail.secret.reveal()
 
 

@@ -15,8 +15,7 @@ from mailserver.audit.events import (
 )
 from mailserver.crypto.custodian import CustodianVerbs
 from mailserver.crypto.roots import FIRST_EPOCH, AccountKeys
-from mailserver.crypto.seal import KeyPair
-from mailserver.crypto.secret import Secret, random_id, random_secret
+from mailserver.crypto.secret import Secret, random_id
 from mailserver.crypto.slots import (
     ARGON2_DEFAULT,
     Argon2Parameters,
@@ -29,7 +28,6 @@ from mailserver.crypto.slots import (
     parse_slot_header,
     password_secret,
     seal_slot,
-    seal_slot_to,
     slot_payload,
 )
 from mailserver.model.account import BIRTH_MAILBOXES, AccountKind, AccountState
@@ -38,12 +36,14 @@ from mailserver.model.errors import Conflict, Denied, Malformed, NotFound
 from mailserver.model.ids import AccountId, MailboxId, SlotId
 from mailserver.model.patient import Ins
 from mailserver.service.access_log import PreparedEntry, add_entries, prepare_entry
+from mailserver.service.box_members import BoxMembers, seal_member
 from mailserver.service.directory import Directory, Profile, tag_mac
-from mailserver.service.keys import release_info
+from mailserver.service.keys import load_custody_slot, release_keys
 from mailserver.store import web_rows
 from mailserver.store.accounts import AccountRow, SlotRow
 from mailserver.store.database import Connection
 from mailserver.store.mailboxes import MailboxRow, add_mailbox
+from mailserver.store.members import MemberRow
 from mailserver.store.store import Store
 from mailserver.store.writer import Unit
 
@@ -84,6 +84,7 @@ class Administration:
         self._directory = directory
         self._custody = custody
         self._argon2 = argon2
+        self._members = BoxMembers(store, directory, custody)
 
     def add_account(self, new: NewAccount, now: datetime) -> MadeAccount:
         """Make an account with its keys, its mailboxes and its slots, in one transaction.
@@ -109,9 +110,9 @@ class Administration:
             self._directory.seal_second_factor(account_id, new.second_factor) if new.second_factor else None,
         )
         custody = _slot(row, made.custody_header, (SlotKind.CUSTODY, SlotScope.CUSTODY), made.custody_body)
-        slots, app_password = self._slots(row, custody, new)
+        slots, members, app_password = self._slots(row, custody, new)
         entry = prepare_entry(row, _act(now, EventKind.ADMINISTRATOR_ACT, ObjectKind.ACCOUNT, "account-made"))
-        self._write(new, row, [custody, *slots], entry)
+        self._write(new, row, ([custody, *slots], members), entry)
         return MadeAccount(account_id, app_password)
 
     def _judge(self, new: NewAccount) -> None:
@@ -127,25 +128,28 @@ class Administration:
             if new.ins is not None and self._directory.find_patient(connection, new.ins) is not None:
                 raise Conflict("ins-taken")
 
-    def _slots(self, row: AccountRow, custody: SlotRow, new: NewAccount) -> tuple[list[SlotRow], str | None]:
+    def _slots(
+        self, row: AccountRow, custody: SlotRow, new: NewAccount
+    ) -> tuple[list[SlotRow], list[MemberRow], str | None]:
+        """Slots, members and the app password. The first member is responsible for the box."""
         wants_app_password = new.has_app_password and not new.kind.is_shared
         if new.password is None and not wants_app_password and not new.members:
-            return [], None
-        keys = self._release(row.account_id, custody, "account add")
-        slots = [self._member_slot(row, keys, member) for member in new.members]
+            return [], [], None
+        keys = release_keys(self._custody, custody, "account add")
+        slots: list[SlotRow] = []
+        members: list[MemberRow] = []
+        for rank, address in enumerate(dict.fromkeys(new.members)):
+            person = self._members.load_person(address)
+            made = seal_member(self._directory, (row, keys), person, row.created_at, is_responsible=rank == 0)
+            slots += made.slots
+            members.append(made.row)
         if new.password is not None:
             slots.append(self._password_slot(row, keys, new.password))
         if not wants_app_password:
-            return slots, None
+            return slots, members, None
         app_password = new_app_password()
         slots.append(self._app_password_slot(row, keys, (app_password, SlotScope.IMAP_SMTP), row.created_at))
-        return slots, app_password
-
-    def _release(self, account_id: AccountId, custody: SlotRow, basis: str) -> AccountKeys:
-        session = random_secret()
-        pair = KeyPair.from_seed(session)
-        sealed = self._custody.release(account_id, custody.header, custody.body, pair.public, basis)
-        return AccountKeys(Secret(pair.open(sealed, release_info(account_id))))
+        return slots, members, app_password
 
     def _password_slot(self, row: AccountRow, keys: AccountKeys, password: Secret) -> SlotRow:
         slot_id = random_id()
@@ -170,20 +174,15 @@ class Administration:
         slot = _slot(row, format_slot_header(header), (SlotKind.APP_PASSWORD, scope), body)
         return replace(slot, tag_mac=tag_mac(self._store, parsed.tag), created_at=now)
 
-    def _member_slot(self, row: AccountRow, keys: AccountKeys, member: Address) -> SlotRow:
-        """K11: the box's mail root sealed to the member's mail key."""
-        with self._store.database.read() as connection:
-            person = self._directory.find_account(connection, member)
-        if person is None or person.kind is not AccountKind.PER:
-            raise NotFound("member")
-        header = SlotHeader(row.account_id, random_id(), SlotKind.MEMBER, SlotScope.IMAP_SMTP, random_id())
-        body = seal_slot_to(header, person.mail_public, person.account_id + keys.mail.secret.reveal())
-        return _slot(row, format_slot_header(header), (SlotKind.MEMBER, SlotScope.IMAP_SMTP), body)
-
     def _write(
-        self, new: NewAccount, row: AccountRow, slots: Sequence[SlotRow], entry: PreparedEntry
+        self,
+        new: NewAccount,
+        row: AccountRow,
+        made: tuple[Sequence[SlotRow], Sequence[MemberRow]],
+        entry: PreparedEntry,
     ) -> None:
         accounts, directory = self._store.accounts, self._directory
+        slots, members = made
 
         def run(connection: Connection) -> None:
             accounts.add_account(connection, row)
@@ -193,6 +192,8 @@ class Administration:
                 accounts.add_identity(connection, row.account_id, directory.ins_mac(new.ins))
             for slot in slots:
                 accounts.add_slot(connection, slot)
+            for member in members:
+                self._store.members.add_member(connection, member)
             for mailbox in birth_mailboxes(row.account_id, row.created_at):
                 add_mailbox(connection, mailbox)
             add_entries(connection, self._store.macs, [entry])
@@ -223,11 +224,8 @@ class Administration:
         row = self._load(address)
         if row.kind.is_shared:
             raise Denied("shared-box-has-members")
-        with self._store.database.read() as connection:
-            custody = self._store.accounts.find_slots(connection, row.account_id, kind=SlotKind.CUSTODY.value)
-        if not custody:
-            raise Denied("custody-slot")
-        keys = self._release(row.account_id, custody[0], "account app-password")
+        custody = load_custody_slot(self._store, row.account_id)
+        keys = release_keys(self._custody, custody, "account app-password")
         text = new_app_password()
         slot = self._app_password_slot(row, keys, (text, scope), int(now.timestamp()))
         entry = prepare_entry(

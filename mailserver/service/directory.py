@@ -10,12 +10,14 @@ from mailserver.crypto.ctx import ctx
 from mailserver.model.address import Address, DomainName, parse_address
 from mailserver.model.ids import AccountId
 from mailserver.model.patient import Ins
+from mailserver.service.membership import MemberRights, format_member_rights, parse_member_rights
 from mailserver.service.service_seals import ServiceSeals
 from mailserver.store.accounts import AccountRow
 from mailserver.store.database import Connection
+from mailserver.store.members import MemberRow
 from mailserver.store.store import Store
 
-_PROFILE, _ADDRESS = "profile", "address"
+_PROFILE, _ADDRESS, _MEMBER = "profile", "address", "member"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,14 @@ class Directory:
 
     def seal_second_factor(self, account_id: AccountId, secret: str) -> bytes:
         return self._seals.seal("totp", secret.encode(), ctx("totp", account_id))
+
+    def seal_rights(self, box_id: AccountId, person_id: AccountId, rights: MemberRights) -> bytes:
+        """A member's rights in a shared box, bound to both."""
+        return self._seals.seal(_MEMBER, format_member_rights(rights), ctx(_MEMBER, box_id, person_id))
+
+    def open_rights(self, row: MemberRow) -> MemberRights:
+        context = ctx(_MEMBER, row.account_id, row.person_id)
+        return parse_member_rights(self._seals.open(_MEMBER, row.rights, context))
 
     def open_second_factor(self, row: AccountRow) -> str | None:
         """The TOTP secret (base32), or None when the person uses codes by e-mail."""

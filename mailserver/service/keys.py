@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from mailserver.crypto.ctx import ctx
 from mailserver.crypto.custodian import CustodianVerbs
 from mailserver.crypto.roots import AccountKeys, Root
-from mailserver.crypto.seal import PUBLIC_BYTES
-from mailserver.crypto.secret import Secret, random_id
+from mailserver.crypto.seal import PUBLIC_BYTES, KeyPair
+from mailserver.crypto.secret import Secret, random_id, random_secret
 from mailserver.crypto.slots import (
     ARGON2_DEFAULT,
     SlotHeader,
@@ -31,8 +31,10 @@ from mailserver.crypto.slots import (
 from mailserver.model.account import AccountKind, AccountState
 from mailserver.model.address import Address, parse_address
 from mailserver.model.errors import Denied, Malformed, NotFound
-from mailserver.model.ids import ID_BYTES, AccountId, SlotId
+from mailserver.model.ids import ID_BYTES, AccountId, MailboxId, SlotId
+from mailserver.model.rights import EVERY_RIGHT, Right, Rights
 from mailserver.service.directory import Directory, Profile, tag_mac
+from mailserver.service.membership import Member
 from mailserver.service.sealing import MailKeys
 from mailserver.store.accounts import AccountRow, SlotRow
 from mailserver.store.database import Connection
@@ -58,6 +60,8 @@ class OpenAccount:
     revocation: int
     mail: MailKeys | None
     space: Root | None
+    member: Member | None = None
+    """Set when the person behind this connection is not the account's own holder (K11)."""
 
     def __repr__(self) -> str:
         return "OpenAccount(…)"
@@ -65,6 +69,18 @@ class OpenAccount:
     @property
     def account_id(self) -> AccountId:
         return self.account.account_id
+
+    def rights_in(self, mailbox_id: MailboxId) -> Rights:
+        """What may be done in a mailbox of this account; its own holder may do everything."""
+        return EVERY_RIGHT if self.member is None else self.member.rights.of(mailbox_id)
+
+    def demand(self, mailbox_id: MailboxId, *needed: Right) -> None:
+        """Raises Denied("right") unless every right is held; NotFound("mailbox") when the mailbox may not even be
+        known to exist (RFC 4314 §6).
+        """
+        held = self.rights_in(mailbox_id)
+        if not held.issuperset(needed):
+            raise Denied("right") if Right.LOOKUP in held else NotFound("mailbox")
 
     def mail_keys(self) -> MailKeys:
         """Raises Denied("scope") when this connection may only send."""
@@ -276,6 +292,24 @@ def _refused_late() -> Iterator[None]:
 def wait_until(started: float) -> None:
     """Sleep to the next multiple of ``REFUSAL_SECONDS`` after ``started``."""
     time.sleep(REFUSAL_SECONDS - (time.monotonic() - started) % REFUSAL_SECONDS)
+
+
+def load_custody_slot(store: Store, account_id: AccountId) -> SlotRow:
+    """Raises Denied("custody-slot") when the account is not in custody."""
+    with store.database.read() as connection:
+        slots = store.accounts.find_slots(connection, account_id, kind=SlotKind.CUSTODY.value)
+    if not slots:
+        raise Denied("custody-slot")
+    return slots[0]
+
+
+def release_keys(custody: CustodianVerbs, custody_slot: SlotRow, basis: str) -> AccountKeys:
+    """An account's keys through custody, for an administrator's command (K4). Raises Denied, Unavailable."""
+    session = random_secret()
+    pair = KeyPair.from_seed(session)
+    account_id = custody_slot.account_id
+    sealed = custody.release(account_id, custody_slot.header, custody_slot.body, pair.public, basis)
+    return AccountKeys(Secret(pair.open(sealed, release_info(account_id))))
 
 
 def release_info(account_id: AccountId) -> bytes:

@@ -87,6 +87,9 @@ _SLOTS = (
     .where(schema.slot.c.account_id == bindparam("account"), schema.slot.c.kind == bindparam("kind"))
     .order_by(schema.slot.c.created_at)
 )
+_SLOT = select(schema.slot).where(
+    schema.slot.c.account_id == bindparam("account"), schema.slot.c.slot_id == bindparam("slot")
+)
 _SLOTS_BY_TAG = _SLOTS.where(schema.slot.c.tag_mac == bindparam("tag"))
 _REVOCATIONS = select(schema.counter.c.account_id, schema.counter.c.revocation).where(
     schema.counter.c.account_id.in_(bindparam("accounts", expanding=True))
@@ -217,6 +220,13 @@ class AccountStore:
         else:
             rows = connection.execute(_SLOTS_BY_TAG, {**parameters, "tag": tag_mac}).all()
         return [self._slot(found) for found in rows]
+
+    def load_slot(self, connection: Connection, account_id: AccountId, slot_id: SlotId) -> SlotRow:
+        """Raises NotFound("slot"), Corrupt("row-mac")."""
+        found = connection.execute(_SLOT, {"account": account_id, "slot": slot_id}).first()
+        if found is None:
+            raise NotFound("slot")
+        return self._slot(found)
 
     def _slot(self, found: Row[tuple[object, ...]]) -> SlotRow:
         values = found._mapping  # noqa: SLF001 # as above

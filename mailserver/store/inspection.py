@@ -17,6 +17,7 @@ from mailserver.store.accounts import AccountStore
 from mailserver.store.blob_folder import BlobFolder
 from mailserver.store.jobs import JobState, JobStore
 from mailserver.store.log_rows import list_pending
+from mailserver.store.members import MemberStore
 from mailserver.store.row_macs import RowMacs
 from mailserver.store.space_rows import SpaceStore
 from mailserver.store.web_rows import WebStore
@@ -48,6 +49,7 @@ def _checks_of(connection: Connection, macs: RowMacs, account_id: AccountId) -> 
         accounts.load_account,
         accounts.list_addresses,
         accounts.find_identity,
+        MemberStore(macs).list_members,
         space.list_documents,
         space.list_contacts,
         space.list_set_aside,

@@ -79,6 +79,21 @@ slot = Table(
     Index(None, "account_id", "tag_mac"),
 )
 
+member = Table(
+    "member",
+    metadata,
+    key("account_id", Id),
+    key("person_id", Id),
+    clear("slot_id", Id),
+    clear("log_slot_id", Id, nullable=True),
+    clear("created_at", BigInteger()),
+    service_sealed("rights"),
+    person_sealed("choices", nullable=True),
+    clear("row_mac", LargeBinary(32)),
+    Index(None, "person_id"),
+)
+"""Who works in a shared box (K11). ``account_id`` is the box; ``choices`` is sealed to the person."""
+
 mailbox = Table(
     "mailbox",
     metadata,

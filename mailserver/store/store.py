@@ -10,6 +10,7 @@ from mailserver.store.accounts import AccountStore
 from mailserver.store.blob_folder import BlobFolder
 from mailserver.store.database import Database
 from mailserver.store.jobs import JobStore
+from mailserver.store.members import MemberStore
 from mailserver.store.row_macs import RowMacs
 from mailserver.store.space_rows import SpaceStore
 from mailserver.store.web_rows import WebStore
@@ -23,6 +24,7 @@ class Store:
     blobs: BlobFolder
     macs: RowMacs
     accounts: AccountStore
+    members: MemberStore
     space: SpaceStore
     web: WebStore
     jobs: JobStore
@@ -45,6 +47,7 @@ def open_store(
         BlobFolder(data_folder / "blobs", on_failure),
         macs,
         AccountStore(macs),
+        MemberStore(macs),
         SpaceStore(macs),
         WebStore(macs),
         JobStore(macs),

@@ -74,6 +74,37 @@ def test_accounts(config: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
     assert facts(capsys)["problems"] == []
 
 
+def test_members_of_a_box(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("camille", "alix"):
+        person = ["--kind", "PER", "--address", f"{name}@a.localhost", "--name", f"{name} FICTIF"]
+        assert command.run(add(config, *person)) == 0
+    box = ["--kind", "CAB", "--address", "cabinet@a.localhost", "--name", "Cabinet"]
+    assert command.run(add(config, *box, "--member", "camille@a.localhost")) == 0
+    capsys.readouterr()
+    base = ["-c", str(config), "--address", "cabinet@a.localhost", "--json"]
+    alix = ["--member", "alix@a.localhost"]
+    assert command.run(["account", "member", "add", *base, *alix]) == 0
+    assert facts(capsys)["responsible"] is False
+    assert command.run(["account", "member", "list", *base]) == 0
+    listed = {each["address"]: each for each in json.loads(capsys.readouterr().out)}
+    assert listed["camille@a.localhost"]["responsible"]
+    assert listed["camille@a.localhost"]["rights"] == "lrswipkxteacd"
+    assert listed["alix@a.localhost"]["rights"] == "lrswipkxtecd"
+    assert command.run(["account", "member", "add", *base, *alix]) == 1
+    assert facts(capsys)["error"] == "member-already"
+    assert command.run(["account", "member", "remove", *base, *alix]) == 0
+    assert command.run(["account", "member", "remove", *base, *alix]) == 1
+    capsys.readouterr()
+    assert (
+        command.run(["account", "member", "list", "-c", str(config), "--address", "cabinet@a.localhost"]) == 0
+    )
+    assert capsys.readouterr().out == "camille@a.localhost  camille FICTIF  lrswipkxteacd  responsible\n"
+    person = ["-c", str(config), "--address", "camille@a.localhost", "--json"]
+    assert command.run(["account", "member", "add", *person, *alix]) == 1
+    assert facts(capsys)["error"] == "members-unexpected"
+    assert command.run(["check", "-c", str(config), "--json"]) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

@@ -11,10 +11,11 @@ from store.store_rows import NOW, account_row, add_account, job_row, read, slot_
 from mailserver.crypto.secret import Secret, random_id
 from mailserver.model.account import AccountKind
 from mailserver.model.errors import Corrupt, NotFound
-from mailserver.model.ids import AccountId, BlobId, DocumentId, EntryId, SessionId
+from mailserver.model.ids import AccountId, BlobId, DocumentId, EntryId, SessionId, SlotId
 from mailserver.store import leases, log_rows, schema
 from mailserver.store.jobs import Lane
 from mailserver.store.log_rows import LogHead, NewEntry
+from mailserver.store.members import MemberRow
 from mailserver.store.row_macs import RowMacs
 from mailserver.store.space_rows import DocumentRow, SealedRecord
 from mailserver.store.store import Store
@@ -62,6 +63,16 @@ FAMILIES = {
     "slot": Family(
         lambda s, c: s.accounts.add_slot(c, slot_row(ME, kind="password", tag_mac=MAC, expires_at=NOW)),
         (lambda s, c: s.accounts.find_slots(c, ME, kind="password"),),
+    ),
+    "member": Family(
+        lambda s, c: s.members.add_member(
+            c, MemberRow(ME, OTHER, SlotId(MAC[:16]), SlotId(MAC[:16]), NOW, b"rights", b"choices")
+        ),
+        (
+            lambda s, c: s.members.load_member(c, ME, OTHER),
+            lambda s, c: s.members.list_members(c, ME),
+            lambda s, c: s.members.list_boxes(c, OTHER),
+        ),
     ),
     "document": Family(
         lambda s, c: s.space.add_document(c, ME, DocumentRow(DOCUMENT, BlobId(MAC[:16]), NOW, 9, b"w", b"r")),
@@ -154,7 +165,17 @@ def test_an_altered_column_is_refused(store: Store, name: str) -> None:
             assert verdict in allowed, column.name
 
 
-KEYS = {"account_id", "slot_id", "session_id", "document_id", "address_mac", "ins_mac", "kind", "purpose"}
+KEYS = {
+    "account_id",
+    "person_id",
+    "slot_id",
+    "session_id",
+    "document_id",
+    "address_mac",
+    "ins_mac",
+    "kind",
+    "purpose",
+}
 
 
 def _verdict(call: Callable[[], object]) -> str:
@@ -179,7 +200,7 @@ def test_a_planted_row_is_refused(store: Store, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["address", "identity", "slot", "document", "contact", "set_aside", "session"]
+    "name", ["address", "identity", "slot", "member", "document", "contact", "set_aside", "session"]
 )
 def test_a_row_given_to_another_account_is_refused(store: Store, name: str) -> None:
     """Another person's slot, document or address, copied byte for byte under one's own account."""
@@ -193,6 +214,7 @@ def test_a_row_given_to_another_account_is_refused(store: Store, name: str) -> N
         "address": lambda c: store.accounts.list_addresses(c, OTHER),
         "identity": lambda c: store.accounts.find_identity(c, OTHER),
         "slot": lambda c: store.accounts.find_slots(c, OTHER, kind="password"),
+        "member": lambda c: store.members.list_members(c, OTHER),
         "document": lambda c: store.space.list_documents(c, OTHER),
         "contact": lambda c: store.space.list_contacts(c, OTHER),
         "set_aside": lambda c: store.space.list_set_aside(c, OTHER),
