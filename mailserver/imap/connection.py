@@ -235,7 +235,7 @@ class ImapConnection(asyncio.Protocol):
     def _on_news(self) -> None:
         assert self._session is not None
         self._session.has_news = True
-        if self._talk is not None and self._talk.is_idling:
+        if self._talk is not None and self._talk.awaits_news:
             self._wake()
 
     def _on_revoked(self) -> None:

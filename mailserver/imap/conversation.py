@@ -26,6 +26,7 @@ from mailserver.imap.replies import (
 )
 from mailserver.imap.session import Reply, Session, done
 from mailserver.imap.states import Feature, State, decide_command, holds_expunges, state_after
+from mailserver.imap.verbs_notify import tell_notified
 from mailserver.model.errors import Corrupt, Malformed, NotFound, PliError, Unavailable
 from mailserver.store.blob_folder import ROW_BYTES_LIMIT
 
@@ -56,8 +57,9 @@ class Conversation:
         self._bad_count = 0
 
     @property
-    def is_idling(self) -> bool:
-        return bool(self._idle_tag)
+    def awaits_news(self) -> bool:
+        """Whether news are told without a command: during IDLE, and to a client that asked by NOTIFY."""
+        return bool(self._idle_tag) or self._session.notifier is not None
 
     @property
     def _is_utf8(self) -> bool:
@@ -71,8 +73,8 @@ class Conversation:
             await self._handle(event)
             await self._session.wire.drain()
             return True
-        if self.is_idling and self._session.has_news:
-            await self._tell_idling()
+        if self._session.has_news and self.awaits_news:
+            await self._tell_waiting()
             return True
         return False
 
@@ -158,14 +160,20 @@ class Conversation:
     async def _tell(self, command: c.Command) -> None:
         session, hold = self._session, holds_expunges(command)
         waits = bool(session.open_mailbox().view.vanished) and not hold
-        if not (session.has_news or waits):
+        if not (session.has_news or session.has_untold or waits):
             return
+        session.has_untold = False
+        has_more = session.has_news and session.notifier is not None and session.notifier.watches_others
         is_uid = isinstance(command, c.Fetch | c.Store | c.Search | c.Copy | c.Move) and command.uid
         await self._look(hold_expunges=hold, with_uid=is_uid)
+        session.has_news |= has_more  # of other mailboxes: told once the command is answered
 
     async def _look(self, *, hold_expunges: bool, with_uid: bool = False) -> None:
+        await self._tell_safely(look(self._session, hold_expunges=hold_expunges, with_uid=with_uid))
+
+    async def _tell_safely(self, telling: Awaitable[None]) -> None:
         try:
-            await look(self._session, hold_expunges=hold_expunges, with_uid=with_uid)
+            await telling
         except NotFound:
             self._bye("The mailbox was deleted")
             raise ConnectionResetError from None
@@ -181,11 +189,14 @@ class Conversation:
         self._session.has_news = self._session.selected is not None
         self._session.wire.send(format_continuation("idling"))
 
-    async def _tell_idling(self) -> None:
-        if self._session.selected is None:
-            self._session.has_news = False
-            return
-        await self._look(hold_expunges=False)
+    async def _tell_waiting(self) -> None:
+        session = self._session
+        if session.notifier is not None:
+            await self._tell_safely(tell_notified(session, is_idling=bool(self._idle_tag)))
+        elif session.selected is None:
+            session.has_news = False
+        else:
+            await self._look(hold_expunges=False)
 
     async def _authenticate(self, tag: str, command: c.Authenticate) -> None:
         if command.mechanism != "PLAIN":

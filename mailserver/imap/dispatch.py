@@ -4,7 +4,7 @@ from collections.abc import Awaitable
 from typing import assert_never
 
 from mailserver.imap import commands as c
-from mailserver.imap import verbs_mailbox, verbs_message, verbs_search, verbs_session
+from mailserver.imap import verbs_mailbox, verbs_message, verbs_notify, verbs_search, verbs_session
 from mailserver.imap.session import Reply, Session
 
 OnTheWire = c.StartTls | c.Logout | c.Idle | c.Append
@@ -19,6 +19,8 @@ def run_command(session: Session, command: c.Command) -> Awaitable[Reply]:
             return verbs_session.run_login(session, command)
         case c.Authenticate():
             return verbs_session.run_authenticate(session, command)
+        case c.Notify():
+            return verbs_notify.run_notify(session, command)
         case c.Search():
             return verbs_search.run_search(session, command)
         case c.Fetch() | c.Store() | c.Copy() | c.Move() | c.Expunge():

@@ -162,6 +162,14 @@ def format_list(attributes: Iterable[str], name: str, *, is_utf8: bool = False, 
     return head + format_mailbox(name, is_utf8=is_utf8) + b"\r\n"
 
 
+def format_renamed(name: str, old_name: str | None, *, is_utf8: bool = False) -> bytes:
+    """A mailbox that is new under this name, with the one it had (RFC 5465 §5.4)."""
+    line = format_list([], name, is_utf8=is_utf8)
+    if old_name is None:
+        return line
+    return line[:-2] + b' ("OLDNAME" (' + format_mailbox(old_name, is_utf8=is_utf8) + b"))\r\n"
+
+
 def format_status(name: str, values: Iterable[tuple[StatusItem, int]], *, is_utf8: bool = False) -> bytes:
     """RFC 9051 §7.3.4."""
     items = " ".join(f"{item} {value}" for item, value in values).encode("ascii")

@@ -41,6 +41,7 @@ from mailserver.imap.parse_mailboxes import (
     parse_unsubscribe,
 )
 from mailserver.imap.parse_messages import parse_copy, parse_fetch, parse_move, parse_store
+from mailserver.imap.parse_notify import parse_notify
 from mailserver.imap.parse_search import parse_search
 from mailserver.model.errors import Malformed
 
@@ -183,6 +184,7 @@ _WITH_ARGUMENTS: dict[str, Callable[[Cursor], Command]] = {
     "STATUS": parse_status,
     "APPEND": parse_append,
     "ID": _parse_id,
+    "NOTIFY": parse_notify,
 }
 
 _ON_MESSAGES: dict[str, Callable[[Cursor, bool], Command]] = {

@@ -96,6 +96,12 @@ def parse_move(cursor: Cursor, uid: bool) -> Move:
     return Move(messages, cursor.mailbox(), uid)
 
 
+def parse_fetch_list(cursor: Cursor) -> tuple[FetchItem | BodySection, ...]:
+    """A list of items in parentheses, each once (RFC 5465 §8)."""
+    items = cursor.listed(lambda: _parse_item(cursor, _parse_name(cursor)), most=MOST_ITEMS)
+    return tuple(dict.fromkeys(items))
+
+
 def _parse_items(cursor: Cursor) -> tuple[FetchItem | BodySection, ...]:
     if cursor.is_before(b"("):
         return cursor.listed(lambda: _parse_item(cursor, _parse_name(cursor)), most=MOST_ITEMS)

@@ -11,6 +11,7 @@ from typing import ParamSpec, Protocol, TypeVar
 
 from mailserver.audit.events import Origin, readable
 from mailserver.imap.encode import Status, code_number, format_untagged
+from mailserver.imap.notifier import Notifier
 from mailserver.imap.states import CAPABILITIES, Feature, State
 from mailserver.imap.view import Dialect, MailboxView
 from mailserver.model.account import Flag
@@ -105,8 +106,11 @@ class Session:
     selected: Selected | None = None
     waiter: Waiter | None = None
     has_news: bool = False
+    has_untold: bool = False
+    """News of the selected mailbox that a client did not want to hear between commands."""
     client: str = ""
     enabled: set[Feature] = field(default_factory=set)
+    notifier: Notifier | None = None
     _permit: MailPermit | None = field(default=None, repr=False)
 
     def capabilities(self) -> tuple[str, ...]:

@@ -90,6 +90,7 @@ STATES_OF: dict[type[c.Command], frozenset[State]] = {
             c.Append,
             c.Namespace,
             c.Idle,
+            c.Notify,
         ),
         _LOGGED_IN,
     ),
@@ -127,6 +128,7 @@ _AFTER_LOGIN = (
     "CREATE-SPECIAL-USE",
     "CONDSTORE",
     "QRESYNC",
+    "NOTIFY",
 )
 
 OFFERED: frozenset[Feature] = frozenset({Feature.CONDSTORE, Feature.QRESYNC})

@@ -33,7 +33,7 @@ async def run_capability(session: Session, _command: Capability) -> Reply:
 
 async def run_noop(session: Session, _command: Noop) -> Reply:
     """The news it asks for are told by the connection, after the verb (RFC 9051 §6.1.2)."""
-    session.has_news = session.selected is not None
+    session.has_news |= session.selected is not None
     return done("NOOP")
 
 

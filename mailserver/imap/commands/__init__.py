@@ -47,6 +47,7 @@ from mailserver.imap.commands.messages import (
     Store,
     StoreMode,
 )
+from mailserver.imap.commands.notify import Notify, NotifyEvent, NotifyFilter, NotifyGroup
 
 __all__ = [
     "Append",
@@ -72,6 +73,10 @@ __all__ = [
     "Move",
     "Namespace",
     "Noop",
+    "Notify",
+    "NotifyEvent",
+    "NotifyFilter",
+    "NotifyGroup",
     "Partial",
     "Rename",
     "Resync",
@@ -119,4 +124,5 @@ Command = (
     | Store
     | Copy
     | Move
+    | Notify
 )
