@@ -127,6 +127,8 @@ def _local(config: Config) -> LocalCustodian:
     try:
         return LocalCustodian(config)
     except Conflict as error:
+        if error.code != "custodian-busy":
+            raise
         raise Unavailable("custodian", "another process has the keys folder open") from error
 
 

@@ -14,10 +14,11 @@ from mailserver.crypto.custodian import utc_now
 from mailserver.crypto.secret import random_id
 from mailserver.gateway.ordinary_relay import OrdinaryRelay
 from mailserver.gateway.peer_connection import PeerCalls, PeerContext
-from mailserver.gateway.routes import NextHop, Routes
+from mailserver.gateway.routes import Routes
 from mailserver.gateway.worker import GatewayWorker
 from mailserver.imap.server import ImapServer, ImapServices
-from mailserver.model.address import DomainName, parse_address
+from mailserver.model.address import DomainName, parse_address, parse_domain
+from mailserver.model.hop import NextHop
 from mailserver.service.delivery_reports import DeliveryReports
 from mailserver.service.relay import RelayQueue
 from mailserver.service.throttle import Throttle
@@ -83,7 +84,7 @@ async def _start_smtp(start: _Start, edges: Edges) -> None:
         services.wakeups,
         start.throttle,
         config.operator.hostname,
-        DomainName(config.operator.domains[0]),
+        parse_domain(config.operator.domains[0]),
         config.limits.connections,
         config.limits.connections_per_address,
     )

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 
 from mailserver.crypto.secret import random_id
-from mailserver.gateway.routes import NextHop
 from mailserver.gateway.smtp_link import LinkEnded, SmtpLink, Transfer
 from mailserver.mime.composer import Letter, Person, format_mail
 from mailserver.model.address import Address
+from mailserver.model.hop import NextHop
 from mailserver.service.delivery_reports import AttemptResult, Cause, passing, refused
 from mailserver.service.outbound import NoticeOrder
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mailserver.crypto.x509 import CertificateFacts, certificate_facts
-from mailserver.gateway.routes import NO_ROUTE, NextHop, Routes
+from mailserver.gateway.routes import NO_ROUTE, Routes
 from mailserver.gateway.smtp_link import LinkEnded, SmtpLink, Transfer
 from mailserver.model.address import DomainName
 from mailserver.model.errors import Corrupt, Malformed
+from mailserver.model.hop import NextHop
 from mailserver.policy.decision import Reason
 from mailserver.policy.mail_rules import (
     PeerFacts,

@@ -7,24 +7,16 @@ keys to set. The file is read again when it changes; one that cannot be read lea
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from mailserver.model.address import DomainName, parse_domain
 from mailserver.model.errors import Malformed
+from mailserver.model.hop import NextHop, parse_hop
 
 NO_ROUTE = 'no route to this domain: set it in routes of [trust] ("host:port") or in routes_file; MX is not looked up yet'
 _ROUTES_BYTES = 4 * 1024 * 1024
 
 logger = logging.getLogger("pli.gateway")
-
-
-@dataclass(frozen=True, slots=True)
-class NextHop:
-    """A host name or address without brackets, and a port."""
-
-    host: str
-    port: int
 
 
 LookUpMx = Callable[[DomainName], tuple[NextHop, ...]]
@@ -34,14 +26,6 @@ LookUpMx = Callable[[DomainName], tuple[NextHop, ...]]
 def look_up_no_mx(_domain: DomainName) -> tuple[NextHop, ...]:
     """The seam's filling until a resolver is chosen."""
     return ()
-
-
-def parse_hop(text: str) -> NextHop:
-    """``host:port`` or ``[IPv6]:port``. Raises Malformed("route-syntax")."""
-    host, colon, port = text.strip().rpartition(":")
-    if not colon or not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        raise Malformed("route-syntax", "a route is host:port")
-    return NextHop(host.removeprefix("[").removesuffix("]"), int(port))
 
 
 class Routes:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from aiosmtplib import SMTP, SMTPException, SMTPResponse, SMTPResponseException
 
 from mailserver.gateway.data_encoder import END_OF_DATA, DataEncoder
-from mailserver.gateway.routes import NextHop
 from mailserver.model.address import Address
 from mailserver.model.errors import PliError
+from mailserver.model.hop import NextHop
 from mailserver.service.delivery_reports import AttemptResult, Cause, Fate, answered, passing
 
 CONNECT_SECONDS = 30.0

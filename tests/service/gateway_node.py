@@ -17,12 +17,13 @@ from mailserver.crypto.authority import CERTIFICATE_FILE
 from mailserver.crypto.secret import random_id
 from mailserver.gateway.ordinary_relay import OrdinaryRelay
 from mailserver.gateway.peer_connection import PeerCalls, PeerContext
-from mailserver.gateway.routes import NextHop, Routes
+from mailserver.gateway.routes import Routes
 from mailserver.gateway.worker import GatewayWorker
 from mailserver.mime.summary_wire import parse_summary
 from mailserver.mime.trace import Hop
 from mailserver.model.account import Role
 from mailserver.model.address import DomainName, parse_address
+from mailserver.model.hop import NextHop
 from mailserver.service.delivery_reports import DeliveryReports
 from mailserver.service.relay import RelayQueue
 from mailserver.service.submit import Destination, SubmittedEnvelope

@@ -2,10 +2,11 @@
 
 import dataclasses
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
-from mailserver.config import Config, ConfigError, format_config, load_config
+from mailserver.config import Config, ConfigError, Value, format_config, load_config
 
 MINIMAL = '[operator]\ndomains = ["sante.example"]\n'
 
@@ -62,6 +63,7 @@ def test_environment_overrides_the_file(tmp_path: Path) -> None:
         (MINIMAL + "[listen]\nhost = 3\n", "host in [listen] must be a text"),
         (MINIMAL + "[trust]\nsigners = 3\n", "signers in [trust] must be a list"),
         (MINIMAL + "[trust]\nroutes = 3\n", "routes in [trust] must be a table"),
+        (MINIMAL + '[trust]\nroutes = { "b.example" = 3 }\n', "routes in [trust] must be a table"),
         ("operator = 3\n", "[operator] must be a section"),
     ],
 )
@@ -71,6 +73,137 @@ def test_refusals_name_file_key_and_remedy(tmp_path: Path, text: str, said: str)
         load_config(path, {})
     assert str(path) in str(refused.value)
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "remedy"),
+    [
+        ("operator", "name", '""', "one line of text"),
+        ("operator", "name", '"two\\nlines"', "one line of text"),
+        ("operator", "domains", '["a.example", "A.example"]', "each once"),
+        ("operator", "hostname", '"bad host"', "a domain name in lower case"),
+        ("operator", "hostname", '"Mail.example"', "a domain name in lower case"),
+        ("store", "data", '""', "the path of a file or folder"),
+        ("store", "keys", '"a\\u0000b"', "the path of a file or folder"),
+        ("store", "database", '"nonsense"', "postgresql+psycopg://"),
+        ("store", "database", '"mysql://pli@db.example/pli"', "postgresql+psycopg://"),
+        ("store", "database", '"postgresql://pli@db.example/pli"', "postgresql+psycopg://"),
+        ("store", "database", '"postgresql+psycopg://pli@db.example:port/pli"', "postgresql+psycopg://"),
+        ("listen", "host", '"everywhere"', '"0.0.0.0" for every interface'),
+        ("listen", "mx", "99999999", "from 1 to 65535, or 0 to switch it off"),
+        ("listen", "web", "-1", "a whole number of 0 or more"),
+        ("tls", "certificate", '""', "the path of a file or folder"),
+        ("tls", "peer_crl", '"a\\nb"', "empty for none"),
+        ("trust", "signers", '["zz"]', "64 digits from 0-9 and a-f"),
+        ("trust", "signers", f'["{"AB:" * 31}AB"]', "without colons"),
+        ("trust", "stale_hours", "0", "from 1 to 87600"),
+        ("trust", "stale_hours", "99999999999", "from 1 to 87600"),
+        ("trust", "routes", '{ "b.example" = "mx.b.example" }', "host:port"),
+        ("trust", "routes", '{ "b example" = "mx.b.example:25" }', "host:port"),
+        ("limits", "message_bytes", "0", "from 65536"),
+        ("limits", "recipients", "0", "1 or more"),
+        ("limits", "messages", "0", "1 or more"),
+        ("limits", "connections", "0", "1 or more"),
+        ("limits", "connections_per_address", "0", "1 or more"),
+        ("relay", "host", '"smtp relay"', "a host name or an IP address"),
+        ("relay", "port", "0", "a port from 1 to 65535"),
+        ("relay", "sender", '"nobody"', "a mail address"),
+        ("web", "url", '"nonsense"', "https://"),
+        ("web", "url", '"http://pli.example"', "https://"),
+        ("web", "url", '"https:///page"', "https://"),
+    ],
+)
+def test_each_key_has_its_check(tmp_path: Path, section: str, key: str, value: str, remedy: str) -> None:
+    given = {"operator": {"domains": '["a.example"]'}, section: {}}
+    given.setdefault(section, {})[key] = value
+    given["operator"].setdefault("domains", '["a.example"]')
+    lines = [f"[{name}]\n" + "".join(f"{k} = {v}\n" for k, v in keys.items()) for name, keys in given.items()]
+    path = write(tmp_path, "".join(lines))
+    with pytest.raises(ConfigError) as refused:
+        load_config(path, {})
+    assert str(refused.value).startswith(f"{path}: {key} in [{section}] must be ")
+    assert remedy in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("operator", "domains", ["santé.example"]),
+        ("store", "database", "postgresql+psycopg://pli:secret@db.example:5432/pli"),
+        ("store", "database", "postgresql+psycopg:///pli?host=/run/postgresql"),
+        ("listen", "host", "::1"),
+        ("listen", "mx", 0),
+        ("trust", "signers", ["ab" * 32]),
+        ("trust", "routes", {"b.example": "[2001:db8::1]:25"}),
+        ("relay", "host", "192.0.2.1"),
+        ("relay", "sender", "ne-pas-repondre@a.example"),
+        ("web", "url", "https://pli.example:8443/sante"),
+    ],
+)
+def test_values_that_are_taken(tmp_path: Path, section: str, key: str, value: Value) -> None:
+    given: dict[str, dict[str, Value]] = {"operator": {"domains": ["a.example"]}}
+    given.setdefault(section, {})[key] = value
+    config = load_config(write(tmp_path, format_config(given)), {})
+    assert getattr(getattr(config, section), key) == value
+
+
+def test_every_key_has_a_rule_that_its_default_keeps() -> None:
+    for section in get_type_hints(Config).values():
+        if not dataclasses.is_dataclass(section):
+            continue
+        for each in dataclasses.fields(section):
+            rule = each.metadata["rule"]
+            assert rule.remedy
+            assert rule.is_kept(getattr(section(), each.name)) or each.name == "domains"
+
+
+def test_a_port_is_given_once(tmp_path: Path) -> None:
+    path = write(tmp_path, MINIMAL + "[listen]\nsubmission = 587\nsubmissions = 587\n")
+    with pytest.raises(ConfigError) as refused:
+        load_config(path, {})
+    assert str(refused.value).startswith(f"{path}: submission and submissions in [listen] are both 587. ")
+    off = write(tmp_path, MINIMAL + "[listen]\nimap = 0\nsubmission = 0\n")
+    assert load_config(off, {}).listen.imap == 0
+
+
+@pytest.mark.parametrize("store", ['keys = "data/keys"', 'data = "keys/data"', 'keys = "data"', 'data = "."'])
+def test_keys_lie_outside_data(tmp_path: Path, store: str) -> None:
+    path = write(tmp_path, f"{MINIMAL}[store]\n{store}\n")
+    with pytest.raises(ConfigError) as refused:
+        load_config(path, {})
+    assert str(refused.value).startswith(f"{path}: data and keys in [store] are one inside the other. ")
+
+
+def test_keys_do_not_lie_in_data_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "data/inner").mkdir(parents=True)
+    (tmp_path / "keys").symlink_to(tmp_path / "data/inner")
+    with pytest.raises(ConfigError, match="one inside the other"):
+        load_config(write(tmp_path, MINIMAL), {})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "remedy"),
+    [
+        ("PLI_LISTEN_IMAPS", "²", "a whole number"),
+        ("PLI_LISTEN_IMAPS", "70000", "a port from 1 to 65535"),
+        ("PLI_TRUST_ROUTES", "b.example", "host:port"),
+        ("PLI_OPERATOR_DOMAINS", "", "a list of mail domains"),
+        ("PLI_WEB_URL", "nonsense", "https://"),
+    ],
+)
+def test_the_environment_keeps_the_same_rules(tmp_path: Path, variable: str, value: str, remedy: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_config(write(tmp_path, MINIMAL), {variable: value})
+    assert str(refused.value).startswith(f"environment: {variable} must be ")
+    assert remedy in str(refused.value)
+
+
+def test_a_file_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path, {})
+    (tmp_path / "pli.toml").write_bytes(b"# caf\xe9\n")
+    with pytest.raises(ConfigError, match="TOML"):
+        load_config(tmp_path / "pli.toml", {})
 
 
 def test_absent_file_and_bad_environment(tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ import os
 
 import pytest
 
-from mailserver.gateway.routes import NextHop, Routes, parse_hop
+from mailserver.gateway.routes import Routes
 from mailserver.model.address import DomainName
 from mailserver.model.errors import Malformed
+from mailserver.model.hop import NextHop, parse_hop
 
 B = DomainName("b.example")
 
@@ -24,7 +25,9 @@ def test_hops(text, hop):
     assert parse_hop(text) == hop
 
 
-@pytest.mark.parametrize("text", ["", "mx.b.example", ":25", "mx:", "mx:0", "mx:65536", "mx:-1", "mx:٢٥"])
+@pytest.mark.parametrize(
+    "text", ["", "mx.b.example", ":25", "mx:", "mx:0", "mx:65536", "mx:-1", "mx:٢٥", "m x:25"]
+)
 def test_bad_hops(text):
     with pytest.raises(Malformed, match="route-syntax"):
         parse_hop(text)

@@ -1,0 +1,313 @@
+"""The one configuration file, ``pli.toml``: each key is a field below with its documentation, its default and its rule.
+
+Validated once at start. Every key may be given as an environment variable too: ``PLI_LISTEN_IMAPS`` for
+``imaps`` in ``[listen]``. An error names the file, the key and the remedy. Paths are relative to the file's folder;
+the files that keys name are read where they are used.
+"""
+
+import dataclasses
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import get_type_hints
+
+from mailserver.config import rules
+from mailserver.config.rules import Rule, T
+from mailserver.model.address import DomainName, parse_domain
+from mailserver.model.errors import PliError
+
+Value = str | int | bool | list[str] | dict[str, str]
+
+
+class ConfigError(PliError):
+    """A configuration that cannot be used; ``str`` is the whole sentence for the administrator."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__("config", sentence)
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+def _key(default: T, doc: str, rule: Rule[T]) -> T:
+    """A field with its documentation and its rule."""
+    metadata = {"doc": doc, "rule": rule}
+    if isinstance(default, list | dict):
+        copied: T = field(default_factory=default.copy, metadata=metadata)
+        return copied
+    plain: T = field(default=default, metadata=metadata)
+    return plain
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorConfig:
+    name: str = _key("Pli", "Name of the operator, shown to people.", rules.NAME)
+    domains: list[str] = _key([], "Mail domains that this server holds; at least one.", rules.DOMAINS)  # noqa: RUF009 # a field
+    hostname: str = _key(
+        "localhost", "Name that the server gives itself in greetings and trace lines.", rules.HOSTNAME
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StoreConfig:
+    data: str = _key(
+        "data", "Folder of the store: what to back up. Whoever holds it reads nothing.", rules.PATH
+    )
+    keys: str = _key("keys", "Folder of the custodian's keys: never beside the data in a backup.", rules.PATH)
+    database: str = _key(
+        "", "Empty for SQLite in the data folder, or postgresql+psycopg://… .", rules.DATABASE
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ListenConfig:
+    host: str = _key("127.0.0.1", "Address to listen on; 0.0.0.0 for every interface.", rules.LISTEN_HOST)
+    mx: int = _key(
+        25,
+        "Mail from other operators (SMTP with STARTTLS, mutual TLS). 0 switches a port off.",
+        rules.PORT_OR_OFF,
+    )
+    submission: int = _key(587, "Mail from our users, STARTTLS.", rules.PORT_OR_OFF)
+    submissions: int = _key(465, "Mail from our users, TLS at once.", rules.PORT_OR_OFF)
+    imap: int = _key(143, "IMAP with STARTTLS.", rules.PORT_OR_OFF)
+    imaps: int = _key(993, "IMAP, TLS at once.", rules.PORT_OR_OFF)
+    web: int = _key(443, "Web pages and API, HTTPS.", rules.PORT_OR_OFF)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsConfig:
+    certificate: str = _key(
+        "tls/server.pem", "Certificate chain shown to mail clients and browsers.", rules.PATH
+    )
+    key: str = _key("tls/server.key", "Its private key.", rules.PATH)
+    peer_certificate: str = _key(
+        "tls/operator.pem", "Operator certificate (both usages) shown to other operators.", rules.PATH
+    )
+    peer_key: str = _key("tls/operator.key", "Its private key.", rules.PATH)
+    peer_authority: str = _key(
+        "tls/authority.pem", "The only authority trusted for other operators (IGC-Santé).", rules.PATH
+    )
+    peer_crl: str = _key("", "Revocation list of that authority (PEM); empty for none.", rules.PATH_OR_NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class TrustConfig:
+    file: str = _key(
+        "trust/list.xml", "The signed list of trusted domains; read again when it changes.", rules.PATH
+    )
+    signers: list[str] = _key(  # noqa: RUF009 # a field
+        [], "SHA-256 fingerprints of the certificates that may sign the list.", rules.SIGNERS
+    )
+    stale_hours: int = _key(72, "A list older than this trusts nobody.", rules.HOURS)
+    routes_file: str = _key(
+        "", "JSON file of further routes, read again when it changes; empty for none.", rules.PATH_OR_NONE
+    )
+    routes: dict[str, str] = _key(  # noqa: RUF009 # a field
+        {}, 'Fixed next hops instead of MX records: domain = "host:port".', rules.ROUTES
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsConfig:
+    message_bytes: int = _key(26214400, "Largest message.", rules.MESSAGE_BYTES)
+    recipients: int = _key(100, "Most recipients of one message.", rules.COUNT)
+    messages: int = _key(
+        200000,
+        "Most messages in one account: more cannot be copied or appended (IMAP). Mail that arrives is never refused.",
+        rules.COUNT,
+    )
+    connections: int = _key(5000, "Most connections at once, per worker.", rules.COUNT)
+    connections_per_address: int = _key(
+        200, "Most connections at once from one network address, per worker.", rules.COUNT
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RelayConfig:
+    host: str = _key(
+        "",
+        "Ordinary mail relay for codes and notifications (never content); empty for none.",
+        rules.HOST_OR_NONE,
+    )
+    port: int = _key(25, "Its port.", rules.PORT)
+    sender: str = _key(
+        "", "Sender address of notices, for example ne-pas-repondre@example.org.", rules.SENDER
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WebConfig:
+    url: str = _key(
+        "", "Public address of the web pages, shown in notices; empty: https://hostname.", rules.WEB_URL
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration, with ``folder`` = where the file lies."""
+
+    folder: Path
+    operator: OperatorConfig
+    store: StoreConfig
+    listen: ListenConfig
+    tls: TlsConfig
+    trust: TrustConfig
+    limits: LimitsConfig
+    relay: RelayConfig
+    web: WebConfig
+
+    def path(self, value: str) -> Path:
+        """A configured path, relative to the file's folder."""
+        return self.folder / value
+
+    @property
+    def data_folder(self) -> Path:
+        return Path(os.environ.get("PLI_DATA") or self.path(self.store.data))
+
+    @property
+    def keys_folder(self) -> Path:
+        return self.path(self.store.keys)
+
+    @property
+    def database_url(self) -> str:
+        return self.store.database or f"sqlite:///{self.data_folder / 'pli.sqlite'}"
+
+    @property
+    def domains(self) -> frozenset[DomainName]:
+        return frozenset(parse_domain(name) for name in self.operator.domains)
+
+    @property
+    def web_url(self) -> str:
+        port = "" if self.listen.web == 443 else f":{self.listen.web}"
+        return self.web.url or f"https://{self.operator.hostname}{port}"
+
+
+_SECTIONS = {each.name: get_type_hints(Config)[each.name] for each in dataclasses.fields(Config)[1:]}
+_PORT_KEYS = tuple(each.name for each in dataclasses.fields(ListenConfig) if each.name != "host")
+
+
+def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
+    """Read, merge the environment, validate. Raises ConfigError with a sentence for the administrator."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file. Make one with: pli init DIR --domain D") from None
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}). Name a file that this account may read."
+        ) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: not readable as TOML ({error}). Correct the line it names.") from error
+    unknown = sorted(set(raw) - set(_SECTIONS))
+    if unknown:
+        raise ConfigError(f"{path}: unknown section [{unknown[0]}]. Known: {', '.join(_SECTIONS)}.")
+    sections = {name: _section(path, name, raw.get(name, {}), environment) for name in _SECTIONS}
+    config = Config(path.resolve().parent, **sections)  # type: ignore[arg-type] # one value per section, by name
+    _check_ports(path, config.listen)
+    _check_folders(path, config)
+    return config
+
+
+def _section(path: Path, name: str, raw: object, environment: Mapping[str, str]) -> object:
+    kind = _SECTIONS[name]
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: [{name}] must be a section.")
+    fields = {each.name: each for each in dataclasses.fields(kind)}
+    unknown = sorted(set(raw) - set(fields))
+    if unknown:
+        raise ConfigError(f"{path}: unknown key {unknown[0]} in [{name}]. Known: {', '.join(fields)}.")
+    values: dict[str, Value] = {}
+    for key, each in fields.items():
+        default = getattr(kind(), key)
+        variable = f"PLI_{name}_{key}".upper()
+        where, value = f"{path}: {key} in [{name}]", raw.get(key, default)
+        if variable in environment:
+            where = f"environment: {variable}"
+            value = _from_text(where, environment[variable], default)
+        values[key] = _checked(where, value, default)
+        if not each.metadata["rule"].is_kept(values[key]):
+            raise ConfigError(f"{where} must be {each.metadata['rule'].remedy}.")
+    return kind(**values)
+
+
+def _from_text(where: str, text: str, default: Value) -> Value:
+    if isinstance(default, list):
+        return [each.strip() for each in text.split(",") if each.strip()]
+    if isinstance(default, dict):
+        pairs = [each.partition("=") for each in text.split(",") if each.strip()]
+        return {name.strip(): value.strip() for name, _equals, value in pairs}
+    if isinstance(default, int):
+        if not (text.isascii() and text.strip().isdigit() and len(text) < 20):
+            raise ConfigError(f"{where} must be a whole number of 0 or more.")
+        return int(text)
+    return text
+
+
+def _checked(where: str, value: object, default: Value) -> Value:
+    """The value, when it is of its default's type."""
+    if isinstance(default, int) and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+        raise ConfigError(f"{where} must be a whole number of 0 or more.")
+    if isinstance(default, str) and not isinstance(value, str):
+        raise ConfigError(f'{where} must be a text in quotes, for example "{default}".')
+    if isinstance(default, list) and not (
+        isinstance(value, list) and all(isinstance(each, str) for each in value)
+    ):
+        raise ConfigError(f'{where} must be a list of texts, for example ["a", "b"].')
+    if isinstance(default, dict) and not (
+        isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+    ):
+        raise ConfigError(f'{where} must be a table, for example {{ "b.example" = "mx.b.example:25" }}.')
+    return value  # type: ignore[return-value] # checked above
+
+
+def _check_ports(path: Path, listen: ListenConfig) -> None:
+    """Each port once."""
+    taken: dict[int, str] = {}
+    for key in _PORT_KEYS:
+        port = getattr(listen, key)
+        if port and port in taken:
+            raise ConfigError(
+                f"{path}: {taken[port]} and {key} in [listen] are both {port}. Give each a port of its own, or 0 to switch "
+                "one off."
+            )
+        taken[port] = key
+
+
+def _check_folders(path: Path, config: Config) -> None:
+    """K7: the keys are outside what is backed up, and the other way round."""
+    data, keys = config.data_folder.resolve(), config.keys_folder.resolve()
+    if keys.is_relative_to(data) or data.is_relative_to(keys):
+        raise ConfigError(
+            f"{path}: data and keys in [store] are one inside the other. Give keys a folder apart: a copy of data must never "
+            "hold them."
+        )
+
+
+def format_config(values: Mapping[str, Mapping[str, Value]]) -> str:
+    """A commented ``pli.toml``: every key with its documentation; keys that are not given show their default."""
+    lines = ["# Pli's configuration. Each key may also be an environment variable: PLI_SECTION_KEY.", ""]
+    for name, kind in _SECTIONS.items():
+        lines.append(f"[{name}]")
+        for each in dataclasses.fields(kind):
+            given = values.get(name, {})
+            lines.append(f"# {each.metadata['doc']}")
+            if each.name in given:
+                lines.append(f"{each.name} = {_toml(given[each.name])}")
+            else:
+                lines.append(f"#{each.name} = {_toml(getattr(kind(), each.name))}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _toml(value: Value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(each) for each in value) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_toml(key)} = {_toml(each)}" for key, each in value.items()) + " }"
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,103 @@
+"""What the values of ``pli.toml`` must be: one rule a kind of value, with the words that correct it."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Generic, TypeVar
+from urllib.parse import urlsplit
+
+from mailserver.model.address import DomainName, parse_address, parse_domain
+from mailserver.model.errors import Malformed
+from mailserver.model.hop import parse_hop
+
+T = TypeVar("T", str, int, list[str], dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class Rule(Generic[T]):
+    """``remedy`` ends the sentence "mx in [listen] must be …"."""
+
+    remedy: str
+    is_kept: Callable[[T], bool]
+
+
+def _is_read(parse: Callable[[str], object], *texts: str) -> bool:
+    """Whether each text follows the grammar of ``parse``."""
+    try:
+        for text in texts:
+            parse(text)
+    except (Malformed, ValueError):
+        return False
+    return True
+
+
+def _is_url(text: str, scheme: str) -> bool:
+    """``scheme://host/…``, or ``scheme:///name`` for a database behind a Unix socket."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme == scheme and parts.port != 0 and bool(parts.netloc or parts.path.strip("/"))
+    except ValueError:  # a port that is no number, a bracket that nothing closes
+        return False
+
+
+def _is_host(text: str) -> bool:
+    return _is_read(ip_address, text) or _is_read(parse_domain, text)
+
+
+def _are_domains(names: list[str]) -> bool:
+    return (
+        bool(names)
+        and _is_read(parse_domain, *names)
+        and len({parse_domain(name) for name in names}) == len(names)
+    )
+
+
+_PORTS = range(1, 65536)
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+_NAME_LENGTH = 200
+
+NAME: Rule[str] = Rule("one line of text", lambda text: text.isprintable() and 0 < len(text) <= _NAME_LENGTH)
+DOMAINS: Rule[list[str]] = Rule('a list of mail domains, each once, as ["sante.example"]', _are_domains)
+HOSTNAME: Rule[str] = Rule(
+    'a domain name in lower case, as "mail.sante.example"', lambda text: _is_read(DomainName, text)
+)
+PATH: Rule[str] = Rule("the path of a file or folder", lambda text: text.isprintable() and bool(text))
+PATH_OR_NONE: Rule[str] = Rule("the path of a file, or empty for none", str.isprintable)
+DATABASE: Rule[str] = Rule(
+    'empty for SQLite, or as "postgresql+psycopg://user@host/database"',
+    lambda text: not text or _is_url(text, "postgresql+psycopg"),
+)
+LISTEN_HOST: Rule[str] = Rule(
+    'an IP address of this machine, as "127.0.0.1", or "0.0.0.0" for every interface',
+    lambda text: _is_read(ip_address, text),
+)
+PORT: Rule[int] = Rule("a port from 1 to 65535", lambda port: port in _PORTS)
+PORT_OR_OFF: Rule[int] = Rule(
+    "a port from 1 to 65535, or 0 to switch it off", lambda port: port == 0 or port in _PORTS
+)
+SIGNERS: Rule[list[str]] = Rule(
+    "a list of SHA-256 fingerprints, each of 64 digits from 0-9 and a-f, without colons",
+    lambda signers: all(_FINGERPRINT.fullmatch(signer) for signer in signers),
+)
+HOURS: Rule[int] = Rule("from 1 to 87600, which is ten years", lambda hours: 1 <= hours <= 87600)
+ROUTES: Rule[dict[str, str]] = Rule(
+    'a table of domains with "host:port", as { "b.example" = "mx.b.example:25" }',
+    lambda routes: _is_read(parse_domain, *routes) and _is_read(parse_hop, *routes.values()),
+)
+# RFC 5321 §4.5.3.1.7: what is under 64K octets must be taken
+MESSAGE_BYTES: Rule[int] = Rule(
+    "from 65536 (64 KiB) to 1073741824 (1 GiB)", lambda size: 1 << 16 <= size <= 1 << 30
+)
+COUNT: Rule[int] = Rule("1 or more", lambda count: count >= 1)
+HOST_OR_NONE: Rule[str] = Rule(
+    "a host name or an IP address, or empty for none", lambda text: not text or _is_host(text)
+)
+SENDER: Rule[str] = Rule(
+    'a mail address, as "ne-pas-repondre@sante.example", or empty for that name in the first domain',
+    lambda text: not text or _is_read(parse_address, text),
+)
+WEB_URL: Rule[str] = Rule(
+    'an address as "https://pli.sante.example", or empty for the one of hostname',
+    lambda text: not text or (_is_url(text, "https") and bool(urlsplit(text).hostname)),
+)
