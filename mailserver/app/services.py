@@ -10,6 +10,7 @@ from mailserver.crypto.slots import ARGON2_DEFAULT, Argon2Parameters
 from mailserver.crypto.xmldsig import PinnedSigner
 from mailserver.model.errors import Unavailable
 from mailserver.model.ids import AccountId
+from mailserver.policy.mail_rules import MailLimits
 from mailserver.policy.trust_store import TrustStore
 from mailserver.service.administration import Administration
 from mailserver.service.box_members import BoxMembers
@@ -79,7 +80,7 @@ def build_services(
     outbound = Outbound(seals)
     notices = Notices(directory, outbound, config.operator.name, config.web_url)
     delivery = Delivery(store, directory, Archives(), notices)
-    limit = config.limits.message_bytes
+    limits = MailLimits(config.limits.message_bytes, config.limits.recipients)
     return Services(
         config,
         custody,
@@ -90,13 +91,13 @@ def build_services(
         Administration(store, directory, custody, argon2),
         BoxMembers(store, directory, custody),
         Mailboxes(store),
-        Messages(store),
+        Messages(store, config.limits.messages),
         MailPermits(store),
         outbound,
         notices,
         delivery,
-        Reception(store, directory, delivery, trust, limit),
-        Submission(store, directory, delivery, outbound, trust, limit),
+        Reception(store, directory, delivery, trust, limits),
+        Submission(store, directory, delivery, outbound, trust, limits),
         Wakeups(),
     )
 

@@ -118,10 +118,10 @@ class LimitsConfig:
         "Most messages in one account: more cannot be copied or appended (IMAP). Mail that arrives is never refused.",
         rules.COUNT,
     )
-    connections: int = _key(5000, "Most connections at once, per worker.", rules.COUNT)
-    connections_per_address: int = _key(
-        200, "Most connections at once from one network address, per worker.", rules.COUNT
+    connections: int = _key(
+        5000, "Most SMTP connections at once, per worker, on mx and on the submission ports.", rules.COUNT
     )
+    connections_per_address: int = _key(200, "As many of them from one network address.", rules.COUNT)
 
 
 @dataclass(frozen=True, slots=True)

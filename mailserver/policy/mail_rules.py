@@ -26,6 +26,14 @@ RSA_BITS_FLOOR = 2048
 
 
 @dataclass(frozen=True, slots=True)
+class MailLimits:
+    """What the operator's configuration says of one message: its octets without trace lines, its recipients."""
+
+    message_bytes: int = MESSAGE_BYTES
+    recipients: int = RECIPIENTS
+
+
+@dataclass(frozen=True, slots=True)
 class PeerFacts:
     """A peer's link. ``fault`` is why its last handshake failed, if one did lately; ``is_called``: we rang."""
 

@@ -14,6 +14,7 @@ from mailserver.model.errors import Malformed, OverLimit
 from mailserver.policy.decision import ACCEPT, Decision, Reason, refuse
 from mailserver.policy.mail_rules import (
     ContentFacts,
+    MailLimits,
     MessageFacts,
     PatientFacts,
     PeerFacts,
@@ -64,13 +65,14 @@ class Verdict:
 
 class Reception:
     def __init__(
-        self, store: Store, directory: Directory, delivery: Delivery, trust: TrustStore, limit_bytes: int
+        self, store: Store, directory: Directory, delivery: Delivery, trust: TrustStore, limits: MailLimits
     ) -> None:
         self._store = store
         self._directory = directory
         self._delivery = delivery
         self._trust = trust
-        self.limit_bytes = limit_bytes
+        self.limit_bytes = limits.message_bytes
+        self._recipient_limit = limits.recipients
 
     def decide_peer(self, facts: PeerFacts, now: datetime) -> Decision:
         return decide_peer(facts, now)
@@ -88,7 +90,8 @@ class Reception:
         if is_ours:
             with self._store.database.read() as connection:
                 account = self._directory.find_account(connection, address)
-        facts = RecipientFacts(address.domain, is_ours, None if account is None else account.state, so_far)
+        state = None if account is None else account.state
+        facts = RecipientFacts(address.domain, is_ours, state, so_far, self._recipient_limit)
         decision = decide_recipient(facts, self._trust.current, now)
         if not decision.accepted or account is None:
             return decision, None

@@ -22,6 +22,7 @@ from mailserver.model.account import AccountKind
 from mailserver.model.address import Address
 from mailserver.policy.decision import ACCEPT, Decision, Reason, refuse
 from mailserver.policy.mail_rules import (
+    MailLimits,
     PatientFacts,
     RecipientFacts,
     SubmissionFacts,
@@ -72,14 +73,15 @@ class Submission:
         delivery: Delivery,
         outbound: Outbound,
         trust: TrustStore,
-        limit_bytes: int,
+        limits: MailLimits,
     ) -> None:
         self._store = store
         self._directory = directory
         self._delivery = delivery
         self._outbound = outbound
         self._trust = trust
-        self.limit_bytes = limit_bytes
+        self.limit_bytes = limits.message_bytes
+        self._recipient_limit = limits.recipients
 
     def decide_sender(self, account: OpenAccount, sender: Address | None) -> Decision:
         """MAIL FROM belongs to the account (S8); the null sender is judged with the content."""
@@ -98,7 +100,7 @@ class Submission:
             with self._store.database.read() as connection:
                 account = self._directory.find_account(connection, address)
         state = None if account is None else account.state
-        facts = RecipientFacts(address.domain, is_ours, state, so_far, may_relay=True)
+        facts = RecipientFacts(address.domain, is_ours, state, so_far, self._recipient_limit, may_relay=True)
         decision = decide_recipient(facts, self._trust.current, now)
         return decision, Destination(address, account) if decision.accepted else None
 
@@ -133,6 +135,7 @@ class Submission:
             facts.authors,
             tuple(each.address.domain for each in envelope.destinations),
             facts.is_report,
+            self._recipient_limit,
         )
         decision = decide_submission(submitted, self._trust.current, now)
         if not decision.accepted:
