@@ -105,7 +105,10 @@ class TrustConfig:
         "", "JSON file of further routes, read again when it changes; empty for none.", rules.PATH_OR_NONE
     )
     routes: dict[str, str] = _key(  # noqa: RUF009 # a field
-        {}, 'Fixed next hops instead of MX records: domain = "host:port".', rules.ROUTES
+        {},
+        'Servers of other domains: domain = "host:port". MX records are not looked up yet: a domain without a route '
+        "here or in routes_file gets no mail.",
+        rules.ROUTES,
     )
 
 

@@ -44,6 +44,11 @@ def test_every_key_is_documented() -> None:
     assert len(documented) >= len(keys)
 
 
+def test_routes_promise_no_lookup_of_mx_records() -> None:
+    comment = format_config({}).split("#routes = ")[0].splitlines()[-1]
+    assert "MX records are not looked up yet" in comment
+
+
 def test_environment_overrides_the_file(tmp_path: Path) -> None:
     environment = {"PLI_LISTEN_IMAPS": "10993", "PLI_OPERATOR_DOMAINS": "x.example, y.example"}
     config = load_config(write(tmp_path, MINIMAL), environment)
