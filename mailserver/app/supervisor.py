@@ -17,6 +17,7 @@ from pathlib import Path
 from mailserver.app.custody_link import LocalCustodian
 from mailserver.app.hardening import harden_process
 from mailserver.app.log_keeper import LogKeeper
+from mailserver.app.ports import demand_ports
 from mailserver.config import Config
 from mailserver.store.database import Database
 from mailserver.store.migrations import upgrade
@@ -25,9 +26,13 @@ STOP_SECONDS = 26
 KEEPER_SECONDS = 3
 """Workers, then the log's last round: together under 30 s (R14)."""
 START_SECONDS = 60
+PORT_SECONDS = 5
+"""Workers of a supervisor that was killed let go of their ports as soon as they know, which is within this time."""
 _RESTART_SECONDS = (0.2, 0.5, 1, 2, 5, 10)
 _STEADY_SECONDS = 60
 _TICK_SECONDS = 0.1
+_LATER, _FAULT = 3, 70
+"""Exit codes of the table in ``mailserver.cli.main``."""
 
 logger = logging.getLogger("pli.supervisor")
 
@@ -51,12 +56,21 @@ class Supervisor:
     config_path: Path
     workers: int
     is_stopping: bool = False
+    start_code: int = 0
+    """Why the server never was ready: the exit code of the worker that could not start."""
     _fleet: list[_Worker] = field(default_factory=list)
 
     def run(self) -> int:
-        """Serve until SIGTERM or SIGINT; returns the exit code. Raises what ``LocalCustodian`` raises."""
+        """Serve until SIGTERM or SIGINT; returns the exit code. Raises what ``LocalCustodian`` and ``demand_ports`` do."""
         harden_process()
         local = LocalCustodian(self.config)
+        try:
+            demand_ports(self.config.listen, PORT_SECONDS)
+            return self._serve(local)
+        finally:
+            local.close()
+
+    def _serve(self, local: LocalCustodian) -> int:
         listener = local.listen(self.config.keys_folder)
         database = Database(self.config.database_url)
         upgrade(database)
@@ -76,7 +90,6 @@ class Supervisor:
         finally:
             keeper.stop(KEEPER_SECONDS)
             listener.close()
-            local.close()
 
     def _watch_signals(self) -> int:
         """Signals set a flag and wake the loop through a pipe."""
@@ -124,10 +137,13 @@ class Supervisor:
             for worker in self._fleet:
                 self._read_ready(worker)
                 if worker.process is not None and worker.process.poll() is not None:
-                    logger.error("a worker could not start", extra={"code": worker.process.returncode})
+                    code = worker.process.returncode
+                    logger.error("a worker could not start", extra={"code": code})
+                    self.start_code = code if code > 0 else _FAULT  # negative: a signal ended it
                     self.is_stopping = True
             if time.monotonic() > deadline:
                 logger.error("workers are not ready in time")
+                self.start_code = _LATER
                 self.is_stopping = True
         if not self.is_stopping:
             logger.info("ready", extra={"workers": self.workers})
@@ -170,4 +186,4 @@ class Supervisor:
                 process.wait()
                 failed = True
         logger.info("stopped")
-        return 1 if failed else 0
+        return self.start_code or (1 if failed else 0)

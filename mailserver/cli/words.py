@@ -30,6 +30,7 @@ _WORDS = {
     "member": "A member must be a person (kind PER) who has an account here. Add them first.",
     "member-already": "This person is a member of the box already. See: pli account member list",
     "members-unexpected": "Only ORG and CAB accounts have members.",
+    "port-in-use": "{detail} is in use by another program. Stop it, or choose another port.",
     "release-rate": "Too many acts on this account in an hour. Wait, then try again.",
     "row-mac": "A row of the database was altered by hand or is damaged. Run: pli check",
     "tls-authority": "The authority's certificate cannot be used. See peer_authority (and peer_crl) in [tls] of pli.toml.",
@@ -41,5 +42,6 @@ _WORDS = {
 
 
 def words_for(error: PliError) -> str:
-    """The sentence of an error; an unlisted code is named as it is."""
-    return _WORDS.get(error.code, f"Refused: {error.code}{f' ({error.detail})' if error.detail else ''}.")
+    """The sentence of an error, with its detail where the sentence asks for it; an unlisted code is named as it is."""
+    unlisted = f"Refused: {error.code}{f' ({error.detail})' if error.detail else ''}."
+    return _WORDS.get(error.code, unlisted).replace("{detail}", error.detail)

@@ -75,6 +75,14 @@ class ListenConfig:
     imaps: int = _key(993, "IMAP, TLS at once.", rules.PORT_OR_OFF)
     web: int = _key(443, "Web pages and API, HTTPS.", rules.PORT_OR_OFF)
 
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports that are not switched off, by key."""
+        numbers = {
+            each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.name != "host"
+        }
+        return {key: port for key, port in numbers.items() if port}
+
 
 @dataclass(frozen=True, slots=True)
 class TlsConfig:
@@ -188,7 +196,6 @@ class Config:
 
 
 _SECTIONS = {each.name: get_type_hints(Config)[each.name] for each in dataclasses.fields(Config)[1:]}
-_PORT_KEYS = tuple(each.name for each in dataclasses.fields(ListenConfig) if each.name != "host")
 
 
 def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
@@ -268,9 +275,8 @@ def _checked(where: str, value: object, default: Value) -> Value:
 def _check_ports(path: Path, listen: ListenConfig) -> None:
     """Each port once."""
     taken: dict[int, str] = {}
-    for key in _PORT_KEYS:
-        port = getattr(listen, key)
-        if port and port in taken:
+    for key, port in listen.ports.items():
+        if port in taken:
             raise ConfigError(
                 f"{path}: {taken[port]} and {key} in [listen] are both {port}. Give each a port of its own, or 0 to switch "
                 "one off."
