@@ -36,6 +36,7 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     verify.add_argument("file", type=Path)
     verify.add_argument("--checkpoint", type=Path, metavar="FILE", help="a receipt saved earlier")
     verify.add_argument("--lang", choices=["fr", "en"], default="fr")
+    verify.add_argument("--json", action="store_true")
     verify.set_defaults(call=_verify, quiet_log=True)
 
 
@@ -59,8 +60,41 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    if options.json:
+        return _verify_as_json(options)
     arguments = [str(options.file), "--lang", options.lang]
     if options.checkpoint:
         arguments += ["--checkpoint", str(options.checkpoint)]
     sys.stdout.flush()
     return verify_export.main(arguments)
+
+
+def _verify_as_json(options: argparse.Namespace) -> int:
+    try:
+        saved = options.checkpoint.read_bytes() if options.checkpoint else None
+        report = verify_export.verify(options.file.read_bytes(), saved)
+    except OSError:
+        failure = verify_export.CheckFailed(1, "unreadable")
+    except verify_export.CheckFailed as error:
+        failure = error
+    else:
+        first, last = report.period
+        log, leaves = report.log
+        facts = {
+            "holds": True,
+            "entries": report.entries,
+            "erased": report.erased,
+            "first": first,
+            "last": last,
+            "log": log,
+            "leaves": leaves,
+            "fingerprint": report.fingerprint,
+            "proven": report.proven,
+            "has_receipt": report.has_receipt,
+        }
+        print(json.dumps(facts))
+        return 0
+    words = verify_export.FAILURES[failure.code][verify_export.LANGUAGES.index(options.lang)]
+    why = {"step": failure.step, "error": failure.code, "entry": failure.entry, "sentence": words}
+    print(json.dumps({"holds": False, **why}, ensure_ascii=False))
+    return 1
