@@ -1,14 +1,19 @@
 """``pli audit export|verify``: a person's copy of their log, and its check without the server."""
 
 import argparse
+import contextlib
 import json
+import os
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from mailserver.audit import verify_export
 from mailserver.audit.events import Origin
 from mailserver.cli.opened import opened, read_secret
+from mailserver.cli.operator_folder import private_files
 from mailserver.cli.serve_command import add_config
 from mailserver.service.history import permit_copy
 from mailserver.service.log_export import copy_log
@@ -42,21 +47,35 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 def _export(options: argparse.Namespace) -> int:
     secret = read_secret("Password")
-    with opened(options.config) as pli:
+    with private_files(), opened(options.config) as pli, contextlib.ExitStack() as files:
         account, _keys = pli.services.keys.open_with_password(options.address, secret.reveal().decode())
+        # before the log says that a copy was made
+        output = files.enter_context(_opened_to_write(options.output))
+        receipt = files.enter_context(_opened_to_write(options.receipt)) if options.receipt else None
         store, origin = pli.services.store, Origin(client="pli audit export")
         reading = permit_copy(store, account, origin, datetime.now(UTC), logs_in=True)
         copy = copy_log(store, account, reading, pli.custody.log_publics, tuple(options.since))
-        with options.output.open("wb") as file:
-            file.writelines(copy.lines)
-        if options.receipt:
-            options.receipt.write_bytes(copy.receipt)
+        _write(output, copy.lines)
+        if receipt is not None:
+            _write(receipt, [copy.receipt])
     facts = {"file": str(options.output), "entries": copy.entries, "waiting": copy.waiting}
     if options.json:
         print(json.dumps(facts))
     else:
         print(f"Wrote {copy.entries} entries; {copy.waiting} wait for the next checkpoint.")
     return 0
+
+
+def _opened_to_write(path: Path) -> BinaryIO:
+    """For this user alone, and still as it was: an earlier receipt is worth more than a copy that failed."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb")
+
+
+def _write(file: BinaryIO, pieces: Iterable[bytes]) -> None:
+    """The pieces and nothing that was there before."""
+    file.writelines(pieces)
+    if file.seekable():
+        file.truncate()
 
 
 def _verify(options: argparse.Namespace) -> int:
