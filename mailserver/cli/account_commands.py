@@ -7,6 +7,7 @@ input instead.
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from mailserver.cli import imap_settings, member_commands
@@ -87,16 +88,26 @@ def _private_fields(options: argparse.Namespace) -> dict[str, str]:
         given = {name: getattr(options, name, None) for name in PRIVATE_FIELDS}
         if options.password_stdin:
             given["password"] = read_secret("Password").reveal().decode()
-        return {name: value for name, value in given.items() if value}
+        return _texts({name: value for name, value in given.items() if value})
     try:
         fields = json.loads(sys.stdin.read())
     except ValueError:
         fields = None
     if not isinstance(fields, dict) or fields.keys() - set(PRIVATE_FIELDS):
         raise Malformed("fields", f"give one JSON object with: {', '.join(PRIVATE_FIELDS)}")
-    if not all(isinstance(value, str) for value in fields.values()):
-        raise Malformed("fields", "each field is a text in quotes")
-    return fields
+    return _texts(fields)
+
+
+def _texts(fields: Mapping[str, object]) -> dict[str, str]:
+    """The fields, each a text that UTF-8 can write: octets of another encoding come in as lone surrogates."""
+    texts = {name: value for name, value in fields.items() if isinstance(value, str) and _is_writable(value)}
+    if len(texts) < len(fields):
+        raise Malformed("fields", "each is a text in UTF-8")
+    return texts
+
+
+def _is_writable(text: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _new_account(options: argparse.Namespace, totp: str | None) -> NewAccount:

@@ -8,6 +8,7 @@ import argparse
 import errno
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,13 +20,24 @@ from mailserver.config import ConfigError
 from mailserver.log import incident_id, set_up_logging
 from mailserver.model.errors import PliError, Unavailable
 
+EXIT_DONE, EXIT_NO, EXIT_USAGE, EXIT_LATER, EXIT_FAULT = 0, 1, 2, 3, 70
+_NOT_OURS = "A port or a file is not ours to use: ports under 1024 and the folders need the right account."
 _SYSTEM_WORDS = {
     errno.EADDRINUSE: "A port of [listen] in pli.toml is in use by another program. Stop it, or choose other ports.",
     errno.EADDRNOTAVAIL: "This machine does not have the address in host of [listen] in pli.toml.",
-    errno.EACCES: "A port or a file is not ours to use: ports under 1024 and the folders need the right account.",
+    errno.EACCES: _NOT_OURS,
+    errno.EPERM: _NOT_OURS,
     errno.ENOSPC: "The disk is full. Free some space and try again: nothing was half-written.",
 }
-EXIT_DONE, EXIT_NO, EXIT_USAGE, EXIT_LATER, EXIT_FAULT = 0, 1, 2, 3, 70
+_PATH_WORDS = {
+    errno.ENOENT: "{file} does not exist, or the folder that it should lie in does not. Correct the path.",
+    errno.EEXIST: "{file} is there already and is no folder. Choose another path.",
+    errno.ENOTDIR: "{file} leads through a file that is no folder. Choose another path.",
+    errno.EISDIR: "{file} is a folder, and a file is needed there. Choose another path.",
+    errno.ENAMETOOLONG: "{file} is too long a name for this disk. Choose a shorter path.",
+    errno.EROFS: "{file} is on a disk that may only be read. Choose another path.",
+}
+"""What whoever gave the path can put right: wrong usage."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -45,11 +57,19 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return EXIT_NO
     except OSError as error:
-        if error.errno not in _SYSTEM_WORDS:
-            return _fault(options)
-        return _fail(options, EXIT_LATER, "system", _SYSTEM_WORDS[error.errno])
+        return _system(options, error)
     except Exception:  # noqa: BLE001 # whatever it is, a user sees words and an incident id
         return _fault(options)
+
+
+def _system(options: argparse.Namespace, error: OSError) -> int:
+    """Inside the handler of ``error``."""
+    if error.errno in _SYSTEM_WORDS:
+        return _fail(options, EXIT_LATER, "system", _SYSTEM_WORDS[error.errno])
+    if error.errno in _PATH_WORDS and isinstance(error.filename, str | bytes):
+        named = _PATH_WORDS[error.errno].replace("{file}", os.fsdecode(error.filename))
+        return _fail(options, EXIT_USAGE, "path", named)
+    return _fault(options)
 
 
 def _fault(options: argparse.Namespace) -> int:

@@ -39,14 +39,21 @@ def opened(path: Path) -> Iterator[Opened]:
 
 
 def read_secret(what: str) -> Secret:
-    """One line from standard input; asked for without echo on a terminal. Raises Malformed when empty."""
+    """One line from standard input; asked for without echo on a terminal. Raises Malformed when it is empty or is not
+    in UTF-8.
+    """
+    try:
+        secret = _read_line(what).rstrip("\r\n").encode()
+    except UnicodeError:  # where the locale has no encoding, wrong octets pass reading and stop here
+        raise Malformed("secret-encoding") from None
+    if not secret:
+        raise Malformed("secret-empty", "nothing was given on standard input")
+    return Secret(secret)
+
+
+def _read_line(what: str) -> str:
     if sys.stdin.isatty():
         import getpass
 
-        line = getpass.getpass(f"{what}: ")
-    else:
-        line = sys.stdin.readline()
-    text = line.rstrip("\r\n")
-    if not text:
-        raise Malformed("secret-empty", "nothing was given on standard input")
-    return Secret(text.encode())
+        return getpass.getpass(f"{what}: ")
+    return sys.stdin.readline()

@@ -17,7 +17,7 @@ from mailserver.crypto.custodian import Custodian
 from mailserver.crypto.x509 import certificate_facts, der_from_pem
 from mailserver.crypto.xmldsig import PinnedSigner, sign_enveloped, verify_enveloped
 from mailserver.model.address import DomainName, parse_domain
-from mailserver.model.errors import Conflict, NotFound
+from mailserver.model.errors import Conflict, Malformed, NotFound
 from mailserver.policy.trust_list import TrustedDomain, format_trust_list, parse_trust_list
 from mailserver.store.database import Database
 from mailserver.store.migrations import upgrade
@@ -127,15 +127,23 @@ def _use_authority(
 
 
 def _open_authority(folder: Path, key_bits: int, now: datetime) -> DemoAuthority:
+    """The authority with its signer of lists; what an interrupted ``pli init`` left out is made. Raises
+    Malformed("demo-authority") when something is damaged, or when a list is there whose signer is gone.
+    """
+    certificate, key = folder / "signer.pem", folder / "signer.key"
     try:
-        return DemoAuthority.open(folder)
+        authority = DemoAuthority.open(folder)
     except NotFound:
-        authority = DemoAuthority.create(folder, now, key_bits=key_bits)
+        authority = None
+    if authority is not None and certificate.exists() and key.exists():
+        return authority
+    if (folder / "list.xml").exists():
+        raise Malformed("demo-authority")
+    authority = authority or DemoAuthority.create(folder, now, key_bits=key_bits)
     signer = authority.issue_list_signer("demo.localhost", now=now)
-    (folder / "signer.pem").write_bytes(signer.cert_pem)
-    key = folder / "signer.key"
     key.touch(mode=0o600)
     key.write_bytes(signer.key_pem)
+    certificate.write_bytes(signer.cert_pem)
     return authority
 
 

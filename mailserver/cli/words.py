@@ -9,10 +9,12 @@ _WORDS = {
     "custodian": "The keys are in use by another process that does not answer. Wait, or stop that process.",
     "custodian-busy": "The keys are in use by another process. Wait, or stop that process.",
     "database": "The database does not answer. Check that it runs and that pli.toml names it rightly.",
+    "demo-authority": "The demonstration authority is damaged or not whole. Choose an empty folder for another one.",
     "disk-full": "The disk is full. Free some space and try again: nothing was half-written.",
     "disk-io": "The disk failed to write. Check it before starting again; nothing unwritten was acknowledged.",
     "domain-not-ours": "The address is in a domain that this server does not hold. See domains in pli.toml.",
     "domain-syntax": "This is not a domain name. Write it as sante.example.",
+    "fields": "These are not the fields of an account: {detail}.",
     "folder-in-use": "The folder already holds a pli.toml. Choose another folder, or remove that file.",
     "ins-key": "The control key of the insurance number is wrong. Check its fifteen characters.",
     "ins-needed": "A patient needs --ins OID|NUMBER. The test OID is 1.2.250.1.213.1.4.10.",
@@ -38,6 +40,7 @@ _WORDS = {
     "in [tls] of pli.toml: the files must exist and belong together.",
     "scope": "This secret may not open that. Use the person's web password.",
     "shared-box-has-members": "A shared box has members, not app passwords. Add them with: pli account member add",
+    "secret-encoding": "The secret on standard input is not in UTF-8. Give it in that encoding.",
 }
 
 

@@ -97,10 +97,11 @@ class DemoAuthority:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
             .sign(key, hashes.SHA256())
         )
-        _write(folder / KEY_FILE, _key_pem(key), mode=0o600)
-        _write(folder / CERTIFICATE_FILE, certificate.public_bytes(serialization.Encoding.PEM))
         authority = cls(folder, key, certificate)
+        _write(folder / KEY_FILE, _key_pem(key), mode=0o600)
         authority._write_crl((), now)
+        # last: with its certificate the authority is whole
+        _write(folder / CERTIFICATE_FILE, certificate.public_bytes(serialization.Encoding.PEM))
         return authority
 
     @classmethod
