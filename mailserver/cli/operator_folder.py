@@ -3,6 +3,7 @@ operators share, with certificates and a signed trust list. Nobody else on the m
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import warnings
@@ -66,13 +67,26 @@ def _make_operator(plan: OperatorPlan, now: datetime) -> Path:
     if plan.authority is not None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DemoAuthorityWarning)
-            _use_authority(plan, plan.authority, values, now)
+            with _turn(plan.authority):
+                _use_authority(plan, plan.authority, values, now)
     Custodian.create(plan.folder / "keys").close()
     database = Database(f"sqlite:///{data / 'pli.sqlite'}")
     upgrade(database)
     database.close()
     config.write_text(format_config(values))
     return config
+
+
+@contextlib.contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """One ``pli init`` at a time in a shared authority's folder, which is made when it is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _values(plan: OperatorPlan) -> dict[str, dict[str, Value]]:
