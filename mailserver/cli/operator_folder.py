@@ -25,6 +25,8 @@ from mailserver.store.migrations import upgrade
 
 PORTS = {"mx": 25, "submission": 587, "submissions": 465, "imap": 143, "imaps": 993, "web": 443}
 RSA_BITS = 3072
+DEMO_LIST_HOURS = 365 * 24
+"""Nothing signs a demonstration's list again: it may be as old as the certificates beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,7 @@ def _use_authority(
         "file": str((folder / "list.xml").resolve()),
         "routes_file": str((folder / "routes.json").resolve()),
         "signers": [signer.fingerprint_sha256],
+        "stale_hours": DEMO_LIST_HOURS,
     }
 
 

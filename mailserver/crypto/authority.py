@@ -29,7 +29,9 @@ CRL_FILE = "demo-ca.crl"
 RSA_BITS = 3072
 _CA_LIFE = timedelta(days=3650)
 _LEAF_LIFE = timedelta(days=365)  # Mozilla's recommendations refuse more than 366
-_CRL_LIFE = timedelta(days=30)
+_CRL_LIFE = (
+    _LEAF_LIFE  # nothing writes it again by itself, and a demonstration must not end before its certificates
+)
 _BACKDATED = timedelta(hours=1)
 
 
@@ -171,7 +173,7 @@ class DemoAuthority:
         self._write_crl((*self._revoked(), (serial, now)), now)
 
     def renew_crl(self, now: datetime) -> None:
-        """Write the revocation list again, with a new date: TLS refuses every peer once it is 30 days old."""
+        """Write the revocation list again, with a new date: TLS refuses every peer once it is a year old."""
         self._write_crl(self._revoked(), now)
 
     def _revoked(self) -> tuple[tuple[int, datetime], ...]:

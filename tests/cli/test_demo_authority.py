@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from cryptography import x509
+
+from mailserver.cli.operator_folder import OperatorPlan, make_operator, parse_domains
 from mailserver.config import load_config
 from mailserver.crypto.x509 import certificate_facts, der_from_pem
 from mailserver.crypto.xmldsig import PinnedSigner, verify_enveloped
@@ -50,3 +53,16 @@ def test_operators_made_at_once(tmp_path: Path) -> None:
         )
         assert checked.returncode == 0, checked.stderr
         assert load_config(tmp_path / name / "pli.toml").trust.signers == [signer.fingerprint_sha256]
+
+
+def test_a_demonstration_lasts_as_long_as_its_certificates(tmp_path: Path) -> None:
+    now, authority = datetime.now(UTC), tmp_path / "authority"
+    plan = OperatorPlan(tmp_path / "a", parse_domains(["a.localhost"]), authority=authority, key_bits=2048)
+    config = load_config(make_operator(plan, now))
+    later = now + timedelta(days=364)
+    assert now + timedelta(hours=config.trust.stale_hours) > later
+    crl = x509.load_pem_x509_crl((authority / "demo-ca.crl").read_bytes())
+    assert crl.next_update_utc is not None
+    assert crl.next_update_utc > later
+    for certificate in (tmp_path / "a/tls/operator.pem", authority / "signer.pem"):
+        assert certificate_facts(der_from_pem(certificate.read_bytes())).is_valid_at(later)

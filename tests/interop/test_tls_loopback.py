@@ -183,7 +183,7 @@ def test_outdated_revocation_list_is_our_trouble(ours, files_of, tmp_path, now):
     with pytest.warns(DemoAuthorityWarning):
         old = DemoAuthority.create(tmp_path / "ca", now, key_bits=2048)
     theirs = files_of(issuer=old)
-    old.renew_crl(now - timedelta(days=60))
+    old.renew_crl(now - timedelta(days=400))
     checking = replace(ours, ca=old.certificate_path, crl=old.crl_path)
     listener, _ = call(peer_server_context(checking), calling_context(theirs))
     assert (

@@ -169,7 +169,7 @@ def test_authority_reopens_and_revokes(tmp_path, authority, now):
     crl = library.load_pem_x509_crl(opened.crl_path.read_bytes())
     serial = certificate_facts(der_from_pem(issued.cert_pem)).serial
     assert [entry.serial_number for entry in crl] == [serial]
-    assert crl.next_update_utc == now + timedelta(days=50)
+    assert crl.next_update_utc == now + timedelta(days=385)
     assert stat.S_IMODE((authority.certificate_path.parent / "demo-ca.key").stat().st_mode) == 0o600
 
 
