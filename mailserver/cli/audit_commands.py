@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from mailserver.audit import verify_export
 from mailserver.audit.events import Origin
+from mailserver.cli.numbers import whole_number
 from mailserver.cli.opened import opened, read_secret
 from mailserver.cli.operator_folder import private_files
 from mailserver.cli.serve_command import add_config
@@ -33,7 +34,12 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         "--receipt", type=Path, metavar="FILE", help="write the receipt to keep for the next check"
     )
     export.add_argument(
-        "--since", type=int, action="append", default=[], metavar="SIZE", help="tree size of a receipt"
+        "--since",
+        type=whole_number(0, (1 << 63) - 1),
+        action="append",
+        default=[],
+        metavar="SIZE",
+        help="tree size of a receipt",
     )
     export.add_argument("--json", action="store_true")
     export.set_defaults(call=_export, quiet_log=True)

@@ -5,7 +5,11 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mailserver.cli.operator_folder import OperatorPlan, make_operator, parse_domains
+from mailserver.cli.numbers import whole_number
+from mailserver.cli.operator_folder import PORTS, OperatorPlan, make_operator, parse_domains
+
+MOST_PORT = 65535
+MOST_BASE_PORT = MOST_PORT - max(PORTS.values())
 
 
 def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -16,12 +20,22 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         "--domain", action="append", required=True, metavar="D", help="a mail domain to hold; repeat"
     )
     parser.add_argument(
-        "--base-port", type=int, default=0, metavar="N", help="ports N+25, N+587, N+465, N+143, …"
+        "--base-port",
+        type=whole_number(0, MOST_BASE_PORT),
+        default=0,
+        metavar="N",
+        help="ports N+25, N+587, N+465, N+143, …",
     )
     parser.add_argument(
         "--demo-authority", type=Path, metavar="DIR2", help="a demonstration authority and trust list, shared"
     )
-    parser.add_argument("--relay-port", type=int, default=0, metavar="P", help="notices go to 127.0.0.1:P")
+    parser.add_argument(
+        "--relay-port",
+        type=whole_number(0, MOST_PORT),
+        default=0,
+        metavar="P",
+        help="notices go to 127.0.0.1:P",
+    )
     parser.add_argument("--json", action="store_true")
     parser.set_defaults(call=_init, quiet_log=True)
 

@@ -190,4 +190,8 @@ def add_routes(folder: Path, routes: dict[str, str]) -> None:
 
 
 def parse_domains(names: Sequence[str]) -> tuple[DomainName, ...]:
-    return tuple(parse_domain(name) for name in names)
+    """Raises Malformed for what is no domain, and for one that is named twice."""
+    domains = tuple(parse_domain(name) for name in names)
+    if len(set(domains)) < len(domains):
+        raise Malformed("domain-repeated")
+    return domains

@@ -3,7 +3,10 @@
 import argparse
 from pathlib import Path
 
+from mailserver.cli.numbers import whole_number
 from mailserver.config import load_config
+
+MOST_WORKERS = 1024
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +18,13 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     """The options of this module's commands."""
     serve = commands.add_parser("serve", help="serve mail and web until SIGTERM")
     add_config(serve)
-    serve.add_argument("--workers", type=int, default=1, metavar="N", help="processes that share the ports")
+    serve.add_argument(
+        "--workers",
+        type=whole_number(1, MOST_WORKERS),
+        default=1,
+        metavar="N",
+        help="processes that share the ports",
+    )
     serve.set_defaults(call=_serve, quiet_log=False)
     worker = commands.add_parser("worker")
     add_config(worker)
@@ -29,7 +38,7 @@ def _serve(options: argparse.Namespace) -> int:
     from mailserver.app.supervisor import Supervisor
 
     config = load_config(options.config)
-    return Supervisor(config, options.config.resolve(), max(1, options.workers)).run()
+    return Supervisor(config, options.config.resolve(), options.workers).run()
 
 
 def _worker(options: argparse.Namespace) -> int:

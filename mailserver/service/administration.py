@@ -31,7 +31,7 @@ from mailserver.crypto.slots import (
     slot_payload,
 )
 from mailserver.model.account import BIRTH_MAILBOXES, AccountKind, AccountState
-from mailserver.model.address import Address
+from mailserver.model.address import Address, parse_address
 from mailserver.model.errors import Conflict, Denied, Malformed, NotFound
 from mailserver.model.ids import AccountId, MailboxId, SlotId
 from mailserver.model.patient import Ins
@@ -120,6 +120,8 @@ class Administration:
             raise Malformed("domain-not-ours")
         if (new.kind is AccountKind.PATIENT) != (new.ins is not None):
             raise Malformed("ins-needed" if new.ins is None else "ins-unexpected")
+        if new.profile.contact_email and not _is_address(new.profile.contact_email):
+            raise Malformed("contact-email")
         if new.members and not new.kind.is_shared:
             raise Malformed("members-unexpected")
         with self._store.database.read() as connection:
@@ -277,6 +279,14 @@ class Administration:
         if row is None:
             raise NotFound("account")
         return row
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parse_address(text)
+    except Malformed:
+        return False
+    return True
 
 
 def birth_mailboxes(account_id: AccountId, now: int) -> list[MailboxRow]:

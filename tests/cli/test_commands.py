@@ -118,6 +118,11 @@ def test_members_of_a_box(config: Path, capsys: pytest.CaptureFixture[str]) -> N
             "member",
             "has an account",
         ),
+        (
+            ["--kind", "PER", "--address", "p@a.localhost", "--contact-email", "not an email"],
+            "contact-email",
+            "name@domain",
+        ),
     ],
 )
 def test_refusals_in_words(

@@ -11,6 +11,7 @@ import pytest
 
 from mailserver.cli import main as command
 from mailserver.cli import operator_folder
+from mailserver.config import load_config
 
 
 @pytest.fixture(autouse=True)
@@ -134,3 +135,45 @@ def test_an_authority_that_signed_a_list_is_not_replaced(
     assert init(tmp_path / "b", "b.localhost", authority) == 1
     assert json.loads(capsys.readouterr().out)["error"] == "demo-authority"
     assert {path.name: path.read_bytes() for path in authority.iterdir()} == kept
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--base-port", "99999"),
+        ("--base-port", "64543"),
+        ("--base-port", "-5"),
+        ("--base-port", "²"),
+        ("--relay-port", "65536"),
+        ("--relay-port", "smtp"),
+    ],
+)
+def test_init_takes_ports_that_exist(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        command.run(["init", str(tmp_path / "a"), "--domain", "a.localhost", option, value])
+    assert stopped.value.code == 2
+    assert f"argument {option}" in capsys.readouterr().err
+    assert not (tmp_path / "a").exists()
+
+
+def test_the_highest_base_port(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    assert command.run(["init", str(folder), "--domain", "a.localhost", "--base-port", "64542"]) == 0
+    assert load_config(folder / "pli.toml").listen.imaps == 65535
+
+
+@pytest.mark.parametrize("again", ["a.localhost", "A.localhost", "a.localhost."])
+def test_init_takes_each_domain_once(tmp_path: Path, capsys: pytest.CaptureFixture[str], again: str) -> None:
+    domains = ["--domain", "a.localhost", "--domain", again]
+    assert command.run(["init", str(tmp_path / "a"), *domains, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["error"] == "domain-repeated"
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "many"])
+def test_serve_takes_a_number_of_workers(config: Path, workers: str) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        command.run(["serve", "-c", str(config), "--workers", workers])
+    assert stopped.value.code == 2
