@@ -14,8 +14,6 @@ from mailserver.model.errors import Malformed
 from mailserver.store.database import Database
 from mailserver.store.migrations import upgrade
 
-MIN_PASSWORD_CHARACTERS = 9
-
 
 @dataclass(frozen=True, slots=True)
 class Opened:

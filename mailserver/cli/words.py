@@ -34,6 +34,9 @@ _WORDS = {
     "member": "A member must be a person (kind PER) who has an account here. Add them first.",
     "member-already": "This person is a member of the box already. See: pli account member list",
     "members-unexpected": "Only ORG and CAB accounts have members.",
+    "password-long": "The password is too long. Give at most 1024 bytes of UTF-8.",
+    "password-short": "The password is too short: at least 9 characters. Several words that do not belong together are "
+    "easy to keep in mind and hard to guess.",
     "port-in-use": "{detail} is in use by another program. Stop it, or choose another port.",
     "release-rate": "Too many acts on this account in an hour. Wait, then try again.",
     "row-mac": "A row of the database was altered by hand or is damaged. Run: pli check",

@@ -34,7 +34,7 @@ SALT_BYTES = 16
 _COMMITMENT_BYTES = 32
 _HEADER_PREFIX = ctx("slot", VERSION)
 _HEADER_LIMIT_BYTES = 256
-_PASSWORD_LIMIT_BYTES = 1024
+PASSWORD_LIMIT_BYTES = 1024
 
 
 class SlotKind(StrEnum):
@@ -228,7 +228,7 @@ def _password_bytes(password: str) -> bytes:
         raw = unicodedata.normalize("NFC", password).encode()
     except UnicodeEncodeError:  # a lone surrogate
         raise Denied("slot-secret") from None
-    if not 0 < len(raw) <= _PASSWORD_LIMIT_BYTES:
+    if not 0 < len(raw) <= PASSWORD_LIMIT_BYTES:
         raise Denied("slot-secret")
     return raw
 

@@ -1,5 +1,6 @@
 """Accounts as an administrator makes them: keys through custody, every act in the account's own log (K4, L1)."""
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,6 +19,7 @@ from mailserver.crypto.roots import FIRST_EPOCH, AccountKeys
 from mailserver.crypto.secret import Secret, random_id
 from mailserver.crypto.slots import (
     ARGON2_DEFAULT,
+    PASSWORD_LIMIT_BYTES,
     Argon2Parameters,
     SlotHeader,
     SlotKind,
@@ -47,6 +49,8 @@ from mailserver.store.members import MemberRow
 from mailserver.store.store import Store
 from mailserver.store.writer import Unit
 
+PASSWORD_CHARACTERS = 9
+"""``facts/mssante`` (MES-APP). What slows guessing down is K3, and a limit on tries."""
 ADMINISTRATOR = Actor(ActorKind.ADMINISTRATOR, "Administrateur", "pli account")
 
 
@@ -91,7 +95,7 @@ class Administration:
 
         1. The request is judged: domain, kind, identity, members. 2. The custodian makes the keys.
         3. Slots are sealed from the released AMK. 4. One Unit writes everything with its log entry.
-        Raises Malformed, Conflict("address-taken"), NotFound("member").
+        Raises Malformed ("password-short" under 9 characters, …), Conflict("address-taken"), NotFound("member").
         """
         self._judge(new)
         account_id = AccountId(random_id())
@@ -122,6 +126,8 @@ class Administration:
             raise Malformed("ins-needed" if new.ins is None else "ins-unexpected")
         if new.profile.contact_email and not _is_address(new.profile.contact_email):
             raise Malformed("contact-email")
+        if new.password is not None:
+            _judge_password(new.password.reveal().decode())
         if new.members and not new.kind.is_shared:
             raise Malformed("members-unexpected")
         with self._store.database.read() as connection:
@@ -279,6 +285,15 @@ class Administration:
         if row is None:
             raise NotFound("account")
         return row
+
+
+def _judge_password(password: str) -> None:
+    """Raises Malformed for a web password that is too easily guessed, or that no slot takes."""
+    characters = unicodedata.normalize("NFC", password)
+    if len(characters) < PASSWORD_CHARACTERS:
+        raise Malformed("password-short")
+    if len(characters.encode()) > PASSWORD_LIMIT_BYTES:
+        raise Malformed("password-long")
 
 
 def _is_address(text: str) -> bool:

@@ -1,6 +1,7 @@
 """What a user gets wrong is told in words, with an exit code of its own: never as a fault of Pli's."""
 
 import errno
+import io
 import json
 import os
 import subprocess
@@ -177,3 +178,26 @@ def test_serve_takes_a_number_of_workers(config: Path, workers: str) -> None:
     with pytest.raises(SystemExit) as stopped:
         command.run(["serve", "-c", str(config), "--workers", workers])
     assert stopped.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("password", "code"),
+    [("huit car", "password-short"), ("e\u0301" * 8, "password-short"), ("é" * 513, "password-long")],
+)
+def test_web_passwords_have_a_floor(
+    config: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    password: str,
+    code: str,
+) -> None:
+    add = ["account", "add", "-c", str(config), "--kind", "PER", "--address", "c@a.localhost", "--name", "C"]
+    monkeypatch.setattr("sys.stdin", io.StringIO(password + "\n"))
+    capsys.readouterr()
+    assert command.run([*add, "--password-stdin", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["error"] == code
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps({"name": "C", "password": password})))
+    assert command.run([*add, "--fields-stdin", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["error"] == code
+    monkeypatch.setattr("sys.stdin", io.StringIO("neuf cara\n"))
+    assert command.run([*add, "--password-stdin", "--json"]) == 0
