@@ -13,6 +13,7 @@ from mailserver.model.ids import AccountId
 from mailserver.policy.mail_rules import MailLimits
 from mailserver.policy.trust_store import TrustStore
 from mailserver.service.administration import Administration
+from mailserver.service.app_passwords import AppPasswords
 from mailserver.service.box_members import BoxMembers
 from mailserver.service.delivery import Delivery
 from mailserver.service.directory import Directory
@@ -42,6 +43,7 @@ class Services:
     keys: Keys
     administration: Administration
     members: BoxMembers
+    app_passwords: AppPasswords
     mailboxes: Mailboxes
     messages: Messages
     permits: MailPermits
@@ -90,6 +92,7 @@ def build_services(
         Keys(store, directory, custody),
         Administration(store, directory, custody, argon2),
         BoxMembers(store, directory, custody),
+        AppPasswords(store, directory, custody),
         Mailboxes(store),
         Messages(store, config.limits.messages),
         MailPermits(store),

@@ -7,10 +7,11 @@ input instead.
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from mailserver.cli import imap_settings, member_commands
+from mailserver.cli.numbers import whole_number
 from mailserver.cli.opened import opened, read_secret
 from mailserver.cli.operator_folder import private_files
 from mailserver.cli.serve_command import add_config
@@ -19,12 +20,16 @@ from mailserver.crypto.slots import SlotScope
 from mailserver.model.account import AccountKind
 from mailserver.model.address import parse_address
 from mailserver.model.errors import Malformed
+from mailserver.model.ids import ID_BYTES
 from mailserver.model.patient import parse_ins
+from mailserver.service.account_slots import APP_PASSWORD_DAYS
 from mailserver.service.administration import NewAccount
+from mailserver.service.app_passwords import AppPasswordInfo
 from mailserver.service.directory import Profile
 from mailserver.service.one_time import new_totp_secret, otpauth_uri
 
 PRIVATE_FIELDS = ("name", "ins", "contact_email", "profession", "structure", "password")
+MOST_DAYS = 3660
 
 
 def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -61,6 +66,7 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         "--totp", action="store_true", help="a second factor by application instead of e-mail codes"
     )
     add.add_argument("--app-password", action="store_true", help="give a patient an app password too")
+    _add_expires(add)
     add.add_argument("--json", action="store_true")
     add.set_defaults(call=_add, quiet_log=True)
     _add_others(acts)
@@ -71,7 +77,9 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
 def _add_others(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     listing = acts.add_parser("list", help="every account")
     disable = acts.add_parser("disable", help="no login and no delivery from now on")
-    password = acts.add_parser("app-password", help="a further app password, shown once")
+    password = acts.add_parser(
+        "app-password", help="a further app password, shown once; or list them, or revoke one"
+    )
     for parser, call in ((listing, _list), (disable, _disable), (password, _app_password)):
         add_config(parser)
         parser.add_argument("--json", action="store_true")
@@ -80,6 +88,31 @@ def _add_others(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         parser.add_argument("--address", required=True, metavar="A")
     scopes = [SlotScope.IMAP_SMTP.value, SlotScope.IMAP.value, SlotScope.SMTP.value]
     password.add_argument("--scope", choices=scopes, default=SlotScope.IMAP_SMTP.value)
+    _add_expires(password)
+    other = password.add_mutually_exclusive_group()
+    other.add_argument("--list", action="store_true", help="those there are, with their ends")
+    other.add_argument("--revoke", type=_slot_id, metavar="ID", help="end one, and its connections with it")
+
+
+def _add_expires(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--expires",
+        type=whole_number(1, MOST_DAYS),
+        default=APP_PASSWORD_DAYS,
+        metavar="DAYS",
+        help=f"how long the app password lasts (default: {APP_PASSWORD_DAYS} days)",
+    )
+
+
+def _slot_id(text: str) -> bytes:
+    """The id of an app password, as the list shows it."""
+    try:
+        slot_id = bytes.fromhex(text)
+    except ValueError:
+        slot_id = b""
+    if len(slot_id) != ID_BYTES:
+        raise argparse.ArgumentTypeError(f"{text!r} is no id of an app password; see --list")
+    return slot_id
 
 
 def _private_fields(options: argparse.Namespace) -> dict[str, str]:
@@ -126,6 +159,7 @@ def _new_account(options: argparse.Namespace, totp: str | None) -> NewAccount:
         Secret(fields["password"].encode()) if fields.get("password") else None,
         has_app_password=kind is not AccountKind.PATIENT or options.app_password,
         second_factor=totp,
+        days=options.expires,
     )
 
 
@@ -148,7 +182,7 @@ def _add(options: argparse.Namespace) -> int:
         return 0
     print(f"Made {address} ({kind.value}).")
     if made.app_password:
-        print(f"App password, shown once, for the mail client: {made.app_password}")
+        print(f"App password, shown once, good for {new.days} days, for the mail client: {made.app_password}")
     if otpauth:
         print(f"Second factor, shown once: {otpauth}")
     return 0
@@ -186,11 +220,42 @@ def _disable(options: argparse.Namespace) -> int:
 
 
 def _app_password(options: argparse.Namespace) -> int:
-    address, scope = parse_address(options.address), SlotScope(options.scope)
+    address, now = parse_address(options.address), datetime.now(UTC)
     with private_files(), opened(options.config) as pli:
-        text = pli.services.administration.add_app_password(address, scope, datetime.now(UTC))
+        app_passwords = pli.services.app_passwords
+        if options.list:
+            return _show_app_passwords(
+                app_passwords.list_app_passwords(address, now), now, as_json=options.json
+            )
+        if options.revoke:
+            app_passwords.revoke_app_password(address, options.revoke, now)
+            told = {"address": str(address), "id": options.revoke.hex(), "state": "revoked"}
+            print(json.dumps(told) if options.json else f"Revoked {told['id']} of {address}.")
+            return 0
+        text, made = app_passwords.add_app_password(address, SlotScope(options.scope), now, options.expires)
+    facts = _app_password_facts(made, now)
     if options.json:
-        print(json.dumps({"address": str(address), "app_password": text, "scope": scope.value}))
+        print(json.dumps({"address": str(address), "app_password": text} | facts))
     else:
-        print(f"App password for {address}, shown once: {text}")
+        print(f"App password for {address}, shown once, good until {facts['expires']}: {text}")
+    return 0
+
+
+def _app_password_facts(info: AppPasswordInfo, now: datetime) -> dict[str, str | None]:
+    return {
+        "id": info.slot_id.hex(),
+        "scope": info.scope.value,
+        "made": info.made_at.isoformat(),
+        "expires": None if info.ends_at is None else info.ends_at.isoformat(),
+        "state": "over" if info.is_over(now) else "good",
+    }
+
+
+def _show_app_passwords(infos: Sequence[AppPasswordInfo], now: datetime, *, as_json: bool) -> int:
+    facts = [_app_password_facts(info, now) for info in infos]
+    if as_json:
+        print(json.dumps(facts))
+        return 0
+    for fact in facts:
+        print(f"{fact['id']}  {fact['scope']:9} {fact['state']}  until {fact['expires'] or 'revoked'}")
     return 0

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from datetime import UTC, datetime
 
 from mailserver.app.custody_link import log_origin
 from mailserver.cli.opened import opened, read_secret
@@ -48,6 +49,6 @@ def _open(keys: Keys, address: str, secret: str) -> OpenAccount:
     """An app password opens the mail; the web password opens documents and log too."""
     try:
         scopes = [SlotScope.IMAP_SMTP, SlotScope.IMAP]
-        return keys.open_with_app_password(address, secret, scopes, 0)
+        return keys.open_with_app_password(address, secret, scopes, int(datetime.now(UTC).timestamp()))
     except Denied:
         return keys.open_with_password(address, secret)[0]

@@ -3,6 +3,8 @@
 from mailserver.model.errors import PliError
 
 _WORDS = {
+    "account-disabled": "This account is disabled: nothing opens it, so it gets no app password. Use another account.",
+    "app-password": "This account has no app password of that id. See: pli account app-password --list",
     "account": "No account has this address. See: pli account list",
     "address-syntax": "This is not a mail address. Write it as name@domain.",
     "address-taken": "This address already has an account. Choose another, or see: pli account list",

@@ -5,15 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from mailserver.audit.events import (
-    Actor,
-    ActorKind,
-    AuditEvent,
-    AuditObject,
-    EventKind,
-    ObjectKind,
-    ParameterName,
-)
+from mailserver.audit.events import EventKind, ObjectKind
 from mailserver.crypto.custodian import CustodianVerbs
 from mailserver.crypto.roots import FIRST_EPOCH, AccountKeys
 from mailserver.crypto.secret import Secret, random_id
@@ -26,21 +18,21 @@ from mailserver.crypto.slots import (
     SlotScope,
     format_slot_header,
     new_app_password,
-    parse_app_password,
-    parse_slot_header,
     password_secret,
     seal_slot,
     slot_payload,
 )
 from mailserver.model.account import BIRTH_MAILBOXES, AccountKind, AccountState
 from mailserver.model.address import Address, parse_address
-from mailserver.model.errors import Conflict, Denied, Malformed, NotFound
-from mailserver.model.ids import AccountId, MailboxId, SlotId
+from mailserver.model.errors import Conflict, Malformed, NotFound
+from mailserver.model.ids import AccountId, MailboxId
 from mailserver.model.patient import Ins
 from mailserver.service.access_log import PreparedEntry, add_entries, prepare_entry
+from mailserver.service.account_slots import APP_PASSWORD_DAYS, app_password_slot, slot_row, term_of
+from mailserver.service.administrator import administrator_act
 from mailserver.service.box_members import BoxMembers, seal_member
-from mailserver.service.directory import Directory, Profile, tag_mac
-from mailserver.service.keys import load_custody_slot, release_keys
+from mailserver.service.directory import Directory, Profile
+from mailserver.service.keys import release_keys
 from mailserver.store import web_rows
 from mailserver.store.accounts import AccountRow, SlotRow
 from mailserver.store.database import Connection
@@ -51,12 +43,11 @@ from mailserver.store.writer import Unit
 
 PASSWORD_CHARACTERS = 9
 """``facts/mssante`` (MES-APP). What slows guessing down is K3, and a limit on tries."""
-ADMINISTRATOR = Actor(ActorKind.ADMINISTRATOR, "Administrateur", "pli account")
 
 
 @dataclass(frozen=True, slots=True)
 class NewAccount:
-    """What is asked for. ``second_factor`` is a TOTP secret (base32)."""
+    """What is asked for. ``second_factor`` is a TOTP secret (base32); the app password lasts ``days``."""
 
     kind: AccountKind
     address: Address
@@ -66,6 +57,7 @@ class NewAccount:
     password: Secret | None = None
     has_app_password: bool = True
     second_factor: str | None = None
+    days: int = APP_PASSWORD_DAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +105,10 @@ class Administration:
             self._directory.seal_profile(account_id, new.profile),
             self._directory.seal_second_factor(account_id, new.second_factor) if new.second_factor else None,
         )
-        custody = _slot(row, made.custody_header, (SlotKind.CUSTODY, SlotScope.CUSTODY), made.custody_body)
+        custody = slot_row(row, made.custody_header, (SlotKind.CUSTODY, SlotScope.CUSTODY), made.custody_body)
         slots, members, app_password = self._slots(row, custody, new)
-        entry = prepare_entry(row, _act(now, EventKind.ADMINISTRATOR_ACT, ObjectKind.ACCOUNT, "account-made"))
+        event = administrator_act(now, EventKind.ADMINISTRATOR_ACT, ObjectKind.ACCOUNT, "account-made")
+        entry = prepare_entry(row, event)
         self._write(new, row, ([custody, *slots], members), entry)
         return MadeAccount(account_id, app_password)
 
@@ -156,7 +149,8 @@ class Administration:
         if not wants_app_password:
             return slots, members, None
         app_password = new_app_password()
-        slots.append(self._app_password_slot(row, keys, (app_password, SlotScope.IMAP_SMTP), row.created_at))
+        password = (app_password, SlotScope.IMAP_SMTP)
+        slots.append(app_password_slot(self._store, row, keys, password, term_of(row.created_at, new.days)))
         return slots, members, app_password
 
     def _password_slot(self, row: AccountRow, keys: AccountKeys, password: Secret) -> SlotRow:
@@ -170,17 +164,7 @@ class Administration:
             lambda value: self._custody.harden(row.account_id, slot_id, value),
         )
         body = seal_slot(header, secret, slot_payload(keys, SlotScope.WEB))
-        return _slot(row, format_slot_header(header), (SlotKind.PASSWORD, SlotScope.WEB), body)
-
-    def _app_password_slot(
-        self, row: AccountRow, keys: AccountKeys, password: tuple[str, SlotScope], now: int
-    ) -> SlotRow:
-        text, scope = password
-        header = SlotHeader(row.account_id, random_id(), SlotKind.APP_PASSWORD, scope, random_id())
-        parsed = parse_app_password(text)
-        body = seal_slot(header, parsed.secret, slot_payload(keys, scope))
-        slot = _slot(row, format_slot_header(header), (SlotKind.APP_PASSWORD, scope), body)
-        return replace(slot, tag_mac=tag_mac(self._store, parsed.tag), created_at=now)
+        return slot_row(row, format_slot_header(header), (SlotKind.PASSWORD, SlotScope.WEB), body)
 
     def _write(
         self,
@@ -216,7 +200,7 @@ class Administration:
         row = self._load(address)
         disabled = replace(row, state=AccountState.DISABLED)
         entry = prepare_entry(
-            row, _act(now, EventKind.ADMINISTRATOR_ACT, ObjectKind.ACCOUNT, "account-disabled")
+            row, administrator_act(now, EventKind.ADMINISTRATOR_ACT, ObjectKind.ACCOUNT, "account-disabled")
         )
 
         def run(connection: Connection) -> None:
@@ -226,26 +210,6 @@ class Administration:
             add_entries(connection, self._store.macs, [entry])
 
         self._store.writer.commit(Unit(row.account_id, run))
-
-    def add_app_password(self, address: Address, scope: SlotScope, now: datetime) -> str:
-        """A further app password, made through custody and logged. Raises Denied for a shared box."""
-        row = self._load(address)
-        if row.kind.is_shared:
-            raise Denied("shared-box-has-members")
-        custody = load_custody_slot(self._store, row.account_id)
-        keys = release_keys(self._custody, custody, "account app-password")
-        text = new_app_password()
-        slot = self._app_password_slot(row, keys, (text, scope), int(now.timestamp()))
-        entry = prepare_entry(
-            row, _act(now, EventKind.SLOT_ADDED, ObjectKind.APP_PASSWORD, "app-password-made")
-        )
-
-        def run(connection: Connection) -> None:
-            self._store.accounts.add_slot(connection, slot)
-            add_entries(connection, self._store.macs, [entry])
-
-        self._store.writer.commit(Unit(row.account_id, run))
-        return text
 
     def mark_client_settings(
         self,
@@ -257,7 +221,9 @@ class Administration:
         row = self._load(address)
         profile = change(self._directory.open_profile(row))
         changed = replace(row, profile=self._directory.seal_profile(row.account_id, profile))
-        act = _act(now, EventKind.ADMINISTRATOR_ACT, ObjectKind.ACCOUNT, "client-settings-changed")
+        act = administrator_act(
+            now, EventKind.ADMINISTRATOR_ACT, ObjectKind.ACCOUNT, "client-settings-changed"
+        )
         entry = prepare_entry(row, act)
 
         def run(connection: Connection) -> None:
@@ -310,13 +276,3 @@ def birth_mailboxes(account_id: AccountId, now: int) -> list[MailboxRow]:
         MailboxRow(account_id, MailboxId(random_id()), role, now, 1, 1, 0, 0, 0, 0, 1, 0, now, None)
         for _name, role in BIRTH_MAILBOXES
     ]
-
-
-def _slot(row: AccountRow, header: bytes, what: tuple[SlotKind, SlotScope], body: bytes) -> SlotRow:
-    slot_id = SlotId(parse_slot_header(header).slot)
-    kind, scope = what[0].value, what[1].value
-    return SlotRow(row.account_id, slot_id, kind, scope, None, header, body, row.created_at, None)
-
-
-def _act(now: datetime, kind: EventKind, what: ObjectKind, act: str) -> AuditEvent:
-    return AuditEvent(kind, now, ADMINISTRATOR, AuditObject(what, parameters=((ParameterName.ACT, act),)))

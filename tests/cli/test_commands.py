@@ -2,6 +2,7 @@
 
 import io
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,8 @@ def test_accounts(config: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
     assert (told["hidden"], told["traced_until"]) == (["CONDSTORE"], None)
     assert command.run(["account", "disable", *base]) == 0
     assert facts(capsys)["state"] == "disabled"
+    assert command.run(["account", "app-password", *base]) == 1
+    assert facts(capsys)["error"] == "account-disabled"
     assert command.run(["check", "-c", str(config), "--json"]) == 0
     assert facts(capsys)["problems"] == []
 
@@ -175,3 +178,39 @@ def test_check_finds_what_was_altered(config: Path, capsys: pytest.CaptureFixtur
     problems = " ".join(problem["what"] for problem in facts(capsys)["problems"])  # type: ignore[attr-defined]
     assert "mailbox counters differ" in problems
     assert "row MAC does not fit (slot)" in problems
+
+
+def test_app_passwords(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.run(add(config, "--kind", "PER", "--address", "c@a.localhost", "--name", "C")) == 0
+    base = ["account", "app-password", "-c", str(config), "--address", "c@a.localhost"]
+    assert command.run([*base, "--expires", "30", "--scope", "imap", "--json"]) == 0
+    made = facts(capsys)
+    assert set(made) == {"address", "app_password", "id", "scope", "made", "expires", "state"}
+    days = datetime.fromisoformat(str(made["expires"])) - datetime.fromisoformat(str(made["made"]))
+    assert days == timedelta(days=30)
+    assert command.run([*base, "--list", "--json"]) == 0
+    listed = {each["id"]: each for each in json.loads(capsys.readouterr().out)}
+    assert {(each["scope"], each["state"]) for each in listed.values()} == {
+        ("imap+smtp", "good"),
+        ("imap", "good"),
+    }
+    assert listed[str(made["id"])] == {key: made[key] for key in ("id", "scope", "made", "expires", "state")}
+    assert command.run([*base, "--list"]) == 0
+    assert str(made["id"]) in capsys.readouterr().out
+    assert command.run([*base, "--revoke", str(made["id"]), "--json"]) == 0
+    assert facts(capsys)["state"] == "revoked"
+    assert command.run([*base, "--revoke", str(made["id"]), "--json"]) == 1
+    assert "--list" in str(facts(capsys)["sentence"])
+    assert command.run([*base, "--list", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [["--expires", "0"], ["--expires", "-1"], ["--expires", "99999"], ["--revoke", "x"], ["--revoke", "00"]],
+)
+def test_app_passwords_that_are_asked_for_wrongly(config: Path, wrong: list[str]) -> None:
+    base = ["account", "app-password", "-c", str(config), "--address", "c@a.localhost"]
+    with pytest.raises(SystemExit) as stopped:
+        command.run([*base, *wrong])
+    assert stopped.value.code == 2

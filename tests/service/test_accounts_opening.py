@@ -66,7 +66,9 @@ def test_an_app_password_opens_the_mail_and_no_space(node: Node, address: str) -
 )
 def test_a_scope_opens_what_it_says(node: Node, address: str, scope, asked, opens_mail: bool) -> None:
     node.add(address, has_app_password=False)
-    secret = node.services.administration.add_app_password(parse_address(address), scope, datetime.now(UTC))
+    secret, _made = node.services.app_passwords.add_app_password(
+        parse_address(address), scope, datetime.now(UTC)
+    )
     account = _app(node, address, secret, asked)
     assert account.scope is scope
     if opens_mail:
@@ -226,7 +228,7 @@ def test_an_account_is_born_with_its_mailboxes_and_its_log(node: Node, address: 
     assert names == ["INBOX", "Archive", "Drafts", "Junk", "Sent", "Trash"]
     (event,) = read_log(node.services.store, account.account, account.space_root())
     assert (event.sequence, event.event.kind.value) == (0, "administrator-act")
-    node.services.administration.add_app_password(parse_address(address), SlotScope.IMAP, datetime.now(UTC))
+    node.services.app_passwords.add_app_password(parse_address(address), SlotScope.IMAP, datetime.now(UTC))
     events = read_log(node.services.store, account.account, account.space_root())
     assert [each.event.kind.value for each in events] == ["administrator-act", "slot-added"]
     assert made.account_id == account.account_id
@@ -290,7 +292,7 @@ def test_a_shared_box_has_its_members_slots(node: Node, address: str) -> None:
         )
     assert {slot.scope for slot in slots} == {"imap+smtp", "log"}  # the first member is responsible
     with pytest.raises(Denied) as refused:
-        node.services.administration.add_app_password(parse_address(box), SlotScope.IMAP, datetime.now(UTC))
+        node.services.app_passwords.add_app_password(parse_address(box), SlotScope.IMAP, datetime.now(UTC))
     assert refused.value.code == "shared-box-has-members"
     with pytest.raises(NotFound):
         node.services.administration.disable_account(parse_address(f"nobody-{address}"), datetime.now(UTC))

@@ -96,7 +96,7 @@ def test_login(smtp, passwords, mechanism):
 
 def test_failures_say_the_same(smtp, passwords, operators):
     """K22: whatever was wrong; and the log holds neither name nor secret."""
-    imap_only = operators[0].services.administration.add_app_password(
+    imap_only = operators[0].services.app_passwords.add_app_password(
         parse_address(OURS), SlotScope.IMAP, operators_now()
     )
     tries = [
