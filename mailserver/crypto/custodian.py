@@ -83,6 +83,7 @@ class CustodianVerbs(Protocol):
     def release(
         self, account: bytes, custody_header: bytes, custody_body: bytes, session_public: bytes, basis: str
     ) -> bytes: ...
+    def note_act(self, basis: str) -> None: ...
     def row_key(self) -> Secret: ...
     def hourly_key(self, hour: int) -> Secret: ...
     def service_key(self, purpose: str, epoch: int) -> Secret: ...
@@ -219,8 +220,7 @@ class Custodian:
         3. The account has not had too many releases (OverLimit("release-rate")).
         4. The act is in the journal, with its basis (short, without private data), before the answer leaves.
         """
-        if not 0 < len(basis) <= _BASIS_LIMIT:
-            raise Malformed("release-basis")
+        _check_basis(basis)
         header = parse_slot_header(custody_header)
         if header.account != account or header.kind is not SlotKind.CUSTODY:
             raise Denied("custody-slot")
@@ -234,6 +234,14 @@ class Custodian:
             self._journal.append(now, "release", account, basis, sync=True)
             released.append(now)
         return sealed
+
+    def note_act(self, basis: str) -> None:
+        """An administrator's act on no account in particular (short, without private data), in the journal before it
+        is done. Raises Malformed, Unavailable("custodian-journal").
+        """
+        _check_basis(basis)
+        with self._lock:
+            self._journal.append(self._now(), "act", b"", basis, sync=True)
 
     def row_key(self) -> Secret:
         """The key of row MACs (K23)."""
@@ -294,6 +302,11 @@ class Custodian:
         if len(released) >= self._limit.count:
             raise OverLimit("release-rate")
         return released
+
+
+def _check_basis(basis: str) -> None:
+    if not 0 < len(basis) <= _BASIS_LIMIT:
+        raise Malformed("release-basis")
 
 
 def _service_name(purpose: str, epoch: int) -> tuple[str, bytes]:

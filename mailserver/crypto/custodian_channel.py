@@ -2,8 +2,8 @@
 
 A message is u32 length ‖ fields, each u32 length ‖ bytes; no pickle, nothing evaluated. A request is verb ‖ arguments,
 an answer is "ok" ‖ results or "error" ‖ class ‖ code ‖ detail. Integers are u64 big-endian, texts UTF-8. Only a
-connection that the server's side calls *administrator* may provision, release, use the verbs that the application
-reserves, and drop a service key other than a past day's of the queue.
+connection that the server's side calls *administrator* may provision, release, note an act, use the verbs that the
+application reserves, and drop a service key other than a past day's of the queue.
 """
 
 import logging
@@ -32,7 +32,7 @@ _ERRORS: dict[bytes, type[PliError]] = {
     kind.__name__.encode(): kind
     for kind in (Conflict, Corrupt, Denied, Malformed, NotFound, OverLimit, Unavailable)
 }
-_ADMINISTRATOR_VERBS = frozenset({b"provision", b"release"})
+_ADMINISTRATOR_VERBS = frozenset({b"provision", b"release", b"note_act"})
 _QUEUE_PURPOSE, _DAY_SECONDS = b"queue", 86400
 _logger = logging.getLogger(__name__)
 
@@ -107,6 +107,9 @@ class CustodianServer:
                 return [*publics, made.custody_header, made.custody_body]
             case b"release", account, header, body, public, basis:
                 return [custodian.release(account, header, body, public, basis.decode())]
+            case b"note_act", basis:
+                custodian.note_act(basis.decode())
+                return []
             case b"call", name, payload if name.decode() in self._extra:
                 return [self._extra[name.decode()](payload)]
             case _:
@@ -154,6 +157,10 @@ class CustodianClient:
         """As Custodian.release; Denied("custodian-verb") for a worker's connection."""
         slot = (custody_header, custody_body)
         return self._ask(1, b"release", account, *slot, session_public, basis.encode())[0]
+
+    def note_act(self, basis: str) -> None:
+        """As Custodian.note_act; Denied("custodian-verb") for a worker's connection."""
+        self._ask(0, b"note_act", basis.encode())
 
     def row_key(self) -> Secret:
         """As Custodian.row_key; asked once."""

@@ -234,7 +234,8 @@ class Administration:
         return profile
 
     def list_accounts(self) -> list[tuple[AccountRow, Profile, tuple[Address, ...]]]:
-        """Every account with its profile and addresses, the oldest first."""
+        """Every account with its profile and addresses, the oldest first; once the custodian's journal says so."""
+        self._custody.note_act("account list")
         with self._store.database.read() as connection:
             return [
                 (

@@ -9,6 +9,8 @@ import pytest
 
 from mailserver.cli import main as command
 from mailserver.cli import operator_folder
+from mailserver.crypto.custodian_journal import parse_journal_line
+from mailserver.model.errors import Unavailable
 
 INS = "1.2.250.1.213.1.4.10|279035121518989"
 
@@ -214,3 +216,21 @@ def test_app_passwords_that_are_asked_for_wrongly(config: Path, wrong: list[str]
     with pytest.raises(SystemExit) as stopped:
         command.run([*base, *wrong])
     assert stopped.value.code == 2
+
+
+def test_a_list_of_accounts_is_in_the_custodians_journal(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert command.run(add(config, "--kind", "PER", "--address", "c@a.localhost", "--name", "C")) == 0
+    assert command.run(["account", "list", "-c", str(config)]) == 0
+    assert "c@a.localhost" in capsys.readouterr().out
+    journal = config.parent / "keys/journal"
+    lines = [parse_journal_line(raw) for raw in journal.read_bytes().splitlines(keepends=True)]
+    assert [(line.verb, line.basis) for line in lines if line.verb == "act"] == [("act", "account list")]
+
+    def full(*_arguments: object, **_more: object) -> None:
+        raise Unavailable("custodian-journal")
+
+    monkeypatch.setattr("mailserver.crypto.custodian_journal.Journal.append", full)
+    assert command.run(["account", "list", "-c", str(config)]) == 3
+    assert "c@a.localhost" not in capsys.readouterr().out

@@ -83,12 +83,23 @@ def test_administrator(custodian):
         made = client.provision(ACCOUNT)
         sealed = client.release(ACCOUNT, made.custody_header, made.custody_body, SESSION.public, "enrôlement")
         assert len(SESSION.open(sealed, ctx("release", ACCOUNT))) == 32
+        before = custodian.journal_head.count
+        client.note_act("account list")
+        assert custodian.journal_head.count == before + 1
+        for wrong in ("", "x" * 201):
+            with pytest.raises(Malformed):
+                client.note_act(wrong)
+        assert custodian.journal_head.count == before + 1
 
 
 def test_a_worker_neither_provisions_nor_releases(custodian):
     with connection(custodian) as sock:
         client = CustodianClient(sock)
-        for call in (lambda: client.provision(ACCOUNT), lambda: client.release(ACCOUNT, b"", b"", b"", "x")):
+        for call in (
+            lambda: client.provision(ACCOUNT),
+            lambda: client.release(ACCOUNT, b"", b"", b"", "x"),
+            lambda: client.note_act("account list"),
+        ):
             with pytest.raises(Denied) as caught:
                 call()
             assert caught.value.code == "custodian-verb"
