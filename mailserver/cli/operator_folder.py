@@ -18,7 +18,7 @@ from mailserver.crypto.custodian import Custodian
 from mailserver.crypto.x509 import certificate_facts, der_from_pem
 from mailserver.crypto.xmldsig import PinnedSigner, sign_enveloped, verify_enveloped
 from mailserver.model.address import DomainName, parse_domain
-from mailserver.model.errors import Conflict, Malformed, NotFound
+from mailserver.model.errors import Conflict, Malformed, NotFound, PliError
 from mailserver.policy.trust_list import TrustedDomain, format_trust_list, parse_trust_list
 from mailserver.store.database import Database
 from mailserver.store.migrations import upgrade
@@ -172,7 +172,10 @@ def add_trusted_domains(folder: Path, entries: Sequence[TrustedDomain], now: dat
     if path.exists():
         fingerprint = certificate_facts(der_from_pem(signer_pem)).fingerprint_sha256
         pinned = PinnedSigner(fingerprints=frozenset({fingerprint}))
-        known = parse_trust_list(verify_enveloped(path.read_bytes(), pinned, now)).entries
+        try:
+            known = parse_trust_list(verify_enveloped(path.read_bytes(), pinned, now)).entries
+        except PliError as error:
+            raise Malformed("demo-authority") from error
     fresh = {entry.domain for entry in entries}
     kept = [entry for entry in known if entry.domain not in fresh]
     xml = format_trust_list([*kept, *entries], now)

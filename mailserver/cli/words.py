@@ -1,17 +1,21 @@
 """Error codes → sentences for an administrator: what happened, why, what to do."""
 
-from mailserver.model.errors import PliError
+from mailserver.model.errors import Corrupt, PliError, Unavailable
 
 _WORDS = {
-    "account-disabled": "This account is disabled: nothing opens it, so it gets no app password. Use another account.",
-    "app-password": "This account has no app password of that id. See: pli account app-password --list",
     "account": "No account has this address. See: pli account list",
+    "account-disabled": "This account is disabled: nothing opens it, so it gets no app password. Use another account.",
     "address-syntax": "This is not a mail address. Write it as name@domain.",
     "address-taken": "This address already has an account. Choose another, or see: pli account list",
+    "app-password": "This account has no app password of that id. See: pli account app-password --list",
     "contact-email": "The contact e-mail is not a mail address. Write it as name@domain.",
     "custodian": "The keys are in use by another process that does not answer. Wait, or stop that process.",
     "custodian-busy": "The keys are in use by another process. Wait, or stop that process.",
+    "custodian-journal": "The custodian could not write its journal, so nothing was done. Look at the disk of the keys folder.",
+    "custodian-keys": "The keys file is damaged. Put the keys folder back from its own backup.",
+    "custody-slot": "This account is not in custody: only its owner can open it, with their own secret.",
     "database": "The database does not answer. Check that it runs and that pli.toml names it rightly.",
+    "database-busy": "The database is busy. Try again in a moment.",
     "demo-authority": "The demonstration authority is damaged or not whole. Choose an empty folder for another one.",
     "disk-full": "The disk is full. Free some space and try again: nothing was half-written.",
     "disk-io": "The disk failed to write. Check it before starting again; nothing unwritten was acknowledged.",
@@ -19,7 +23,8 @@ _WORDS = {
     "domain-repeated": "A domain is named twice. Name each of them once.",
     "domain-syntax": "This is not a domain name. Write it as sante.example.",
     "fields": "These are not the fields of an account: {detail}.",
-    "folder-in-use": "The folder already holds a pli.toml. Choose another folder, or remove that file.",
+    "folder-in-use": "There is a server in this folder already: it holds a pli.toml. Choose another folder.",
+    "harden-rate": "Too many passwords were tried on this account. Wait a minute, then try again.",
     "ins-key": "The control key of the insurance number is wrong. Check its fifteen characters.",
     "ins-needed": "A patient needs --ins OID|NUMBER. The test OID is 1.2.250.1.213.1.4.10.",
     "ins-number": "The insurance number must have fifteen characters, key included.",
@@ -27,31 +32,54 @@ _WORDS = {
     "ins-syntax": "Write the identity as OID|NUMBER.",
     "ins-taken": "This person already has a space here. See: pli account list",
     "ins-unexpected": "Only a patient has an insurance identity. Leave --ins out, or use --kind PATIENT.",
-    "keys": "There are no keys in the keys folder. Make them with: pli init",
+    "keys": "There are no keys where keys in [store] of pli.toml says. Put that folder back from its own backup: nothing in "
+    "the data folder opens without it. For a new server: pli init, in another folder.",
+    "keys-disk": "The disk of the keys folder refuses. Check it before trying again.",
+    "keys-exist": "The folder already holds keys. Choose another folder: whoever removes keys can never open what they sealed.",
+    "keys-mode": "Others may enter the keys folder or read a file in it. Take their rights away: chmod -R go= on that folder.",
     "log-empty": "The log has no signed checkpoint yet. Start the server, wait a minute, and try again.",
-    "log-late": "Entries of the access log wait for their signature, so nothing is released. See the server's log.",
     "log-fork": "The store's log is not the one that was signed: it was rolled back or altered. Do not serve from "
     "this store; compare it with the last backup.",
+    "log-late": "Entries of the access log wait for their signature, so nothing is released. See the server's log.",
+    "log-lease": "Another process keeps the log. Wait a minute, then try again.",
+    "log-origin": "The log was begun under another name. Put hostname in [operator] of pli.toml back to what it was.",
+    "log-state": "The signer's record of the log (log-signer.sqlite in the keys folder) is missing or cannot be used. Put the keys "
+    "folder back from its own backup.",
+    "log-tile": "A part of the signed log is missing. Run: pli check",
     "login": "Address or secret not accepted. Check both; the account may be disabled.",
     "member": "A member must be a person (kind PER) who has an account here. Add them first.",
     "member-already": "This person is a member of the box already. See: pli account member list",
     "members-unexpected": "Only ORG and CAB accounts have members.",
+    "name-needed": "The account needs a name. Give --name, or name on standard input with --fields-stdin.",
     "password-long": "The password is too long. Give at most 1024 bytes of UTF-8.",
     "password-short": "The password is too short: at least 9 characters. Several words that do not belong together are "
     "easy to keep in mind and hard to guess.",
     "port-in-use": "{detail} is in use by another program. Stop it, or choose another port.",
     "release-rate": "Too many acts on this account in an hour. Wait, then try again.",
+    "route-syntax": "A route is not host:port. See routes in [trust] of pli.toml, and the file that routes_file names.",
     "row-mac": "A row of the database was altered by hand or is damaged. Run: pli check",
+    "scope": "This secret may not open that. Use the person's web password.",
+    "secret-empty": "Nothing was given on standard input. Give the secret there, on one line.",
+    "secret-encoding": "The secret on standard input is not in UTF-8. Give it in that encoding.",
+    "shared-box-has-members": "A shared box has members, not app passwords. Add them with: pli account member add",
+    "slot": "This secret is not there any more. Look at what the account has, then try again.",
+    "stopping": "The server is stopping. Try again when it runs.",
     "tls-authority": "The authority's certificate cannot be used. See peer_authority (and peer_crl) in [tls] of pli.toml.",
     "tls-certificate": "A certificate or its key cannot be used. See certificate, key, peer_certificate and peer_key "
     "in [tls] of pli.toml: the files must exist and belong together.",
-    "scope": "This secret may not open that. Use the person's web password.",
-    "shared-box-has-members": "A shared box has members, not app passwords. Add them with: pli account member add",
-    "secret-encoding": "The secret on standard input is not in UTF-8. Give it in that encoding.",
+    "tls-revocation": "The revocation list cannot be used. See peer_crl in [tls] of pli.toml: a PEM file of that authority, or empty.",
+    "unwrap": "A key does not open what it should: the keys folder and the data folder are not of one server, or one is damaged. "
+    "Put both back from the backups of one day, and run: pli check",
 }
+_OF_KIND: dict[type[PliError], str] = {
+    Corrupt: "Something stored is damaged, or was altered by hand ({code}). Run: pli check",
+    Unavailable: "Something that Pli needs does not answer ({code}). Try again; the server's log may say more.",
+}
+"""For a code without words of its own."""
 
 
 def words_for(error: PliError) -> str:
-    """The sentence of an error, with its detail where the sentence asks for it; an unlisted code is named as it is."""
+    """The sentence of an error, with its detail where the sentence asks for it."""
     unlisted = f"Refused: {error.code}{f' ({error.detail})' if error.detail else ''}."
-    return _WORDS.get(error.code, unlisted).replace("{detail}", error.detail)
+    words = _WORDS.get(error.code) or _OF_KIND.get(type(error), unlisted)
+    return words.replace("{code}", error.code).replace("{detail}", error.detail)
