@@ -20,6 +20,7 @@ from mailserver.config import ConfigError
 from mailserver.log import incident_id, set_up_logging
 from mailserver.model.errors import PliError, Unavailable
 
+WORKER = "worker"
 EXIT_DONE, EXIT_NO, EXIT_USAGE, EXIT_LATER, EXIT_FAULT = 0, 1, 2, 3, 70
 _NOT_OURS = "A port or a file is not ours to use: ports under 1024 and the folders need the right account."
 _SYSTEM_WORDS = {
@@ -42,8 +43,10 @@ _PATH_WORDS = {
 
 def run(arguments: Sequence[str]) -> int:
     """Run ``pli`` with these arguments; prints, and returns the exit code. No traceback ever reaches a user."""
-    parser = build_parser()
-    options = parser.parse_args(arguments)
+    if arguments and arguments[0] == WORKER:
+        options = serve_command.worker_parser().parse_args(arguments[1:])
+    else:
+        options = build_parser().parse_args(arguments)
     harden_process()
     set_up_logging("WARNING" if options.quiet_log else "INFO")
     try:

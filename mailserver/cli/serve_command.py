@@ -26,12 +26,17 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         help="processes that share the ports",
     )
     serve.set_defaults(call=_serve, quiet_log=False)
-    worker = commands.add_parser("worker")
+
+
+def worker_parser() -> argparse.ArgumentParser:
+    """``pli worker`` is the supervisor's: a parser apart, so that no help and no error offers it to a person."""
+    worker = argparse.ArgumentParser(prog="pli worker")
     add_config(worker)
     worker.add_argument("--index", type=int, required=True)
     worker.add_argument("--custody-descriptor", type=int, required=True)
     worker.add_argument("--ready-descriptor", type=int, required=True)
     worker.set_defaults(call=_worker, quiet_log=False)
+    return worker
 
 
 def _serve(options: argparse.Namespace) -> int:

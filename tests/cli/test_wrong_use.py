@@ -201,3 +201,14 @@ def test_web_passwords_have_a_floor(
     assert json.loads(capsys.readouterr().out)["error"] == code
     monkeypatch.setattr("sys.stdin", io.StringIO("neuf cara\n"))
     assert command.run([*add, "--password-stdin", "--json"]) == 0
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], [], ["--help"]])
+def test_the_supervisors_own_command_is_offered_to_nobody(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        command.run(arguments)
+    captured = capsys.readouterr()
+    assert "pli" in captured.out + captured.err
+    assert "worker" not in captured.out + captured.err
