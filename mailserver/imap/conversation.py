@@ -61,11 +61,6 @@ class Conversation:
         """Whether news are told without a command: during IDLE, and to a client that asked by NOTIFY."""
         return bool(self._idle_tag) or self._session.notifier is not None
 
-    @property
-    def _is_utf8(self) -> bool:
-        """Mailbox names come and go as UTF-8 (RFC 6855 §3, RFC 9051 §5.1)."""
-        return not self._session.enabled.isdisjoint({Feature.UTF8, Feature.REV2})
-
     async def step(self) -> bool:
         """Handle the next event, or the news that an idling client waits for; False: nothing to do."""
         event = self._framer.next_event()
@@ -112,7 +107,7 @@ class Conversation:
 
     async def _take_command(self, raw: f.RawCommand) -> None:
         try:
-            tag, command = parse_command(raw, is_utf8=self._is_utf8)
+            tag, command = parse_command(raw, is_utf8=self._session.is_utf8)
         except BadCommand as error:
             self._refuse(error.tag, reply_to_bad_command(error))
             return
@@ -254,7 +249,7 @@ class Conversation:
                 self._drop_append(self.append, Reply(Word.BAD, "One message at a time"))
             return
         try:
-            tag, command = parse_command(event.command, is_utf8=self._is_utf8)
+            tag, command = parse_command(event.command, is_utf8=self._session.is_utf8)
         except BadCommand as error:
             self._framer.refuse()
             self._refuse(error.tag, reply_to_bad_command(error))

@@ -4,7 +4,14 @@ from collections.abc import Awaitable
 from typing import assert_never
 
 from mailserver.imap import commands as c
-from mailserver.imap import verbs_mailbox, verbs_message, verbs_notify, verbs_search, verbs_session
+from mailserver.imap import (
+    verbs_listing,
+    verbs_mailbox,
+    verbs_message,
+    verbs_notify,
+    verbs_search,
+    verbs_session,
+)
 from mailserver.imap.session import Reply, Session
 
 OnTheWire = c.StartTls | c.Logout | c.Idle | c.Append
@@ -78,6 +85,7 @@ OnMailboxes = (
     | c.Unsubscribe
     | c.List
     | c.Lsub
+    | c.Xlist
     | c.Status
     | c.Close
     | c.Unselect
@@ -99,11 +107,13 @@ def _run_on_mailboxes(session: Session, command: OnMailboxes) -> Awaitable[Reply
         case c.Unsubscribe():
             return verbs_mailbox.run_unsubscribe(session, command)
         case c.List():
-            return verbs_mailbox.run_list(session, command)
+            return verbs_listing.run_list(session, command)
         case c.Lsub():
-            return verbs_mailbox.run_lsub(session, command)
+            return verbs_listing.run_lsub(session, command)
+        case c.Xlist():
+            return verbs_listing.run_xlist(session, command)
         case c.Status():
-            return verbs_mailbox.run_status(session, command)
+            return verbs_listing.run_status(session, command)
         case c.Close():
             return verbs_mailbox.run_close(session, command)
         case c.Unselect():

@@ -156,10 +156,25 @@ def format_namespace() -> bytes:
     return b'* NAMESPACE (("" "%s")) NIL NIL\r\n' % DELIMITER.encode("ascii")
 
 
-def format_list(attributes: Iterable[str], name: str, *, is_utf8: bool = False, verb: str = "LIST") -> bytes:
-    """RFC 9051 §7.3.1; ``verb`` LSUB for RFC 3501 §7.2.3. An empty name answers the question for the root."""
+def format_list(
+    attributes: Iterable[str], name: str, *, is_utf8: bool = False, verb: str = "LIST", more: bytes = b""
+) -> bytes:
+    """RFC 9051 §7.3.1; ``verb`` LSUB for RFC 3501 §7.2.3. An empty name answers the question for the root.
+
+    ``more``: extended data, as ``format_child_info`` and ``format_old_name`` make it.
+    """
     head = f'* {verb} ({" ".join(attributes)}) "{DELIMITER}" '.encode("ascii")
-    return head + format_mailbox(name, is_utf8=is_utf8) + b"\r\n"
+    return head + format_mailbox(name, is_utf8=is_utf8) + (b" (" + more + b")" if more else b"") + b"\r\n"
+
+
+def format_child_info(criteria: Iterable[str]) -> bytes:
+    """The selection that inferiors of a name meet (RFC 5258 §6)."""
+    return b'"CHILDINFO" (' + b" ".join(b'"%s"' % each.encode("ascii") for each in criteria) + b")"
+
+
+def format_old_name(name: str, *, is_utf8: bool = False) -> bytes:
+    """The name by which a client called what is listed under another one (RFC 9051 §6.3.9.7)."""
+    return b'"OLDNAME" (' + format_mailbox(name, is_utf8=is_utf8) + b")"
 
 
 def format_renamed(name: str, old_name: str | None, *, is_utf8: bool = False) -> bytes:

@@ -27,16 +27,14 @@ from mailserver.imap.commands import (
 from mailserver.imap.cursor import Cursor, decode_text
 from mailserver.imap.framing import RawCommand
 from mailserver.imap.grammar import BASE64, find_tag
+from mailserver.imap.parse_listing import parse_list, parse_lsub, parse_status, parse_xlist
 from mailserver.imap.parse_mailboxes import (
     parse_append,
     parse_create,
     parse_delete,
     parse_examine,
-    parse_list,
-    parse_lsub,
     parse_rename,
     parse_select,
-    parse_status,
     parse_subscribe,
     parse_unsubscribe,
 )
@@ -181,6 +179,7 @@ _WITH_ARGUMENTS: dict[str, Callable[[Cursor], Command]] = {
     "UNSUBSCRIBE": parse_unsubscribe,
     "LIST": parse_list,
     "LSUB": parse_lsub,
+    "XLIST": parse_xlist,
     "STATUS": parse_status,
     "APPEND": parse_append,
     "ID": _parse_id,

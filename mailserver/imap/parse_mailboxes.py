@@ -4,13 +4,9 @@ from mailserver.imap.commands import (
     Append,
     Create,
     Delete,
-    List,
-    Lsub,
     Rename,
     Resync,
     Select,
-    Status,
-    StatusItem,
     Subscribe,
     Unsubscribe,
 )
@@ -66,26 +62,6 @@ def parse_subscribe(cursor: Cursor) -> Subscribe:
 
 def parse_unsubscribe(cursor: Cursor) -> Unsubscribe:
     return Unsubscribe(cursor.mailbox())
-
-
-def parse_list(cursor: Cursor) -> List:
-    """RFC 3501 §6.3.8: a reference and one pattern."""
-    reference = cursor.reference()
-    cursor.space()
-    return List(reference, (cursor.pattern(),))
-
-
-def parse_lsub(cursor: Cursor) -> Lsub:
-    reference = cursor.reference()
-    cursor.space()
-    return Lsub(reference, cursor.pattern())
-
-
-def parse_status(cursor: Cursor) -> Status:
-    mailbox = cursor.mailbox()
-    cursor.space()
-    items = cursor.listed(lambda: _parse_status_item(cursor), most=_MOST_ITEMS)
-    return Status(mailbox, tuple(dict.fromkeys(items)))
 
 
 def parse_append(cursor: Cursor) -> Append:
@@ -150,10 +126,3 @@ def _parse_role(cursor: Cursor) -> str:
     if not name.startswith("\\"):
         raise Malformed("bad_parameter")
     return name
-
-
-def _parse_status_item(cursor: Cursor) -> StatusItem:
-    try:
-        return StatusItem(cursor.keyword())
-    except ValueError:
-        raise Malformed("bad_status_item") from None

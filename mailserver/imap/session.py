@@ -137,6 +137,11 @@ class Session:
             raise Denied("no-mailbox")
         return self.selected
 
+    @property
+    def is_utf8(self) -> bool:
+        """Mailbox names come and go as UTF-8 (RFC 6855 §3, RFC 9051 §5.1)."""
+        return not self.enabled.isdisjoint({Feature.UTF8, Feature.REV2})
+
     def dialect(self, *, with_uid: bool = False) -> Dialect:
         """What this client is told along with flags, by what it enabled."""
         has = self.enabled

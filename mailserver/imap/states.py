@@ -86,6 +86,7 @@ STATES_OF: dict[type[c.Command], frozenset[State]] = {
             c.Unsubscribe,
             c.List,
             c.Lsub,
+            c.Xlist,
             c.Status,
             c.Append,
             c.Namespace,
@@ -129,6 +130,10 @@ _AFTER_LOGIN = (
     "CONDSTORE",
     "QRESYNC",
     "NOTIFY",
+    "LIST-EXTENDED",
+    "LIST-STATUS",
+    "STATUS=SIZE",
+    "XLIST",
 )
 
 OFFERED: frozenset[Feature] = frozenset({Feature.CONDSTORE, Feature.QRESYNC})

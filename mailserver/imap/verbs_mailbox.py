@@ -1,17 +1,14 @@
-"""Verbs about mailboxes: SELECT to STATUS, CLOSE and UNSELECT (RFC 9051 §6.3, §6.4.1, §6.4.2; RFC 3501 for LSUB)."""
+"""Verbs about mailboxes: SELECT to UNSUBSCRIBE, CLOSE and UNSELECT (RFC 9051 §6.3, §6.4.1, §6.4.2)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mailserver.imap.commands import (
     Close,
     Create,
     Delete,
-    List,
-    Lsub,
     Rename,
     Select,
-    Status,
-    StatusItem,
     Subscribe,
     Unselect,
     Unsubscribe,
@@ -21,12 +18,12 @@ from mailserver.imap.encode import (
     code_number,
     format_exists,
     format_list,
+    format_old_name,
     format_recent,
-    format_status,
     format_untagged,
 )
 from mailserver.imap.encode import Status as Word
-from mailserver.imap.listing import Named, find_role, list_names, list_subscribed
+from mailserver.imap.listing import find_role
 from mailserver.imap.news import format_known_flags
 from mailserver.imap.replies import HAS_INFERIORS, NEEDS_QRESYNC, UNKNOWN_ROLE
 from mailserver.imap.resync import tell_resync
@@ -82,7 +79,7 @@ def _load_selected(session: Session, command: Select) -> Selected:
         info = services.mailboxes.open_mailbox(account, found.row)
     columns: Sequence[Sequence[int]] = list(zip(*found.rows, strict=True)) or ((), (), ())
     view = MailboxView(*columns, keywords=info.keywords, recent_from=found.row.first_recent_uid)
-    fresh = MailboxInfo(found.row, info.name, info.is_subscribed, info.keywords)
+    fresh = replace(info, row=found.row)
     return Selected(account, fresh, view, found.row.highestmodseq, command.is_read_only)
 
 
@@ -114,12 +111,21 @@ async def run_create(session: Session, command: Create) -> Reply:
         return UNKNOWN_ROLE
     role = (roles[0] if roles else None) or Role.NONE
     await session.wire.call(_create, session, command.mailbox, role)
+    tell_true_name(session, command.mailbox, command.mailbox)
     return done("CREATE")
 
 
 def _create(session: Session, name: str, role: Role) -> None:
     account, local = session.open_names().load_account(name)
     session.services.mailboxes.add_mailbox(account, local, now_seconds(), role)
+
+
+def tell_true_name(session: Session, asked: str, old_name: str, *attributes: str) -> None:
+    """RFC 9051 §6.3.9.7: a name that is kept in another spelling than was asked for is listed as it is kept."""
+    name = normal_name(asked)
+    if Feature.REV2 in session.enabled and (name != asked or normal_name(old_name) != old_name):
+        more = format_old_name(old_name, is_utf8=session.is_utf8)
+        session.wire.send(format_list(attributes, name, is_utf8=session.is_utf8, more=more))
 
 
 async def run_delete(session: Session, command: Delete) -> Reply:
@@ -129,6 +135,7 @@ async def run_delete(session: Session, command: Delete) -> Reply:
         return HAS_INFERIORS
     if session.selected is not None and session.selected.info.mailbox_id == gone:
         session.selected = None
+    tell_true_name(session, command.mailbox, command.mailbox, "\\NonExistent")
     return done("DELETE")
 
 
@@ -148,6 +155,7 @@ def _delete(session: Session, name: str) -> MailboxId | None:
 async def run_rename(session: Session, command: Rename) -> Reply:
     """RFC 9051 §6.3.6. Renaming INBOX moves its messages to a new mailbox and leaves it empty."""
     await session.wire.call(_rename, session, command)
+    tell_true_name(session, command.new_name, command.mailbox)
     return done("RENAME")
 
 
@@ -182,58 +190,3 @@ async def _mark_subscribed(session: Session, name: str, *, is_subscribed: bool) 
 def _subscribe(session: Session, name: str, *, is_subscribed: bool) -> None:
     account, local = session.open_names().load_account(name)
     session.services.mailboxes.mark_subscribed(account, local, is_subscribed=is_subscribed)
-
-
-async def run_list(session: Session, command: List) -> Reply:
-    """RFC 9051 §6.3.9; an empty pattern asks for the separator, which some clients cannot do without."""
-    if command.patterns == ("",):
-        session.wire.send(format_list(["\\Noselect"], ""))
-        return done("LIST")
-    names = await _load_names(session)
-    for attributes, name in list_names(names, command.reference, command.patterns):
-        session.wire.send(format_list(attributes, name))
-    return done("LIST")
-
-
-async def run_lsub(session: Session, command: Lsub) -> Reply:
-    """RFC 3501 §6.3.9."""
-    if not command.pattern:
-        session.wire.send(format_list(["\\Noselect"], "", verb="LSUB"))
-        return done("LSUB")
-    names = await _load_names(session)
-    for attributes, name in list_subscribed(names, command.reference, command.pattern):
-        session.wire.send(format_list(attributes, name, verb="LSUB"))
-    return done("LSUB")
-
-
-async def _load_names(session: Session) -> list[Named]:
-    found = await session.wire.call(session.open_names().list_mailboxes)
-    return [Named(each.name, each.info.role, each.info.is_subscribed) for each in found]
-
-
-async def run_status(session: Session, command: Status) -> Reply:
-    """RFC 9051 §6.3.11; counters are kept, never counted, except RECENT."""
-    if StatusItem.HIGHESTMODSEQ in command.items:
-        session.enable_condstore()
-    name, values = await session.wire.call(_load_status, session, command)
-    session.wire.send(format_status(name, values))
-    return done("STATUS")
-
-
-def _load_status(session: Session, command: Status) -> tuple[str, list[tuple[StatusItem, int]]]:
-    named, services = session.open_names().load_mailbox(command.mailbox), session.services
-    row = named.info.row
-    values = {
-        StatusItem.MESSAGES: row.exists_count,
-        StatusItem.RECENT: 0,
-        StatusItem.UIDNEXT: row.uidnext,
-        StatusItem.UIDVALIDITY: row.uidvalidity,
-        StatusItem.UNSEEN: row.unseen_count,
-        StatusItem.DELETED: row.deleted_count,
-        StatusItem.SIZE: row.padded_bytes,  # never less than the sum of RFC822.SIZE, which suffices
-        StatusItem.HIGHESTMODSEQ: row.highestmodseq,
-    }
-    if StatusItem.RECENT in command.items and row.exists_count and row.first_recent_uid < row.uidnext:
-        rows = services.messages.select(named.account, named.mailbox_id, claims_recent=False).rows
-        values[StatusItem.RECENT] = sum(uid >= row.first_recent_uid for uid, _flags, _modseq in rows)
-    return named.name, [(item, values[item]) for item in command.items]

@@ -1,15 +1,15 @@
 """Mailboxes of an open account: names, subscriptions and keywords live in a record sealed under the mail key."""
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from unicodedata import normalize
 
-from mailserver.crypto.ctx import ctx
 from mailserver.crypto.secret import random_id
-from mailserver.model.account import BIRTH_MAILBOXES, FLAG_NAMES, KEYWORD_SHIFT, KEYWORDS_PER_MAILBOX, Role
-from mailserver.model.errors import Conflict, Corrupt, Denied, Malformed, NotFound, OverLimit
-from mailserver.model.ids import AccountId, BlobId, MailboxId
+from mailserver.model.account import FLAG_NAMES, KEYWORD_SHIFT, KEYWORDS_PER_MAILBOX, Role
+from mailserver.model.errors import Conflict, Denied, Malformed, NotFound, OverLimit
+from mailserver.model.ids import BlobId, MailboxId
 from mailserver.service.keys import OpenAccount
+from mailserver.service.mailbox_records import MailboxInfo, open_record, seal_record
 from mailserver.service.transfers import UNIT_ITEMS, delete_files, expunge_part, uid_ranges
 from mailserver.store import item_changes, items, mailboxes
 from mailserver.store.database import Connection
@@ -17,31 +17,15 @@ from mailserver.store.mailboxes import MailboxRow
 from mailserver.store.store import Store
 from mailserver.store.writer import Unit
 
+__all__ = ["MAILBOXES_PER_ACCOUNT", "SEPARATOR", "MailboxInfo", "Mailboxes", "flag_bits", "normal_name"]
+
 SEPARATOR = "/"
 NAME_BYTES = 1000
 DEPTH = 16
 MAILBOXES_PER_ACCOUNT = 2000
-_RECORD_PAD_BYTES = 128
-_BIRTH_NAMES = {role: name for name, role in BIRTH_MAILBOXES}
+LOST_NAMES = 200
+"""Subscribed names without a mailbox that are kept; the oldest give way."""
 _EVERYTHING = [(1, 2**32 - 1)]
-
-
-@dataclass(frozen=True, slots=True)
-class MailboxInfo:
-    """A mailbox as its owner sees it. ``keywords[i]`` is the name of flag bit ``KEYWORD_SHIFT + i``."""
-
-    row: MailboxRow
-    name: str
-    is_subscribed: bool
-    keywords: tuple[str, ...]
-
-    @property
-    def mailbox_id(self) -> MailboxId:
-        return self.row.mailbox_id
-
-    @property
-    def role(self) -> Role:
-        return self.row.role
 
 
 class Mailboxes:
@@ -52,7 +36,7 @@ class Mailboxes:
         """All mailboxes, INBOX first, then by name."""
         with self._store.database.read() as connection:
             rows = mailboxes.list_mailboxes(connection, account.account_id)
-        infos = [self._info(account, row) for row in rows]
+        infos = [open_record(account, row) for row in rows]
         return sorted(infos, key=lambda info: (info.role is not Role.INBOX, info.name))
 
     def find_mailbox(self, account: OpenAccount, name: str) -> MailboxInfo | None:
@@ -68,7 +52,7 @@ class Mailboxes:
 
     def load_by_role(self, account: OpenAccount, role: Role) -> MailboxInfo:
         with self._store.database.read() as connection:
-            return self._info(account, mailboxes.load_by_role(connection, account.account_id, role))
+            return open_record(account, mailboxes.load_by_role(connection, account.account_id, role))
 
     def add_mailbox(self, account: OpenAccount, name: str, now: int, role: Role = Role.NONE) -> MailboxInfo:
         """CREATE (RFC 9051 §6.3.4); missing superiors are made too. Raises Conflict("mailbox-exists")."""
@@ -92,7 +76,7 @@ class Mailboxes:
     def _new(self, account: OpenAccount, name: str, now: int, role: Role) -> MailboxInfo:
         mailbox_id = MailboxId(random_id())
         row = MailboxRow(account.account_id, mailbox_id, role, now, 1, 1, 0, 0, 0, 0, 1, 0, now, None)
-        return MailboxInfo(row, name, is_subscribed=True, keywords=())
+        return MailboxInfo(row, name)
 
     def _placed(
         self, connection: Connection, account: OpenAccount, info: MailboxInfo, modseq: int
@@ -100,12 +84,12 @@ class Mailboxes:
         """A new mailbox in its Unit: its UIDVALIDITY, then the record that names it."""
         validity = mailboxes.next_uidvalidity(connection, account.account_id, info.row.created_at)
         placed = replace(info, row=replace(info.row, uidvalidity=validity, highestmodseq=modseq))
-        placed = replace(placed, row=replace(placed.row, record=self._seal(account, placed)))
+        placed = replace(placed, row=replace(placed.row, record=seal_record(account, placed)))
         mailboxes.add_mailbox(connection, placed.row)
         return placed
 
     def delete_mailbox(self, account: OpenAccount, name: str) -> None:
-        """DELETE: messages are shredded with it, ``UNIT_ITEMS`` a commit. Inferiors stay.
+        """DELETE: messages are shredded with it, ``UNIT_ITEMS`` a commit. Inferiors and the subscription stay.
 
         Raises NotFound, Denied("mailbox-permanent").
         """
@@ -122,6 +106,8 @@ class Mailboxes:
             modseq = mailboxes.next_modseq(connection, account.account_id)
             gone = item_changes.expunge(connection, place, _EVERYTHING, modseq)
             mailboxes.delete_mailbox(connection, *place)
+            if info.is_subscribed:
+                self._mark_lost(connection, account, info.name, is_subscribed=True)
             return gone.orphans
 
         delete_files(self._store, self._store.writer.commit(Unit(account.account_id, run, shreds=True)))
@@ -145,7 +131,7 @@ class Mailboxes:
         taken = {info.name for info in infos}
         fresh = [self._new(account, each, now, Role.NONE) for each in _superiors(new) if each not in taken]
         renamed = [replace(info, name=new + info.name[len(old) :]) for info in moved]
-        sealed = [(info, self._seal(account, info)) for info in renamed]
+        sealed = [(info, seal_record(account, info)) for info in renamed]
 
         def run(connection: Connection) -> None:
             for info in fresh:
@@ -156,13 +142,38 @@ class Mailboxes:
         self._store.writer.commit(Unit(account.account_id, run))
 
     def mark_subscribed(self, account: OpenAccount, name: str, *, is_subscribed: bool) -> None:
-        """SUBSCRIBE, UNSUBSCRIBE. Raises NotFound."""
-        info = self.load_mailbox(account, name)
-        self._rewrite(account, info.mailbox_id, lambda now: replace(now, is_subscribed=is_subscribed))
+        """SUBSCRIBE, UNSUBSCRIBE; a name without a mailbox can only lose its subscription (RFC 9051 §6.3.7, §6.3.8).
+
+        Raises NotFound("mailbox").
+        """
+        infos = self.list_mailboxes(account)
+        wanted = normal_name(name)
+        found = next((info for info in infos if info.name == wanted), None)
+        is_lost = any(wanted in info.lost_names for info in infos)
+        if found is None and is_subscribed and not is_lost:
+            raise NotFound("mailbox")
+        if found is not None:
+            self._rewrite(account, found.mailbox_id, lambda now: replace(now, is_subscribed=is_subscribed))
+        if is_lost and not is_subscribed:
+
+            def run(connection: Connection) -> None:
+                self._mark_lost(connection, account, wanted, is_subscribed=False)
+
+            self._store.writer.commit(Unit(account.account_id, run))
+
+    def _mark_lost(
+        self, connection: Connection, account: OpenAccount, name: str, *, is_subscribed: bool
+    ) -> None:
+        """Note in INBOX's record that a name without a mailbox is subscribed, or no longer."""
+        inbox = open_record(account, mailboxes.load_by_role(connection, account.account_id, Role.INBOX))
+        others = [each for each in inbox.lost_names if each != name]
+        names = [*others, name][-LOST_NAMES:] if is_subscribed else others
+        record = seal_record(account, replace(inbox, lost_names=tuple(names)))
+        mailboxes.mark_record(connection, account.account_id, inbox.mailbox_id, record, inbox.role)
 
     def open_mailbox(self, account: OpenAccount, row: MailboxRow) -> MailboxInfo:
         """A mailbox row as its owner sees it."""
-        return self._info(account, row)
+        return open_record(account, row)
 
     def add_keywords(self, account: OpenAccount, info: MailboxInfo, names: Sequence[str]) -> MailboxInfo:
         """The mailbox with every keyword of ``names`` known. Raises OverLimit("too-many-keywords")."""
@@ -183,44 +194,15 @@ class Mailboxes:
         """Change a record as it stands in the transaction: two sessions' keywords never take one bit."""
 
         def run(connection: Connection) -> MailboxInfo:
-            info = self._info(account, mailboxes.load_mailbox(connection, account.account_id, mailbox_id))
+            info = open_record(account, mailboxes.load_mailbox(connection, account.account_id, mailbox_id))
             changed = change(info)
             if changed == info:
                 return info
-            record = self._seal(account, changed)
+            record = seal_record(account, changed)
             mailboxes.mark_record(connection, account.account_id, mailbox_id, record, changed.role)
             return replace(changed, row=replace(changed.row, record=record))
 
         return self._store.writer.commit(Unit(account.account_id, run))
-
-    def _info(self, account: OpenAccount, row: MailboxRow) -> MailboxInfo:
-        if row.record is None:
-            if row.role not in _BIRTH_NAMES:  # only mailboxes of birth have no record
-                raise Corrupt("mailbox-record")
-            return MailboxInfo(row, _BIRTH_NAMES[row.role], is_subscribed=True, keywords=())
-        plain = account.mail_keys().unwrap_record(row.record, _context(account.account_id, row.mailbox_id))
-        try:
-            fields = json.loads(plain)
-            info = MailboxInfo(row, fields["name"], fields["subscribed"], tuple(fields["keywords"]))
-            validity, role = fields["uidvalidity"], fields["role"]
-        except (ValueError, KeyError) as error:
-            raise Corrupt("mailbox-record") from error
-        if (validity, role) != (row.uidvalidity, row.role.value):
-            raise Corrupt("mailbox-record", "role")
-        return info
-
-    def _seal(self, account: OpenAccount, info: MailboxInfo) -> bytes:
-        """The record says the row's role and UIDVALIDITY too: neither can be changed beside it."""
-        fields = {
-            "name": info.name,
-            "subscribed": info.is_subscribed,
-            "keywords": info.keywords,
-            "role": info.role.value,
-            "uidvalidity": info.row.uidvalidity,
-        }
-        plain = json.dumps(fields).encode()
-        padded = plain + b" " * (-len(plain) % _RECORD_PAD_BYTES)
-        return account.mail_keys().wrap_record(padded, _context(account.account_id, info.mailbox_id))
 
 
 def flag_bits(info: MailboxInfo, names: Sequence[str]) -> int:
@@ -234,7 +216,8 @@ def flag_bits(info: MailboxInfo, names: Sequence[str]) -> int:
 
 
 def normal_name(name: str) -> str:
-    """INBOX in any case becomes INBOX. Raises Malformed("mailbox-name")."""
+    """INBOX in any case becomes INBOX, letters become NFC (RFC 9051 §5.1). Raises Malformed("mailbox-name")."""
+    name = normalize("NFC", name)
     parts = name.removesuffix(SEPARATOR).split(SEPARATOR)
     if not all(parts) or len(parts) > DEPTH or len(name.encode()) > NAME_BYTES or not name.isprintable():
         raise Malformed("mailbox-name")
@@ -257,7 +240,3 @@ def _superiors(name: str) -> list[str]:
 
 def _is_registered(name: str) -> bool:
     return any(name.casefold() == known.casefold() for known in FLAG_NAMES)
-
-
-def _context(account_id: AccountId, mailbox_id: MailboxId) -> bytes:
-    return ctx("mailbox", account_id, mailbox_id)

@@ -131,6 +131,14 @@ class Messages:
                 self._store.writer.commit(Unit(account.account_id, run))
         return Selected(row, rows)
 
+    def count_recent(self, account: OpenAccount, row: MailboxRow) -> int:
+        """How many messages no session was told of as recent (RFC 3501 §2.3.2)."""
+        if row.first_recent_uid == row.uidnext:
+            return 0
+        with self._store.database.read() as connection:
+            ranges = [(row.first_recent_uid, row.uidnext)]
+            return len(items.list_flags_within(connection, account.account_id, row.mailbox_id, ranges))
+
     def changes(self, account: OpenAccount, mailbox_id: MailboxId, since_modseq: int) -> Changes | None:
         """News of a mailbox; None when nothing moved. Raises NotFound when it was deleted."""
         with self._store.database.read() as connection:

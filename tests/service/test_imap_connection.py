@@ -198,7 +198,7 @@ def test_a_fault_of_ours_is_a_fixed_text(
     def fail(*_args: object) -> None:
         raise RuntimeError("a secret of the patient")
 
-    monkeypatch.setattr(dispatch.verbs_mailbox, "run_list", fail)
+    monkeypatch.setattr(dispatch.verbs_listing, "run_list", fail)
     client.send(b'a LIST "" *\r\n')
     said = client.line()
     assert said.startswith("* BYE Something went wrong here (incident ")

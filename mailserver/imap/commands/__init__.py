@@ -16,19 +16,24 @@ from mailserver.imap.commands.connection import (
     Noop,
     StartTls,
 )
+from mailserver.imap.commands.listing import (
+    List,
+    ListReturn,
+    ListSelection,
+    Lsub,
+    Status,
+    StatusItem,
+    Xlist,
+)
 from mailserver.imap.commands.mailboxes import (
     Append,
     Check,
     Close,
     Create,
     Delete,
-    List,
-    Lsub,
     Rename,
     Resync,
     Select,
-    Status,
-    StatusItem,
     Subscribe,
     Unselect,
     Unsubscribe,
@@ -67,6 +72,8 @@ __all__ = [
     "Id",
     "Idle",
     "List",
+    "ListReturn",
+    "ListSelection",
     "Login",
     "Logout",
     "Lsub",
@@ -92,6 +99,7 @@ __all__ = [
     "Subscribe",
     "Unselect",
     "Unsubscribe",
+    "Xlist",
 ]
 
 Command = (
@@ -110,6 +118,7 @@ Command = (
     | Unsubscribe
     | List
     | Lsub
+    | Xlist
     | Status
     | Append
     | Namespace

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from mailserver.imap.sequence_set import SequenceSet
 
@@ -63,43 +62,6 @@ class Unsubscribe:
     """RFC 9051 §6.3.8."""
 
     mailbox: str
-
-
-@dataclass(frozen=True, slots=True)
-class List:
-    """RFC 9051 §6.3.9. An empty only pattern asks for the root and the separator."""
-
-    reference: str
-    patterns: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Lsub:
-    """RFC 3501 §6.3.9."""
-
-    reference: str
-    pattern: str
-
-
-class StatusItem(StrEnum):
-    """RFC 9051 §6.3.11, RFC 7162 §3.1.2."""
-
-    MESSAGES = "MESSAGES"
-    RECENT = "RECENT"
-    UIDNEXT = "UIDNEXT"
-    UIDVALIDITY = "UIDVALIDITY"
-    UNSEEN = "UNSEEN"
-    DELETED = "DELETED"
-    SIZE = "SIZE"
-    HIGHESTMODSEQ = "HIGHESTMODSEQ"
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """RFC 9051 §6.3.11."""
-
-    mailbox: str
-    items: tuple[StatusItem, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,11 @@ def test_data_responses():
     assert e.format_namespace() == b'* NAMESPACE (("" "/")) NIL NIL\r\n'
     assert e.format_list(["\\Noselect"], "") == b'* LIST (\\Noselect) "/" ""\r\n'
     assert e.format_list([], "é", is_utf8=True, verb="LSUB") == b'* LSUB () "/" "\xc3\xa9"\r\n'
+    child_info = e.format_child_info(["SUBSCRIBED", "SPECIAL-USE"])
+    assert e.format_list([], "a", more=child_info) == (
+        b'* LIST () "/" a ("CHILDINFO" ("SUBSCRIBED" "SPECIAL-USE"))\r\n'
+    )
+    assert e.format_old_name("\u00e9") == b'"OLDNAME" (&AOk-)'
     assert e.format_status("x", [(StatusItem.MESSAGES, 3), (StatusItem.UIDNEXT, 4)]) == (
         b"* STATUS x (MESSAGES 3 UIDNEXT 4)\r\n"
     )
