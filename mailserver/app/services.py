@@ -24,6 +24,7 @@ from mailserver.service.mailboxes import Mailboxes
 from mailserver.service.messages import Messages
 from mailserver.service.notices import Notices
 from mailserver.service.outbound import Outbound
+from mailserver.service.quotas import Amount
 from mailserver.service.receive import Reception
 from mailserver.service.service_seals import ServiceSeals
 from mailserver.service.submit import Submission
@@ -94,7 +95,7 @@ def build_services(
         BoxMembers(store, directory, custody),
         AppPasswords(store, directory, custody),
         Mailboxes(store),
-        Messages(store, config.limits.messages),
+        Messages(store, Amount(config.limits.messages, config.limits.storage_bytes)),
         MailPermits(store),
         outbound,
         notices,

@@ -129,6 +129,11 @@ class LimitsConfig:
         "Most messages in one account: more cannot be copied or appended (IMAP). Mail that arrives is never refused.",
         rules.COUNT,
     )
+    storage_bytes: int = _key(
+        53687091200,
+        "Most octets of messages in one account, padding included; refused and not refused as above.",
+        rules.COUNT,
+    )
     connections: int = _key(
         5000, "Most SMTP connections at once, per worker, on mx and on the submission ports.", rules.COUNT
     )

@@ -13,6 +13,7 @@ from mailserver.model.errors import NotFound
 from mailserver.model.ids import MailboxId
 from mailserver.service.intake import Intake
 from mailserver.service.messages import Placed
+from mailserver.service.quotas import Amount
 from mailserver.service.summaries import parse_intake
 from mailserver.store.blob_folder import ROW_BYTES_LIMIT
 
@@ -37,7 +38,9 @@ class AppendJob:
         found = await session.wire.call(session.open_names().find_mailbox, self.command.mailbox)
         if found is None:
             return TRY_CREATE
-        await session.wire.call(session.services.messages.demand_room, found.account)
+        more = Amount(1, self.command.size_bytes)
+        quotas = session.services.messages.quotas
+        await session.wire.call(quotas.demand_room, found.account.account_id, more)
         return None
 
     async def take(self, octets: bytes) -> Reply | None:
@@ -71,7 +74,8 @@ class AppendJob:
         services = self._session.services
         found = self._session.open_names().load_mailbox(self.command.mailbox)
         account, info = found.account, found.info
-        services.messages.demand_room(account)
+        more = Amount(1, self._intake.padded_bytes)
+        services.messages.quotas.demand_room(account.account_id, more)
         bits, missing = split_flags(self.command.flags, info.keywords)
         if missing:
             info = services.mailboxes.add_keywords(account, info, missing)

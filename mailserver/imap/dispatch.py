@@ -9,6 +9,7 @@ from mailserver.imap import (
     verbs_mailbox,
     verbs_message,
     verbs_notify,
+    verbs_quotas,
     verbs_search,
     verbs_session,
 )
@@ -30,6 +31,8 @@ def run_command(session: Session, command: c.Command) -> Awaitable[Reply]:
             return verbs_notify.run_notify(session, command)
         case c.Search():
             return verbs_search.run_search(session, command)
+        case c.GetQuota() | c.GetQuotaRoot() | c.SetQuota():
+            return _run_on_quotas(session, command)
         case c.Fetch() | c.Store() | c.Copy() | c.Move() | c.Expunge():
             return _run_on_messages(session, command)
         case c.StartTls() | c.Logout() | c.Idle() | c.Append():
@@ -54,6 +57,18 @@ def _run_simple(
             return verbs_session.run_namespace(session, command)
         case c.Enable():
             return verbs_session.run_enable(session, command)
+        case _:
+            assert_never(command)
+
+
+def _run_on_quotas(session: Session, command: c.GetQuota | c.GetQuotaRoot | c.SetQuota) -> Awaitable[Reply]:
+    match command:
+        case c.GetQuota():
+            return verbs_quotas.run_get_quota(session, command)
+        case c.GetQuotaRoot():
+            return verbs_quotas.run_get_quota_root(session, command)
+        case c.SetQuota():
+            return verbs_quotas.run_set_quota(session, command)
         case _:
             assert_never(command)
 

@@ -191,6 +191,18 @@ def format_status(name: str, values: Iterable[tuple[StatusItem, int]], *, is_utf
     return b"* STATUS " + format_mailbox(name, is_utf8=is_utf8) + b" (" + items + b")\r\n"
 
 
+def format_quota(root: bytes, resources: Iterable[tuple[str, int, int]]) -> bytes:
+    """RFC 9208 §4.2.1: (resource, usage, limit) each."""
+    told = " ".join(f"{name} {usage} {limit}" for name, usage, limit in resources).encode("ascii")
+    return b"* QUOTA " + format_astring(root) + b" (" + told + b")\r\n"
+
+
+def format_quota_root(mailbox: str, roots: Iterable[bytes], *, is_utf8: bool = False) -> bytes:
+    """RFC 9208 §4.2.2."""
+    names = b"".join(b" " + format_astring(root) for root in roots)
+    return b"* QUOTAROOT " + format_mailbox(mailbox, is_utf8=is_utf8) + names + b"\r\n"
+
+
 def format_search(numbers: Iterable[int], *, highest_modseq: int | None = None) -> bytes:
     """RFC 3501 §7.2.5; with a modseq, RFC 7162 §3.1.5."""
     found = "".join(f" {number}" for number in numbers)

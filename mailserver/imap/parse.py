@@ -40,6 +40,7 @@ from mailserver.imap.parse_mailboxes import (
 )
 from mailserver.imap.parse_messages import parse_copy, parse_fetch, parse_move, parse_store
 from mailserver.imap.parse_notify import parse_notify
+from mailserver.imap.parse_quotas import parse_get_quota, parse_get_quota_root, parse_set_quota
 from mailserver.imap.parse_search import parse_search
 from mailserver.model.errors import Malformed
 
@@ -182,6 +183,9 @@ _WITH_ARGUMENTS: dict[str, Callable[[Cursor], Command]] = {
     "XLIST": parse_xlist,
     "STATUS": parse_status,
     "APPEND": parse_append,
+    "GETQUOTA": parse_get_quota,
+    "GETQUOTAROOT": parse_get_quota_root,
+    "SETQUOTA": parse_set_quota,
     "ID": _parse_id,
     "NOTIFY": parse_notify,
 }

@@ -53,6 +53,12 @@ UNKNOWN_ROLE = _no(
     "This special use cannot be given to a mailbox.",
     "Cet usage ne peut pas être donné à une boîte.",
 )  # RFC 6154 §3
+NO_SUCH_QUOTA = _no("NONEXISTENT", "There is no such quota root.", "Ce quota n’existe pas.")
+QUOTA_IS_FIXED = _no(
+    "NOPERM",
+    "Limits are set by the operator of this server, not from a mail client. Ask the operator.",
+    "Les limites sont fixées par l’opérateur, pas depuis un logiciel de messagerie. Demandez-lui.",
+)
 HAS_INFERIORS = _no("", "The name only holds other mailboxes.", "Ce nom ne contient que d’autres boîtes.")
 NEEDS_QRESYNC = Reply(Status.BAD, "ENABLE QRESYNC first")  # RFC 7162 §3.2.5, §3.2.6
 

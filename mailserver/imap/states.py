@@ -89,6 +89,9 @@ STATES_OF: dict[type[c.Command], frozenset[State]] = {
             c.Xlist,
             c.Status,
             c.Append,
+            c.GetQuota,
+            c.GetQuotaRoot,
+            c.SetQuota,
             c.Namespace,
             c.Idle,
             c.Notify,
@@ -134,6 +137,9 @@ _AFTER_LOGIN = (
     "LIST-STATUS",
     "STATUS=SIZE",
     "XLIST",
+    "QUOTA",
+    "QUOTA=RES-STORAGE",
+    "QUOTA=RES-MESSAGE",
 )
 
 OFFERED: frozenset[Feature] = frozenset({Feature.CONDSTORE, Feature.QRESYNC})

@@ -98,4 +98,7 @@ def _status_values(
     }
     if StatusItem.RECENT in items:
         values[StatusItem.RECENT] = session.services.messages.count_recent(mailbox.account, row)
+    if StatusItem.DELETED_STORAGE in items:
+        messages = session.services.messages
+        values[StatusItem.DELETED_STORAGE] = messages.sum_deleted(mailbox.account, row.mailbox_id)
     return values

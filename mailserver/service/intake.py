@@ -42,7 +42,6 @@ class Intake:
         self._data_key = random_secret()
         self.size_bytes = 0
         self.trace_bytes = 0
-        self._padded_bytes = 0
         self._hash = sha256()
 
     def write_trace(self, trace: bytes) -> None:
@@ -83,12 +82,16 @@ class Intake:
     def finish(self) -> None:
         """No more octets: a large message gets its padding and its last chunk."""
         if self._encryptor is not None and self._spool is not None:
-            self._padded_bytes = padme(self.size_bytes)
-            self._spool.write(self._encryptor.finish(self._padded_bytes))
+            self._spool.write(self._encryptor.finish(self.padded_bytes))
             decryptor = Decryptor(
                 self._data_key, ctx("blob", self._blob_id), self._spool.read_at, self._spool.stored_bytes
             )
             self._read = decryptor.read
+
+    @property
+    def padded_bytes(self) -> int:
+        """What the octets so far will count for, padding included."""
+        return padme(self.size_bytes)
 
     @property
     def small(self) -> bytes | None:
@@ -113,7 +116,7 @@ class Intake:
         assert self._spool is not None
         self._spool.keep(self._blob_id)
         row = BlobRow(self._blob_id, self._spool.stored_bytes, self._spool.digest, None)
-        return SharedBlob(self._data_key, row, self._padded_bytes)
+        return SharedBlob(self._data_key, row, self.padded_bytes)
 
     def close(self) -> None:
         if self._spool is not None:

@@ -18,6 +18,7 @@ from mailserver.model.ids import AccountId, BlobId, EmailId, ItemId, MailboxId
 from mailserver.service.intake import Intake
 from mailserver.service.keys import OpenAccount
 from mailserver.service.mail_permit import MailPermit
+from mailserver.service.quotas import DEFAULT_QUOTA, Amount, Quotas
 from mailserver.service.sealing import (
     Place,
     PlaceStamp,
@@ -27,7 +28,6 @@ from mailserver.service.sealing import (
     shared_octets,
 )
 from mailserver.service.transfers import (
-    MESSAGES_PER_ACCOUNT,
     UNIT_ITEMS,
     KeywordBits,
     Opened,
@@ -111,11 +111,12 @@ class MessageReader:
 
 
 class Messages:
-    """``most_messages``: the quota of one account (``demand_room``)."""
+    """``quota``: what one account may keep; see ``quotas``."""
 
-    def __init__(self, store: Store, most_messages: int = MESSAGES_PER_ACCOUNT) -> None:
+    def __init__(self, store: Store, quota: Amount = DEFAULT_QUOTA) -> None:
         self._store = store
-        self._transfers = Transfers(store, self._open_parts, most_messages)
+        self.quotas = Quotas(store, quota)
+        self._transfers = Transfers(store, self._open_parts, self.quotas)
 
     def select(self, account: OpenAccount, mailbox_id: MailboxId, *, claims_recent: bool) -> Selected:
         """Counters and flags of a mailbox. ``claims_recent``: SELECT, not EXAMINE."""
@@ -138,6 +139,12 @@ class Messages:
         with self._store.database.read() as connection:
             ranges = [(row.first_recent_uid, row.uidnext)]
             return len(items.list_flags_within(connection, account.account_id, row.mailbox_id, ranges))
+
+    def sum_deleted(self, account: OpenAccount, mailbox_id: MailboxId) -> int:
+        """Padded octets that an EXPUNGE of the mailbox would free."""
+        with self._store.database.read() as connection:
+            here = (account.account_id, mailbox_id)
+            return items.sum_padded(connection, here, [(1, 2**32 - 1)], only=Flag.DELETED)
 
     def changes(self, account: OpenAccount, mailbox_id: MailboxId, since_modseq: int) -> Changes | None:
         """News of a mailbox; None when nothing moved. Raises NotFound when it was deleted."""
@@ -212,10 +219,6 @@ class Messages:
         if blob is None:
             raise Corrupt("blob-missing")
         return blob
-
-    def demand_room(self, account: OpenAccount, count: int = 1) -> None:
-        """Raises OverLimit("quota") when ``count`` further messages would pass the account's quota (APPEND)."""
-        self._transfers.demand_room(account.account_id, count)
 
     def append(
         self,

@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 
 from mailserver.crypto.secret import Secret, random_id
 from mailserver.model.account import KEYWORD_SHIFT, Flag
-from mailserver.model.errors import OverLimit, Unavailable
+from mailserver.model.errors import Unavailable
 from mailserver.model.ids import AccountId, BlobId, ItemId, MailboxId
 from mailserver.service.keys import OpenAccount
+from mailserver.service.quotas import Amount, Quotas
 from mailserver.service.sealing import Place, PlaceStamp, SealedBlob
 from mailserver.store import item_changes, items, mailboxes
 from mailserver.store.database import Connection
@@ -31,7 +32,6 @@ UNIT_ITEMS = 500
 """Items of one Unit: the writer is held for some tens of milliseconds."""
 COMMAND_ITEMS = 20_000
 """Messages that one IMAP COPY or MOVE may name; more is NO [LIMIT]."""
-MESSAGES_PER_ACCOUNT = 200_000
 
 KeywordBits = Sequence[tuple[int, int]]
 """(bit in the source mailbox, bit in the target mailbox) of each own keyword that both know."""
@@ -75,25 +75,13 @@ OpenParts = Callable[[OpenAccount, MailboxId, Sequence[UidRange]], list[Opened]]
 
 
 class Transfers:
-    """``open_parts`` opens one page of a mailbox; ``most_messages`` is the account's quota."""
+    """``open_parts`` opens one page of a mailbox."""
 
-    def __init__(self, store: Store, open_parts: OpenParts, most_messages: int) -> None:
+    def __init__(self, store: Store, open_parts: OpenParts, quotas: Quotas) -> None:
         self._store = store
         self._open_parts = open_parts
-        self._most_messages = most_messages
+        self._quotas = quotas
         self._turn = threading.Lock()
-
-    def demand_room(self, account_id: AccountId, count: int) -> None:
-        """Raises OverLimit("quota") when ``count`` further messages would pass the account's quota.
-
-        Asked before the Unit: parallel commands of one account may pass it by what they carry. Mail that arrives is
-        never refused by it.
-        """
-        with self._store.database.read() as connection:
-            held = mailboxes.count_messages(connection, account_id)
-        if held + count > self._most_messages:
-            logger.warning("quota reached", extra={"account": account_id.hex(), "messages": held})
-            raise OverLimit("quota")
 
     def run(
         self, account: OpenAccount, transfer: Transfer, ranges: Sequence[UidRange]
@@ -105,8 +93,9 @@ class Transfers:
             row = mailboxes.load_mailbox(connection, account.account_id, transfer.target)
             here = (account.account_id, transfer.source)
             uids = [uid for uid, _flags in items.list_flags_within(connection, *here, ranges)]
+            padded = 0 if transfer.is_move else items.sum_padded(connection, here, ranges)
         if not transfer.is_move:
-            self.demand_room(account.account_id, len(uids))
+            self._quotas.demand_room(account.account_id, Amount(len(uids), padded))
         pairs: Pairs = []
         try:
             for start in range(0, len(uids), UNIT_ITEMS):

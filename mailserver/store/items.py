@@ -10,7 +10,7 @@ from itertools import starmap
 from operator import attrgetter
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, or_, select, update
 from sqlalchemy.sql import operators
 
 from mailserver.model.ids import AccountId, BlobId, EmailId, ItemId, MailboxId
@@ -165,6 +165,22 @@ def list_flags_within(
         )
         found.extend((uid, flags) for uid, flags in connection.execute(query))
     return sorted(found)
+
+
+def sum_padded(
+    connection: Connection, place: tuple[AccountId, MailboxId], ranges: Sequence[UidRange], only: int = 0
+) -> int:
+    """Padded octets of the items in these ranges that have all flags of ``only``."""
+    total = 0
+    for part in slices(merged(ranges)):
+        query = select(func.sum(_item.c.padded_bytes)).where(
+            _item.c.account_id == place[0],
+            _item.c.mailbox_id == place[1],
+            within(_item.c.uid, part),
+            _item.c.flags.bitwise_and(only) == only,
+        )
+        total += int(connection.execute(query).scalar() or 0)
+    return total
 
 
 # Sorted here, not by SQL: with ORDER BY uid SQLite walks the whole mailbox instead of the index on modseq.

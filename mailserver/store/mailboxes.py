@@ -174,10 +174,11 @@ def place(
     return int(uidnext) - arrivals.count
 
 
-def count_messages(connection: Connection, account_id: AccountId) -> int:
-    """Messages of an account, from the kept counters."""
-    query = select(func.sum(_table.c.exists_count)).where(_table.c.account_id == account_id)
-    return int(connection.execute(query).scalar() or 0)
+def sum_counters(connection: Connection, account_id: AccountId) -> tuple[int, int]:
+    """(messages, padded octets) of an account, from the kept counters."""
+    query = select(func.sum(_table.c.exists_count), func.sum(_table.c.padded_bytes))
+    messages, padded = connection.execute(query.where(_table.c.account_id == account_id)).one()
+    return int(messages or 0), int(padded or 0)
 
 
 def claim_recent(connection: Connection, account_id: AccountId, mailbox_id: MailboxId) -> None:

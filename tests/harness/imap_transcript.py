@@ -5,6 +5,7 @@ r"""Golden dialogues with an IMAP server, several clients at once, as text: the 
 ! open 2 clear             client 2: port 143, its greeting comes as the next S2 line (``tls`` for port 993)
 ! starttls 2               the handshake
 ! deliver 3                three messages arrive while the owner is away
+! quota 5 4096             until the end, an account may keep 5 messages of 4096 octets together
 C1: a1 SELECT INBOX        sent with CRLF; \r \n \0 \x.. are octets; {address}, {password}, {plain} (SASL)
                            are the account's
 C1= abc                    sent as it stands, without CRLF
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.imap_harness import HOST, Account, RunningImap, TlsFiles
+from mailserver.service.quotas import DEFAULT_QUOTA, Amount
 
 TIMEOUT_SECONDS = 10.0
 _STEP = re.compile(r"(?P<who>[CS])(?P<number>\d)(?P<mark>[:=!]) ?(?P<text>.*)")
@@ -108,6 +110,7 @@ class Transcript:
             for client in self.clients.values():
                 assert client.is_quiet(), f"{path.name}: the server said more"
         finally:
+            self.running.node.services.messages.quotas.limit = DEFAULT_QUOTA
             for client in self.clients.values():
                 client.close()
 
@@ -134,6 +137,8 @@ class Transcript:
                 numbers = range(self.delivered + 1, self.delivered + int(count) + 1)
                 self.delivered += int(count)
                 self.running.node.deliver(self.name, *map(message, numbers))
+            case ["quota", messages, octets]:
+                self.running.node.services.messages.quotas.limit = Amount(int(messages), int(octets))
             case ["open", number, "clear"]:
                 self.clients[int(number)] = Client(self.running.clear_port, None)
             case ["open", number, "tls"]:

@@ -56,7 +56,7 @@ def test_only_bad_command_escapes_from_what_is_framed(data):
 
 VERBS = [
     b"LOGIN", b"SELECT", b"CREATE", b"LIST", b"STATUS", b"APPEND", b"FETCH", b"STORE", b"SEARCH", b"COPY", b"ID",
-    b"UID FETCH", b"UID SEARCH", b"UID STORE", b"UID EXPUNGE", b"AUTHENTICATE", b"ENABLE", b"RENAME", b"XLIST",
+    b"UID FETCH", b"UID SEARCH", b"UID STORE", b"UID EXPUNGE", b"AUTHENTICATE", b"ENABLE", b"RENAME", b"XLIST", b"SETQUOTA",
 ]  # fmt: skip
 WORDS = [
     b" ", b"(", b")", b"[", b"]", b'"', b"\\", b"1:*", b"*", b"$", b"BODY", b"BODY[", b"HEADER.FIELDS", b"<0.1>",

@@ -13,6 +13,7 @@ from mailserver.model.ids import MailboxId
 from mailserver.service import transfers
 from mailserver.service.delivery import Outcome
 from mailserver.service.messages import Messages
+from mailserver.service.quotas import Amount
 from mailserver.store.item_changes import FlagChange
 from mailserver.store.writer import Unit, Writer
 
@@ -157,14 +158,14 @@ def test_what_left_meanwhile_is_passed_over(bench: Bench, monkeypatch) -> None:
 
 def test_the_quota_refuses_copies_and_appends_never_mail(bench: Bench) -> None:
     address, account = new_person(bench, 3)
-    messages = Messages(bench.store, most_messages=4)
+    messages = Messages(bench.store, Amount(4, 10**9))
     with pytest.raises(OverLimit) as refused:
         messages.copy(account, places(bench, account), EVERY, 1)
     assert refused.value.code == "quota"
     assert bench.rows(account, Role.ARCHIVE) == []
     assert messages.copy(account, places(bench, account), [(1, 1)], 1)[1] == [(1, 1)]
     with pytest.raises(OverLimit) as refused:
-        messages.demand_room(account)
+        messages.quotas.demand_room(account.account_id, Amount(1, 0))
     assert refused.value.code == "quota"
     assert len(messages.move(account, places(bench, account), EVERY, 1)[1]) == 3, "a move adds nothing"
     assert bench.deliver([address], message(f"mail past the quota {address}")) == [Outcome.PLACED]

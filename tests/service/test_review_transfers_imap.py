@@ -10,6 +10,7 @@ from harness.imap_harness import HOST, ImapNode, TlsFiles, make_node, make_tls, 
 from harness.imap_transcript import message
 
 from mailserver.service.messages import Messages
+from mailserver.service.quotas import Amount
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_too_many_messages_in_one_command(
 
 
 def test_a_full_account(node: ImapNode, tls: TlsFiles) -> None:
-    node.services = replace(node.services, messages=Messages(node.store, most_messages=4))
+    node.services = replace(node.services, messages=Messages(node.store, Amount(4, 10**9)))
     with running_imap(node, tls) as running:
         client = connected(node, running.tls_port, tls.client)
         status, text = client.copy("1:3", "Sent")

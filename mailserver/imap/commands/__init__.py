@@ -53,6 +53,7 @@ from mailserver.imap.commands.messages import (
     StoreMode,
 )
 from mailserver.imap.commands.notify import Notify, NotifyEvent, NotifyFilter, NotifyGroup
+from mailserver.imap.commands.quotas import GetQuota, GetQuotaRoot, SetQuota
 
 __all__ = [
     "Append",
@@ -69,6 +70,8 @@ __all__ = [
     "Expunge",
     "Fetch",
     "FetchItem",
+    "GetQuota",
+    "GetQuotaRoot",
     "Id",
     "Idle",
     "List",
@@ -91,6 +94,7 @@ __all__ = [
     "Section",
     "SectionText",
     "Select",
+    "SetQuota",
     "StartTls",
     "Status",
     "StatusItem",
@@ -121,6 +125,9 @@ Command = (
     | Xlist
     | Status
     | Append
+    | GetQuota
+    | GetQuotaRoot
+    | SetQuota
     | Namespace
     | Id
     | Idle

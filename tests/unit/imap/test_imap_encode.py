@@ -111,6 +111,11 @@ def test_data_responses():
         b'* LIST () "/" a ("CHILDINFO" ("SUBSCRIBED" "SPECIAL-USE"))\r\n'
     )
     assert e.format_old_name("\u00e9") == b'"OLDNAME" (&AOk-)'
+    assert e.format_quota(b"User quota", [("STORAGE", 10, 512), ("MESSAGE", 1, 2)]) == (
+        b'* QUOTA "User quota" (STORAGE 10 512 MESSAGE 1 2)\r\n'
+    )
+    assert e.format_quota_root("\u00e9", [b"", b"x"]) == b'* QUOTAROOT &AOk- "" x\r\n'
+    assert e.format_quota_root("\u00e9", [], is_utf8=True) == b'* QUOTAROOT "\xc3\xa9"\r\n'
     assert e.format_status("x", [(StatusItem.MESSAGES, 3), (StatusItem.UIDNEXT, 4)]) == (
         b"* STATUS x (MESSAGES 3 UIDNEXT 4)\r\n"
     )
