@@ -299,8 +299,7 @@ class ImapConnection(asyncio.Protocol):
             self.abort()
             return
         is_busy = self._task is not None
-        job = self._talk.append
-        if job is not None and not is_busy and job.is_too_slow(now):
+        if not is_busy and self._talk.uploads.is_too_slow(now):
             self._expire("Too slow")
         elif self._session.account is None:
             if now - self._began_at > LOGIN_SECONDS * (2 if is_busy else 1):

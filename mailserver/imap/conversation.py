@@ -4,14 +4,12 @@ After a verb, and before its tagged answer, the client is told what others did t
 EXPUNGE while message numbers are in use (§7.5.1).
 """
 
-import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Protocol, assert_never
 
 from mailserver.imap import commands as c
 from mailserver.imap import framing as f
-from mailserver.imap.append import AppendJob
 from mailserver.imap.dispatch import run_command
 from mailserver.imap.encode import Status as Word
 from mailserver.imap.encode import code_number, format_continuation, format_tagged, format_untagged
@@ -21,18 +19,21 @@ from mailserver.imap.parse import BadCommand, is_done, parse_command, parse_sasl
 from mailserver.imap.replies import (
     TOO_BIG,
     reply_to_bad_command,
-    reply_to_error,
+    reply_to_failure,
     reply_to_verdict,
 )
 from mailserver.imap.session import Reply, Session, done
 from mailserver.imap.states import Feature, State, decide_command, holds_expunges, state_after
+from mailserver.imap.uploading import Outcome, Uploads
 from mailserver.imap.verbs_notify import tell_notified
-from mailserver.model.errors import Corrupt, Malformed, NotFound, PliError, Unavailable
-from mailserver.store.blob_folder import ROW_BYTES_LIMIT
+from mailserver.model.errors import Malformed, NotFound, PliError
 
-LOG = logging.getLogger("pli.imap")
 BAD_BEFORE_LOGIN = 3
 """S3."""
+_FATAL_CODES = {"message_too_big": b"TOOBIG"}
+"""RFC 7888 §4: a message that is pushed and too big closes the connection, and says why."""
+
+_BY_UID = c.Fetch | c.Store | c.Search | c.Copy | c.Move | c.Replace
 
 
 class Line(Protocol):
@@ -47,11 +48,10 @@ class Conversation:
     """Steps through one connection's events. Not reentrant: the connection runs one step at a time."""
 
     def __init__(self, session: Session, framer: Framer, line: Line, clock: Callable[[], float]) -> None:
-        self.append: AppendJob | None = None
+        self.uploads = Uploads(session, framer, clock)
         self._session = session
         self._framer = framer
         self._line = line
-        self._clock = clock
         self._idle_tag = ""
         self._sasl: tuple[str, c.Authenticate] | None = None
         self._bad_count = 0
@@ -74,10 +74,8 @@ class Conversation:
         return False
 
     def close(self) -> None:
-        """The connection is over: an unfinished APPEND vanishes."""
-        job, self.append = self.append, None
-        if job is not None:
-            job.close()
+        """The connection is over: an unfinished upload vanishes."""
+        self.uploads.drop()
 
     async def _handle(self, event: f.Event) -> None:
         match event:
@@ -88,20 +86,35 @@ class Conversation:
             case f.LineReceived(line):
                 await self._take_line(line)
             case f.MessageAnnounced() | f.LiteralChunk() | f.LiteralEnd() | f.AppendEnd():
-                await self._take_message(event)
+                await self._settle(await self.uploads.take(event))
             case f.LiteralTooBig(tag, _size, is_message):
-                self._refuse(tag, TOO_BIG if is_message else Reply(Word.BAD, "Literal too long"))
+                refusal = TOO_BIG if is_message else Reply(Word.BAD, "Literal too long")
+                self._refuse(tag or self.uploads.drop(), refusal)
             case f.BadLine(tag):
-                awaiting = self._sasl[0] if self._sasl is not None else self._idle_tag
-                self._sasl, self._idle_tag = None, ""  # the line that was awaited will not come
-                self._refuse(tag or awaiting or None, Reply(Word.BAD, "Lines end in CRLF"))
+                self._refuse(tag or self._forget_awaited(), Reply(Word.BAD, "Lines end in CRLF"))
             case f.Fatal(code, tag):
                 reason = code.replace("_", " ").capitalize()
+                tag = tag or self.uploads.drop()
                 if tag is not None:
-                    self._answer(tag, Reply(Word.BAD, reason))
+                    self._answer(tag, Reply(Word.BAD, reason, _FATAL_CODES.get(code, b"")))
                 self._bye(reason)
             case _:
                 assert_never(event)
+
+    def _forget_awaited(self) -> str | None:
+        """The line or the octets that a command waits for will not come: the tag of that command."""
+        tag = self._sasl[0] if self._sasl is not None else self._idle_tag
+        self._sasl, self._idle_tag = None, ""
+        return tag or self.uploads.drop()
+
+    async def _settle(self, outcome: Outcome | None) -> None:
+        """Answer an upload that is over."""
+        if outcome is None:
+            return
+        if outcome.command is not None and outcome.tag is not None:
+            await self._conclude(outcome.tag, outcome.command, outcome.reply)
+        else:
+            self._refuse(outcome.tag, outcome.reply)
 
     # --- commands ---------------------------------------------------------------------------------------------
 
@@ -126,6 +139,8 @@ class Conversation:
                 self._begin_idle(tag)
             case c.Authenticate():
                 await self._authenticate(tag, command)
+            case c.Append() | c.Replace():
+                await self._settle(await self.uploads.run(tag, command))
             case _:
                 await self._conclude(tag, command, await _reply_of(run_command(self._session, command)))
 
@@ -159,7 +174,7 @@ class Conversation:
             return
         session.has_untold = False
         has_more = session.has_news and session.notifier is not None and session.notifier.watches_others
-        is_uid = isinstance(command, c.Fetch | c.Store | c.Search | c.Copy | c.Move) and command.uid
+        is_uid = isinstance(command, _BY_UID) and command.uid
         await self._look(hold_expunges=hold, with_uid=is_uid)
         session.has_news |= has_more  # of other mailboxes: told once the command is answered
 
@@ -219,62 +234,6 @@ class Conversation:
         reply = done("IDLE") if is_done(line) else Reply(Word.BAD, "Expected DONE")
         await self._conclude(tag, c.Idle(), reply)
 
-    # --- APPEND -----------------------------------------------------------------------------------------------
-
-    async def _take_message(
-        self, event: f.MessageAnnounced | f.LiteralChunk | f.LiteralEnd | f.AppendEnd
-    ) -> None:
-        job = self.append
-        match event:
-            case f.MessageAnnounced():
-                await self._begin_append(event)
-            case f.LiteralChunk(octets) if job is not None:
-                refusal = await _refusal_of(job.take(octets))
-                if refusal is not None:
-                    self._drop_append(job, refusal)
-            case f.AppendEnd(tail) if job is not None:
-                self.append = None
-                try:
-                    reply = await _reply_of(job.finish()) if not tail else Reply(Word.BAD, "Trailing octets")
-                finally:
-                    job.close()
-                await self._conclude(job.tag, job.command, reply)
-            case _:
-                pass  # octets of an APPEND that was refused
-
-    async def _begin_append(self, event: f.MessageAnnounced) -> None:
-        """Judge an APPEND before its message is taken (RFC 9051 §6.3.12)."""
-        if event.is_next:
-            if self.append is not None:
-                self._drop_append(self.append, Reply(Word.BAD, "One message at a time"))
-            return
-        try:
-            tag, command = parse_command(event.command, is_utf8=self._session.is_utf8)
-        except BadCommand as error:
-            self._framer.refuse()
-            self._refuse(error.tag, reply_to_bad_command(error))
-            return
-        verdict = decide_command(self._session.state, command)
-        if not verdict.is_allowed or not isinstance(command, c.Append):
-            self._framer.refuse()
-            self._refuse(tag, reply_to_verdict(verdict))
-            return
-        job = self.append = AppendJob(self._session, tag, command, self._clock())
-        if event.is_waiting or event.size_bytes > ROW_BYTES_LIMIT:
-            refusal = await _refusal_of(job.check())
-            if refusal is not None:
-                self._drop_append(job, refusal)
-                return
-        if event.is_waiting:
-            self._session.wire.send(format_continuation("OK"))
-
-    def _drop_append(self, job: AppendJob, reply: Reply) -> None:
-        """Answer now; octets of the message that still come are dropped by the framer."""
-        self._framer.refuse()
-        self.append = None
-        job.close()
-        self._answer(job.tag, reply)
-
     # --- answers ----------------------------------------------------------------------------------------------
 
     def _answer(self, tag: str, reply: Reply) -> None:
@@ -301,18 +260,4 @@ async def _reply_of(verb: Awaitable[Reply]) -> Reply:
     try:
         return await verb
     except PliError as error:
-        return _reply_to(error)
-
-
-async def _refusal_of(check: Awaitable[Reply | None]) -> Reply | None:
-    try:
-        return await check
-    except PliError as error:
-        return _reply_to(error)
-
-
-def _reply_to(error: PliError) -> Reply:
-    """The operator hears of a failing store or an altered message; of a client's mistakes nobody does."""
-    if isinstance(error, Unavailable | Corrupt):
-        LOG.error("command failed", exc_info=error, extra={"code": error.code})
-    return reply_to_error(error)
+        return reply_to_failure(error)

@@ -70,6 +70,18 @@ class Cursor:
         self._at += len(octets)
         return True
 
+    def skip_word(self, word: bytes) -> bool:
+        """Pass over ``word``, given in upper case, if it comes next in any case."""
+        if self._text[self._at : self._at + len(word)].upper() != word:
+            return False
+        self._at += len(word)
+        return True
+
+    def is_at_end(self) -> bool:
+        """Whether all is read and no message follows."""
+        is_read = self._at == len(self._text) and self._index == len(self._command.literals)
+        return is_read and self._command.streamed_bytes is None
+
     def is_before(self, octets: bytes) -> bool:
         return self._text.startswith(octets, self._at)
 

@@ -60,9 +60,10 @@ class NeedContinuation:
 
 @dataclass(frozen=True, slots=True)
 class MessageAnnounced:
-    """An APPEND reached its message. To take it: send a "+" when ``is_waiting``, and go on. Else ``refuse()``.
+    """An APPEND or REPLACE reached its message. To take it: send a "+" when ``is_waiting``, and go on. Else ``refuse()``.
 
-    ``is_next``: a further message of one APPEND (RFC 3502); its ``command`` holds only the text since the last one.
+    ``is_next``: a further message of one APPEND (RFC 3502), or a further part of one message (RFC 4469); its
+    ``command`` holds only the text since the last one.
     """
 
     command: RawCommand
@@ -85,9 +86,9 @@ class LiteralEnd:
 
 @dataclass(frozen=True, slots=True)
 class AppendEnd:
-    """The command line of an APPEND ended; ``tail`` must be empty."""
+    """The command line of an APPEND or REPLACE ended; ``command`` holds only the text since the last message."""
 
-    tail: bytes = field(repr=False)
+    command: RawCommand
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,9 @@ class BadLine:
 
 @dataclass(frozen=True, slots=True)
 class Fatal:
-    """The octets can no longer be told apart: say why and close. Codes: line_too_long, literal_too_big, bad_literal."""
+    """The octets can no longer be told apart: say why and close. Codes: line_too_long, literal_too_big,
+    message_too_big, bad_literal.
+    """
 
     code: str
     tag: str | None
@@ -134,8 +137,12 @@ Event = (
     | Fatal
 )
 
-# append = "APPEND" SP mailbox SP [flag-list SP] [date-time SP] literal: a literal right after the verb is the mailbox
-_APPEND = re.compile(rb"[^ ]+ APPEND (.?)", re.IGNORECASE | re.DOTALL)
+# append = "APPEND" SP mailbox SP [flag-list SP] [date-time SP] literal: a literal right after the verb is the mailbox;
+# replace = "REPLACE" SP seq-number SP mailbox append-message (RFC 8508 §5)
+_UPLOAD = re.compile(rb"[^ ]+ (?:APPEND|(?:UID )?REPLACE [^ ]*) (.?)", re.IGNORECASE | re.DOTALL)
+# append-data =/ "CATENATE" SP "(" cat-part *(SP cat-part) ")"; url = "URL" SP astring (RFC 4469 §5): no message then
+_CATENATE = re.compile(rb" CATENATE \(", re.IGNORECASE)
+_URL = re.compile(rb"[( ]URL \Z", re.IGNORECASE)
 
 
 class _State(Enum):
@@ -162,6 +169,7 @@ class Framer:
         self._wanted = 0
         self._is_waiting = False
         self._messages = 0
+        self._catenates = False
         self._takes_line = False
 
     @property
@@ -266,12 +274,10 @@ class Framer:
         return None
 
     def _end_command(self, line: bytes) -> Event:
-        if self._messages:
-            self._forget()
-            return AppendEnd(line)
         command = RawCommand((*self._texts, line), tuple(self._literals))
+        is_upload = self._messages > 0
         self._forget()
-        return CommandReceived(command)
+        return AppendEnd(command) if is_upload else CommandReceived(command)
 
     def _begin_literal(self, size: int, *, is_waiting: bool) -> Event | None:
         is_message = self._is_message()
@@ -280,7 +286,7 @@ class Framer:
         if size > (limits.message_bytes if is_message else most):
             tag = self._tag(b"")
             if not is_waiting:
-                return self._close("literal_too_big")
+                return self._close("message_too_big" if is_message else "literal_too_big")
             self._forget()
             return LiteralTooBig(tag, size, is_message)
         self._wanted = size
@@ -294,17 +300,20 @@ class Framer:
     def _is_message(self) -> bool:
         if not self.limits.message_bytes:
             return False
-        if self._messages:
-            return True
-        found = _APPEND.match(self._texts[0])
-        return found is not None and (bool(found[1]) or len(self._texts) > 1)
+        if not self._messages:
+            found = _UPLOAD.match(self._texts[0])
+            if found is None or not (found[1] or len(self._texts) > 1):
+                return False
+        text = self._texts[-1]
+        self._catenates = self._catenates or _CATENATE.search(text) is not None
+        return not (self._catenates and _URL.search(text))
 
     def _announce(self, size: int) -> MessageAnnounced:
         command = RawCommand(tuple(self._texts), tuple(self._literals), size)
         event = MessageAnnounced(command, size, self._is_waiting, is_next=self._messages > 0)
-        messages = self._messages + 1
+        messages, catenates = self._messages + 1, self._catenates
         self._forget()
-        self._messages = messages
+        self._messages, self._catenates = messages, catenates
         self._state = _State.MESSAGE
         return event
 
@@ -338,6 +347,7 @@ class Framer:
         self._text_bytes = 0
         self._literal_bytes = 0
         self._messages = 0
+        self._catenates = False
 
 
 def _size(found: re.Match[bytes]) -> int:

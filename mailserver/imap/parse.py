@@ -29,7 +29,6 @@ from mailserver.imap.framing import RawCommand
 from mailserver.imap.grammar import BASE64, find_tag
 from mailserver.imap.parse_listing import parse_list, parse_lsub, parse_status, parse_xlist
 from mailserver.imap.parse_mailboxes import (
-    parse_append,
     parse_create,
     parse_delete,
     parse_examine,
@@ -42,6 +41,7 @@ from mailserver.imap.parse_messages import parse_copy, parse_fetch, parse_move, 
 from mailserver.imap.parse_notify import parse_notify
 from mailserver.imap.parse_quotas import parse_get_quota, parse_get_quota_root, parse_set_quota
 from mailserver.imap.parse_search import parse_search
+from mailserver.imap.parse_uploads import parse_append, parse_replace
 from mailserver.model.errors import Malformed
 
 ID_PAIRS = 30
@@ -196,4 +196,5 @@ _ON_MESSAGES: dict[str, Callable[[Cursor, bool], Command]] = {
     "COPY": parse_copy,
     "MOVE": parse_move,
     "SEARCH": parse_search,
+    "REPLACE": parse_replace,
 }

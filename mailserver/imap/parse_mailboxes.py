@@ -1,7 +1,6 @@
 """Verbs about mailboxes: SELECT to APPEND (RFC 9051 §6.3). Each function stands after the verb and its space."""
 
 from mailserver.imap.commands import (
-    Append,
     Create,
     Delete,
     Rename,
@@ -62,21 +61,6 @@ def parse_subscribe(cursor: Cursor) -> Subscribe:
 
 def parse_unsubscribe(cursor: Cursor) -> Unsubscribe:
     return Unsubscribe(cursor.mailbox())
-
-
-def parse_append(cursor: Cursor) -> Append:
-    """RFC 9051 §6.3.12, up to the message."""
-    mailbox = cursor.mailbox()
-    cursor.space()
-    flags: tuple[str, ...] = ()
-    if cursor.is_before(b"("):
-        flags = cursor.listed(cursor.flag, most=MOST_FLAGS, may_be_empty=True)
-        cursor.space()
-    date = None
-    if cursor.is_before(b'"'):
-        date = cursor.date_time()
-        cursor.space()
-    return Append(mailbox, tuple(dict.fromkeys(flags)), date, cursor.streamed_bytes())
 
 
 def _parse_select(cursor: Cursor, *, is_read_only: bool) -> Select:

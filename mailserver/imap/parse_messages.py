@@ -115,7 +115,7 @@ def _parse_name(cursor: Cursor) -> str:
 
 def _parse_item(cursor: Cursor, name: str) -> FetchItem | BodySection:
     if name in {"BODY", "BODY.PEEK"} and cursor.skip(b"["):
-        section = _parse_section(cursor)
+        section = parse_section(cursor)
         return BodySection(section, _parse_partial(cursor), is_peek=name == "BODY.PEEK")
     legacy = _LEGACY.get(name)
     if legacy is not None:
@@ -126,7 +126,7 @@ def _parse_item(cursor: Cursor, name: str) -> FetchItem | BodySection:
         raise Malformed("bad_fetch_item") from None
 
 
-def _parse_section(cursor: Cursor) -> Section:
+def parse_section(cursor: Cursor) -> Section:
     """RFC 9051 §9 section-spec, after its bracket."""
     digits = cursor.take(SECTION_PART)
     part = tuple(map(int, digits[0].split(b"."))) if digits else ()

@@ -4,6 +4,10 @@ People see these texts in their mail client: English, then French without accent
 ALERT and UNAVAILABLE become windows in some clients, so only what a person must know uses them.
 """
 
+import logging
+import re
+from dataclasses import replace
+
 from mailserver.imap.encode import Status, code_bad_charset
 from mailserver.imap.parse import BadCommand
 from mailserver.imap.parse_search import CHARSETS
@@ -20,6 +24,8 @@ from mailserver.model.errors import (
     Unavailable,
 )
 from mailserver.policy.wording import to_ascii
+
+LOG = logging.getLogger("pli.imap")
 
 
 def _no(code: str, english: str, french: str) -> Reply:
@@ -59,8 +65,16 @@ QUOTA_IS_FIXED = _no(
     "Limits are set by the operator of this server, not from a mail client. Ask the operator.",
     "Les limites sont fixées par l’opérateur, pas depuis un logiciel de messagerie. Demandez-lui.",
 )
+NO_SUCH_MESSAGE = _no("NONEXISTENT", "There is no such message.", "Ce message n’existe pas.")
 HAS_INFERIORS = _no("", "The name only holds other mailboxes.", "Ce nom ne contient que d’autres boîtes.")
 NEEDS_QRESYNC = Reply(Status.BAD, "ENABLE QRESYNC first")  # RFC 7162 §3.2.5, §3.2.6
+
+_BAD_URL = _no(
+    "",
+    "A message or part that was to be copied is not there. Nothing was stored.",
+    "Un message ou une partie à copier n’existe pas. Rien n’a été enregistré.",
+)
+_NOT_IN_CODE = re.compile(rb"[^\x21-\x5c\x5e-\x7e]")
 
 _BY_CODE: dict[str, Reply] = {
     "login": LOGIN_FAILED,
@@ -80,6 +94,19 @@ _BY_CODE: dict[str, Reply] = {
         "OVERQUOTA", "The account is full. Delete messages.", "La messagerie est pleine. Supprimez des messages."
     ),
     "message-too-large": TOO_BIG,
+    "message-empty": _no(
+        "", "An empty message is not kept: the command is cancelled.", "Un message vide n’est pas gardé : la commande est annulée."
+    ),
+    "other-account": _no(
+        "CANNOT",
+        "A message of this box can only be replaced within it. Append the new one, then delete the old one.",
+        "Un message de cette messagerie ne se remplace que dans celle-ci. Ajoutez le nouveau, puis supprimez l’ancien.",
+    ),
+    "too-many-uploads": _no(
+        "LIMIT",
+        "Too much in one command. Append fewer messages at a time.",
+        "Trop de messages en une fois. Ajoutez-en moins à la fois.",
+    ),
     "disk-full": _no(
         "OVERQUOTA", "The server's disk is full. Tell the operator.", "Le disque du serveur est plein. Prévenez l’opérateur."
     ),
@@ -108,6 +135,19 @@ def reply_to_error(error: PliError) -> Reply:
     if known is not None:
         return known
     return next(reply for kind, reply in _BY_CLASS.items() if isinstance(error, kind))
+
+
+def reply_to_failure(error: PliError) -> Reply:
+    """As above; the operator hears of a failing store or an altered message, and of a client's mistakes nobody does."""
+    if isinstance(error, Unavailable | Corrupt):
+        LOG.error("command failed", exc_info=error, extra={"code": error.code})
+    return reply_to_error(error)
+
+
+def reply_to_bad_url(url: bytes) -> Reply:
+    """RFC 4469 §4.1: the code names the URL, with what a code cannot hold written as a URL writes it."""
+    shown = _NOT_IN_CODE.sub(lambda found: b"%%%02X" % found[0][0], url)
+    return replace(_BAD_URL, code=b"BADURL " + shown)
 
 
 def reply_to_bad_command(error: BadCommand) -> Reply:

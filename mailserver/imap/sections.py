@@ -44,9 +44,27 @@ class SectionReader:
             return
         span = _cut(span, section.partial)
         yield label + b" " + format_literal_mark(span.size_bytes)
+        yield from self._slices(span)
+
+    def find_content(self, section: Section, partial: Partial | None) -> Iterator[bytes] | None:
+        """The section's octets alone, in the same pieces; None when the message has no such part."""
+        span = self.locate(section)
+        if span is None:
+            return None
+        if section.text not in _FIELD_TEXTS:
+            return self._slices(_cut(span, partial))
+        return iter([self._fields(span, section, partial)])
+
+    def _slices(self, span: Span) -> Iterator[bytes]:
         reader = self._open()
         for start in range(span.start, span.end, SLICE_BYTES):
             yield reader.read(start, min(span.end, start + SLICE_BYTES))
+
+    def _fields(self, span: Span, section: Section, partial: Partial | None) -> bytes:
+        is_inverted = section.text is SectionText.HEADER_FIELDS_NOT
+        octets = filter_header_fields(self.read(span), section.fields, invert=is_inverted)
+        kept = _cut(Span(0, len(octets)), partial)
+        return octets[kept.start : kept.end]
 
     def locate(self, section: Section) -> Span | None:
         """Where the section's octets are; those of HEADER for a subset of header fields."""
@@ -70,10 +88,8 @@ class SectionReader:
         if span is None:
             yield label + b" NIL"
             return
-        is_inverted = section.section.text is SectionText.HEADER_FIELDS_NOT
-        octets = filter_header_fields(self.read(span), section.section.fields, invert=is_inverted)
-        kept = _cut(Span(0, len(octets)), section.partial)
-        yield label + b" " + format_literal_mark(kept.size_bytes) + octets[kept.start : kept.end]
+        octets = self._fields(span, section.section, section.partial)
+        yield label + b" " + format_literal_mark(len(octets)) + octets
 
     def _size_bytes(self) -> int:
         return SummaryView(self._item.summary).size_bytes

@@ -117,7 +117,8 @@ class Session:
         """What this connection is told that the server can do (RFC 9051 §6.1.1), less what its account hides."""
         names = CAPABILITIES[self.state]
         hidden = self.account.profile.hidden_capabilities if self.account is not None else ()
-        return tuple(name for name in names if name not in hidden)
+        limit = f"APPENDLIMIT={self.services.limit_bytes}"  # RFC 7889 §2: the same for all mailboxes
+        return tuple(limit if name == "APPENDLIMIT" else name for name in names if name not in hidden)
 
     def open_account(self) -> OpenAccount:
         """The account of this connection. Raises Denied before login."""

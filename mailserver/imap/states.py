@@ -99,7 +99,7 @@ STATES_OF: dict[type[c.Command], frozenset[State]] = {
         _LOGGED_IN,
     ),
     **dict.fromkeys(
-        (c.Check, c.Close, c.Unselect, c.Expunge, c.Search, c.Fetch, c.Store, c.Copy, c.Move),
+        (c.Check, c.Close, c.Unselect, c.Expunge, c.Search, c.Fetch, c.Store, c.Copy, c.Move, c.Replace),
         _WITH_MAILBOX,
     ),
 }
@@ -140,6 +140,10 @@ _AFTER_LOGIN = (
     "QUOTA",
     "QUOTA=RES-STORAGE",
     "QUOTA=RES-MESSAGE",
+    "APPENDLIMIT",
+    "MULTIAPPEND",
+    "CATENATE",
+    "REPLACE",
 )
 
 OFFERED: frozenset[Feature] = frozenset({Feature.CONDSTORE, Feature.QRESYNC})

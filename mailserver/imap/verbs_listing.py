@@ -6,7 +6,9 @@ from mailserver.imap.commands import List, Lsub, Status, StatusItem, Xlist
 from mailserver.imap.encode import format_child_info, format_list, format_status
 from mailserver.imap.listing import Listed, Named, list_names, list_subscribed, xlist_attributes
 from mailserver.imap.session import Reply, Session, done
+from mailserver.model.account import Flag
 from mailserver.service.named_mailboxes import NamedMailbox
+from mailserver.store.items import EVERY_UID
 
 
 async def run_list(session: Session, command: List) -> Reply:
@@ -95,10 +97,13 @@ def _status_values(
         StatusItem.DELETED: row.deleted_count,
         StatusItem.SIZE: row.padded_bytes,  # RFC 8438 §2: never less than the sum of RFC822.SIZE, which suffices
         StatusItem.HIGHESTMODSEQ: row.highestmodseq,
+        StatusItem.APPENDLIMIT: session.services.limit_bytes,
     }
     if StatusItem.RECENT in items:
         values[StatusItem.RECENT] = session.services.messages.count_recent(mailbox.account, row)
     if StatusItem.DELETED_STORAGE in items:
         messages = session.services.messages
-        values[StatusItem.DELETED_STORAGE] = messages.sum_deleted(mailbox.account, row.mailbox_id)
+        values[StatusItem.DELETED_STORAGE] = messages.sum_padded(
+            mailbox.account, row.mailbox_id, EVERY_UID, only=Flag.DELETED
+        )
     return values

@@ -34,8 +34,7 @@ from mailserver.model.account import Flag, Role
 from mailserver.model.errors import NotFound
 from mailserver.model.ids import MailboxId
 from mailserver.service.mailboxes import MailboxInfo, normal_name
-
-_EVERY_UID = [(1, 2**32 - 1)]
+from mailserver.store.items import EVERY_UID
 
 
 async def run_select(session: Session, command: Select) -> Reply:
@@ -170,7 +169,7 @@ def _rename(session: Session, command: Rename) -> None:
     made = services.mailboxes.add_mailbox(account, new, now_seconds())
     if inbox.keywords:
         made = services.mailboxes.add_keywords(account, made, inbox.keywords)
-    services.messages.move(account, (inbox.mailbox_id, made.mailbox_id), _EVERY_UID, now_seconds())
+    services.messages.move(account, (inbox.mailbox_id, made.mailbox_id), EVERY_UID, now_seconds())
 
 
 async def run_subscribe(session: Session, command: Subscribe) -> Reply:

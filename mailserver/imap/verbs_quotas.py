@@ -21,14 +21,21 @@ async def run_get_quota(session: Session, command: GetQuota) -> Reply:
 
 
 async def run_get_quota_root(session: Session, command: GetQuotaRoot) -> Reply:
-    quota = await session.wire.call(_quota, session)
-    session.wire.send(format_quota_root(command.mailbox, [ROOT], is_utf8=session.is_utf8) + quota)
+    session.wire.send(await session.wire.call(_quota_root, session, command.mailbox))
     return done("GETQUOTAROOT")
 
 
 async def run_set_quota(_session: Session, _command: SetQuota) -> Reply:
     """Refused: the operator sets limits, in the configuration. QUOTASET is not announced (RFC 9208 §4.1.3)."""
     return QUOTA_IS_FIXED
+
+
+def _quota_root(session: Session, mailbox: str) -> bytes:
+    """Mailboxes of other accounts have no root that this one is told of."""
+    account, _local = session.open_names().load_account(mailbox)
+    if account is not session.account:
+        return format_quota_root(mailbox, [], is_utf8=session.is_utf8)
+    return format_quota_root(mailbox, [ROOT], is_utf8=session.is_utf8) + _quota(session)
 
 
 def _quota(session: Session) -> bytes:

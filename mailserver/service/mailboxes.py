@@ -25,7 +25,6 @@ DEPTH = 16
 MAILBOXES_PER_ACCOUNT = 2000
 LOST_NAMES = 200
 """Subscribed names without a mailbox that are kept; the oldest give way."""
-_EVERYTHING = [(1, 2**32 - 1)]
 
 
 class Mailboxes:
@@ -104,7 +103,7 @@ class Mailboxes:
 
         def run(connection: Connection) -> list[BlobId]:
             modseq = mailboxes.next_modseq(connection, account.account_id)
-            gone = item_changes.expunge(connection, place, _EVERYTHING, modseq)
+            gone = item_changes.expunge(connection, place, items.EVERY_UID, modseq)
             mailboxes.delete_mailbox(connection, *place)
             if info.is_subscribed:
                 self._mark_lost(connection, account, info.name, is_subscribed=True)

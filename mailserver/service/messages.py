@@ -11,18 +11,16 @@ from dataclasses import dataclass
 
 from mailserver.crypto.blob import Decryptor
 from mailserver.crypto.ctx import ctx
-from mailserver.crypto.secret import random_id
 from mailserver.model.account import Flag
 from mailserver.model.errors import Corrupt, Unavailable
-from mailserver.model.ids import AccountId, BlobId, EmailId, ItemId, MailboxId
+from mailserver.model.ids import AccountId, BlobId, MailboxId
 from mailserver.service.intake import Intake
 from mailserver.service.keys import OpenAccount
 from mailserver.service.mail_permit import MailPermit
+from mailserver.service.placing import Draft, Leaving, Placed, place_drafts
 from mailserver.service.quotas import DEFAULT_QUOTA, Amount, Quotas
 from mailserver.service.sealing import (
     Place,
-    PlaceStamp,
-    SealedBlob,
     open_away_summary,
     seal_octets,
     shared_octets,
@@ -33,7 +31,6 @@ from mailserver.service.transfers import (
     Opened,
     Transfer,
     Transfers,
-    arrivals_of,
     expunge_part,
     uid_ranges,
 )
@@ -91,13 +88,6 @@ class OpenedItem:
         return Place(*self.here, self.row.uid, self.row.item_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
-    uidvalidity: int
-    uid: int
-    modseq: int
-
-
 class MessageReader:
     """Random access to the octets of one message; only the chunks asked for are opened."""
 
@@ -140,11 +130,12 @@ class Messages:
             ranges = [(row.first_recent_uid, row.uidnext)]
             return len(items.list_flags_within(connection, account.account_id, row.mailbox_id, ranges))
 
-    def sum_deleted(self, account: OpenAccount, mailbox_id: MailboxId) -> int:
-        """Padded octets that an EXPUNGE of the mailbox would free."""
+    def sum_padded(
+        self, account: OpenAccount, mailbox_id: MailboxId, ranges: Sequence[UidRange], only: int = 0
+    ) -> int:
+        """What these messages count for in the quota; of those that have all flags of ``only``."""
         with self._store.database.read() as connection:
-            here = (account.account_id, mailbox_id)
-            return items.sum_padded(connection, here, [(1, 2**32 - 1)], only=Flag.DELETED)
+            return items.sum_padded(connection, (account.account_id, mailbox_id), ranges, only)
 
     def changes(self, account: OpenAccount, mailbox_id: MailboxId, since_modseq: int) -> Changes | None:
         """News of a mailbox; None when nothing moved. Raises NotFound when it was deleted."""
@@ -231,33 +222,19 @@ class Messages:
         """APPEND of a finished intake. ``stamp`` = (flags, received_at, now). Raises NotFound("mailbox")."""
         small = intake.small
         blob = seal_octets(small) if small is not None else shared_octets(intake.keep())
-        return self.append_sealed(account, mailbox_id, blob, summary, stamp)
+        flags, received_at, now = stamp
+        return self.place(account, mailbox_id, [Draft(blob, summary, flags, received_at)], now)
 
-    def append_sealed(
+    def place(
         self,
         account: OpenAccount,
         mailbox_id: MailboxId,
-        blob: SealedBlob,
-        summary: bytes,
-        stamp: tuple[int, int, int],
+        drafts: Sequence[Draft],
+        now: int,
+        leaving: Leaving | None = None,
     ) -> Placed:
-        """Place octets already sealed under a data key (a copy in Sent shares the blob of what was sent)."""
-        flags, received_at, now = stamp
-        item_id, email_id = ItemId(random_id()), EmailId(random_id())
-        keys = account.mail_keys()
-
-        def run(connection: Connection) -> Placed:
-            modseq = mailboxes.next_modseq(connection, account.account_id)
-            arrivals = arrivals_of([(flags, blob.padded_bytes)])
-            uid = mailboxes.place(connection, account.account_id, mailbox_id, modseq, arrivals)
-            place = Place(account.account_id, mailbox_id, uid, item_id)
-            full = PlaceStamp(flags, modseq, received_at, now)
-            items.add_items(connection, [keys.seal_item(place, blob, summary, full, email_id)])
-            items.add_blob(connection, account.account_id, blob.row)
-            row = mailboxes.load_mailbox(connection, account.account_id, mailbox_id)
-            return Placed(row.uidvalidity, uid, modseq)
-
-        return self._store.writer.commit(Unit(account.account_id, run))
+        """Messages into a mailbox, all or none; ``leaving`` gives way to them. See ``placing``."""
+        return place_drafts(self._store, account, mailbox_id, drafts, now, leaving)
 
     def mark_flags(
         self,

@@ -35,15 +35,14 @@ class Quotas:
             return Amount(*mailboxes.sum_counters(connection, account_id))
 
     def demand_room(self, account_id: AccountId, more: Amount) -> None:
-        """Raises OverLimit("quota") when ``more`` would pass the limit.
+        """Raises OverLimit("quota") when ``more`` would pass the limit; what makes room is never too much.
 
         Asked before the Unit: parallel commands of one account may pass it by what they carry.
         """
         held, limit = self.load_usage(account_id), self.limit
-        has_room = (
-            held.messages + more.messages <= limit.messages
-            and held.storage_bytes + more.storage_bytes <= limit.storage_bytes
-        )
+        has_room = held.messages + more.messages <= max(
+            limit.messages, held.messages
+        ) and held.storage_bytes + more.storage_bytes <= max(limit.storage_bytes, held.storage_bytes)
         if not has_room:
             told = {"account": account_id.hex(), "messages": held.messages, "octets": held.storage_bytes}
             logger.warning("quota reached", extra=told)

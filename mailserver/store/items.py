@@ -18,6 +18,7 @@ from mailserver.store import schema
 
 UidRange = tuple[int, int]
 """First and last UID, both included."""
+EVERY_UID: list[UidRange] = [(1, 2**32 - 1)]
 RANGES_PER_STATEMENT = 200
 UIDS_PER_STATEMENT = 500
 _item, _seal, _blob = schema.item, schema.seal, schema.blob

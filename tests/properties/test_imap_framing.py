@@ -17,7 +17,7 @@ from mailserver.imap.parse import BadCommand, parse_command
 
 LIMITS = Limits(line_bytes=60, literal_bytes=12, literals_bytes=20, message_bytes=30)
 PIECES = [
-    b"\r\n", b"\n", b"\r", b" ", b"A ", b"A APPEND ", b"x", b"A NOOP\r\n", b"{3+}\r\n", b"{3}\r\n", b"{25+}\r\n",
+    b"\r\n", b"\n", b"\r", b" ", b"A ", b"A APPEND ", b"A REPLACE 1 ", b" CATENATE (", b" URL ", b" TEXT ", b"x", b"A NOOP\r\n", b"{3+}\r\n", b"{3}\r\n", b"{25+}\r\n",
     b"{25}\r\n", b"{99}\r\n", b"{99+}\r\n", b"{", b"}", b'"', b"abc", b"\x00", b"{0+}\r\n", b"(\\Seen)",
 ]  # fmt: skip
 octets = st.lists(st.sampled_from(PIECES) | st.binary(max_size=6), max_size=30).map(b"".join)
@@ -55,13 +55,13 @@ def test_only_bad_command_escapes_from_what_is_framed(data):
 
 
 VERBS = [
-    b"LOGIN", b"SELECT", b"CREATE", b"LIST", b"STATUS", b"APPEND", b"FETCH", b"STORE", b"SEARCH", b"COPY", b"ID",
+    b"LOGIN", b"SELECT", b"CREATE", b"LIST", b"STATUS", b"APPEND", b"APPEND x", b"REPLACE", b"UID REPLACE 1", b"FETCH", b"STORE", b"SEARCH", b"COPY", b"ID",
     b"UID FETCH", b"UID SEARCH", b"UID STORE", b"UID EXPUNGE", b"AUTHENTICATE", b"ENABLE", b"RENAME", b"XLIST", b"SETQUOTA",
 ]  # fmt: skip
 WORDS = [
     b" ", b"(", b")", b"[", b"]", b'"', b"\\", b"1:*", b"*", b"$", b"BODY", b"BODY[", b"HEADER.FIELDS", b"<0.1>",
     b"FLAGS", b"\\Seen", b"OR", b"NOT", b"SUBJECT", b"CHARSET", b"UTF-8", b"NIL", b"&AOk-", b"&", b"%", b"1-Feb-2026",
-    b"\xc3\xa9", b"\xff", b"CONDSTORE", b"QRESYNC", b"RETURN", b"STATUS", b"SUBSCRIBED", b"CHANGEDSINCE", b"MODSEQ", b"99999999999999999999", b"USE",
+    b"\xc3\xa9", b"\xff", b"CONDSTORE", b"QRESYNC", b" CATENATE (", b"URL ", b"TEXT ", b"RETURN", b"STATUS", b"SUBSCRIBED", b"CHANGEDSINCE", b"MODSEQ", b"99999999999999999999", b"USE",
 ]  # fmt: skip
 words = st.lists(st.sampled_from(WORDS) | st.binary(max_size=4), max_size=12).map(b"".join)
 

@@ -26,7 +26,6 @@ from mailserver.imap.commands.listing import (
     Xlist,
 )
 from mailserver.imap.commands.mailboxes import (
-    Append,
     Check,
     Close,
     Create,
@@ -54,6 +53,16 @@ from mailserver.imap.commands.messages import (
 )
 from mailserver.imap.commands.notify import Notify, NotifyEvent, NotifyFilter, NotifyGroup
 from mailserver.imap.commands.quotas import GetQuota, GetQuotaRoot, SetQuota
+from mailserver.imap.commands.uploads import (
+    Append,
+    MessageBegins,
+    MessageEnds,
+    OctetsFollow,
+    Replace,
+    Step,
+    Upload,
+    UrlPart,
+)
 
 __all__ = [
     "Append",
@@ -80,6 +89,8 @@ __all__ = [
     "Login",
     "Logout",
     "Lsub",
+    "MessageBegins",
+    "MessageEnds",
     "Move",
     "Namespace",
     "Noop",
@@ -87,8 +98,10 @@ __all__ = [
     "NotifyEvent",
     "NotifyFilter",
     "NotifyGroup",
+    "OctetsFollow",
     "Partial",
     "Rename",
+    "Replace",
     "Resync",
     "Search",
     "Section",
@@ -98,11 +111,14 @@ __all__ = [
     "StartTls",
     "Status",
     "StatusItem",
+    "Step",
     "Store",
     "StoreMode",
     "Subscribe",
     "Unselect",
     "Unsubscribe",
+    "Upload",
+    "UrlPart",
     "Xlist",
 ]
 
@@ -125,6 +141,7 @@ Command = (
     | Xlist
     | Status
     | Append
+    | Replace
     | GetQuota
     | GetQuotaRoot
     | SetQuota

@@ -1,7 +1,6 @@
-"""Commands about mailboxes (RFC 9051 §6.3, RFC 3501 §6.3), APPEND and the end of a selection included."""
+"""Commands about mailboxes (RFC 9051 §6.3, RFC 3501 §6.3), the end of a selection included."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from mailserver.imap.sequence_set import SequenceSet
 
@@ -62,16 +61,6 @@ class Unsubscribe:
     """RFC 9051 §6.3.8."""
 
     mailbox: str
-
-
-@dataclass(frozen=True, slots=True)
-class Append:
-    """RFC 9051 §6.3.12: all but the message, whose octets follow as chunks. ``date`` is UTC."""
-
-    mailbox: str
-    flags: tuple[str, ...]
-    date: datetime | None
-    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

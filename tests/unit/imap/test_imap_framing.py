@@ -31,6 +31,10 @@ def announced(*texts, literals=(), size, waits=False, is_next=False):
     return MessageAnnounced(RawCommand(texts, literals, size), size, waits, is_next)
 
 
+def ended(*pieces):
+    return AppendEnd(RawCommand(pieces[::2] or (b"",), pieces[1::2]))
+
+
 def joined(events):
     result = []
     for event in events:
@@ -104,7 +108,7 @@ CASES = {
     "bare LF after a literal": (b"A X {1+}\r\na\n\r\nB NOOP\r\n", [BadLine("A"), command(b"B NOOP")]),
     "append waits": (
         b"A APPEND x {3}\r\nabc\r\n",
-        [announced(b"A APPEND x ", size=3, waits=True), LiteralChunk(b"abc"), LiteralEnd(), AppendEnd(b"")],
+        [announced(b"A APPEND x ", size=3, waits=True), LiteralChunk(b"abc"), LiteralEnd(), ended()],
     ),
     "append pushes, any case": (
         b"A append x (\\Seen) {3+}\r\nabc\r\nB NOOP\r\n",
@@ -112,7 +116,7 @@ CASES = {
             announced(b"A append x (\\Seen) ", size=3),
             LiteralChunk(b"abc"),
             LiteralEnd(),
-            AppendEnd(b""),
+            ended(),
             command(b"B NOOP"),
         ],
     ),
@@ -122,12 +126,12 @@ CASES = {
             announced(b"A APPEND ", b" ", literals=(b"x",), size=12),
             LiteralChunk(b"hello, world"),
             LiteralEnd(),
-            AppendEnd(b""),
+            ended(),
         ],
     ),
     "empty message": (
         b"A APPEND x {0+}\r\n\r\n",
-        [announced(b"A APPEND x ", size=0), LiteralEnd(), AppendEnd(b"")],
+        [announced(b"A APPEND x ", size=0), LiteralEnd(), ended()],
     ),
     "two messages": (
         b"A APPEND x {1+}\r\na {1+}\r\nb\r\n",
@@ -138,14 +142,45 @@ CASES = {
             announced(b" ", size=1, is_next=True),
             LiteralChunk(b"b"),
             LiteralEnd(),
-            AppendEnd(b""),
+            ended(),
         ],
+    ),
+    "a replacement": (
+        b"A UID REPLACE 3 x {1+}\r\na\r\n",
+        [announced(b"A UID REPLACE 3 x ", size=1), LiteralChunk(b"a"), LiteralEnd(), ended()],
+    ),
+    "a replacement in a literal name": (
+        b"A replace 3 {1+}\r\nx {1+}\r\na\r\n",
+        [
+            announced(b"A replace 3 ", b" ", literals=(b"x",), size=1),
+            LiteralChunk(b"a"),
+            LiteralEnd(),
+            ended(),
+        ],
+    ),
+    "parts: a URL in a literal is gathered": (
+        b"A APPEND x catenate (URL {2+}\r\n/a TEXT {1+}\r\nb URL {2+}\r\n/c)\r\nB NOOP\r\n",
+        [
+            announced(b"A APPEND x catenate (URL ", b" TEXT ", literals=(b"/a",), size=1),
+            LiteralChunk(b"b"),
+            LiteralEnd(),
+            ended(b" URL ", b"/c", b")"),
+            command(b"B NOOP"),
+        ],
+    ),
+    "parts without octets": (
+        b"A APPEND x CATENATE (URL {2+}\r\n/a)\r\n",
+        [command(b"A APPEND x CATENATE (URL ", b"/a", b")")],
+    ),
+    "a mailbox with the name of a part": (
+        b"A APPEND URL {1+}\r\na\r\n",
+        [announced(b"A APPEND URL ", size=1), LiteralChunk(b"a"), LiteralEnd(), ended()],
     ),
     "append too big, waiting": (
         b"A APPEND x {101}\r\nB NOOP\r\n",
         [LiteralTooBig("A", 101, True), command(b"B NOOP")],
     ),
-    "append too big, pushed": (b"A APPEND x {101+}\r\n", [Fatal("literal_too_big", "A")]),
+    "append too big, pushed": (b"A APPEND x {101+}\r\n", [Fatal("message_too_big", "A")]),
     "tail of append has a bare LF": (
         b"A APPEND x {1+}\r\na\n\r\n",
         [announced(b"A APPEND x ", size=1), LiteralChunk(b"a"), LiteralEnd(), BadLine(None)],

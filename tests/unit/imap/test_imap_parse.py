@@ -264,7 +264,8 @@ def test_misplaced_literals(raw, code):
 )
 def test_append(text, flags, date):
     raw = RawCommand((b"a APPEND x " + text,), streamed_bytes=9)
-    assert parse_command(raw) == ("a", c.Append("x", flags, date, 9))
+    steps = (c.MessageBegins(flags, date), c.OctetsFollow(9))
+    assert parse_command(raw) == ("a", c.Append("x", steps))
 
 
 @pytest.mark.parametrize(

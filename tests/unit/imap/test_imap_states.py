@@ -32,6 +32,8 @@ LOGIN = c.Login("a", b"b")
         (c.Id(), "NEEDS_TLS ALLOWED ALLOWED ALLOWED IS_OVER"),
         (LOGIN, "NEEDS_TLS ALLOWED IS_LOGGED_IN_ALREADY IS_LOGGED_IN_ALREADY IS_OVER"),
         (SELECT, "NEEDS_TLS NEEDS_LOGIN ALLOWED ALLOWED IS_OVER"),
+        (c.Append("x", ()), "NEEDS_TLS NEEDS_LOGIN ALLOWED ALLOWED IS_OVER"),
+        (c.Replace(ONE, "x", ()), "NEEDS_TLS NEEDS_LOGIN NEEDS_MAILBOX ALLOWED IS_OVER"),
         (FETCH, "NEEDS_TLS NEEDS_LOGIN NEEDS_MAILBOX ALLOWED IS_OVER"),
     ],
 )
@@ -71,7 +73,13 @@ def test_capabilities():
     assert not any(name.startswith("AUTH=") for name in clear)
     assert {"AUTH=PLAIN", "IDLE", "SASL-IR"} <= set(before)
     assert "LOGINDISABLED" not in before
-    assert {"UIDPLUS", "MOVE", "SPECIAL-USE"} <= set(CAPABILITIES[State.SELECTED])
+    selected = set(CAPABILITIES[State.SELECTED])
+    assert {"UIDPLUS", "MOVE", "SPECIAL-USE"} <= selected
+    assert {"LIST-EXTENDED", "LIST-STATUS", "STATUS=SIZE", "XLIST"} <= selected
+    assert {"QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE"} <= selected
+    assert {"APPENDLIMIT", "MULTIAPPEND", "CATENATE", "REPLACE"} <= selected
+    assert "QUOTASET" not in selected
+    assert "LITERAL-" not in selected, "RFC 7888 §5: never both"
 
 
 @pytest.mark.parametrize(
