@@ -110,17 +110,24 @@ class Cursor:
     def find_string(self) -> bytes | None:
         """A quoted string or a literal, or None."""
         if self._at == len(self._text) and self._index < len(self._command.literals):
-            literal = self._command.literals[self._index]
+            literal = self.literal8()
             if b"\0" in literal:  # RFC 9051 §9 CHAR8
                 raise Malformed("bad_literal", "NUL")
-            self._index += 1
-            self._text = self._command.texts[self._index]
-            self._at = 0
             return literal
         quoted = self.take(QUOTED)
         if quoted is None:
             return None
         return QUOTED_ESCAPE.sub(rb"\1", quoted[1]) if b"\\" in quoted[1] else quoted[1]
+
+    def literal8(self) -> bytes:
+        """A literal of any octets, after the tilde that says so (RFC 4466 §6)."""
+        if self._at < len(self._text) or self._index == len(self._command.literals):
+            raise Malformed("bad_literal")
+        literal = self._command.literals[self._index]
+        self._index += 1
+        self._text = self._command.texts[self._index]
+        self._at = 0
+        return literal
 
     def string(self) -> bytes:
         found = self.find_string()

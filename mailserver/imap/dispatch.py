@@ -8,6 +8,7 @@ from mailserver.imap import (
     verbs_listing,
     verbs_mailbox,
     verbs_message,
+    verbs_metadata,
     verbs_notify,
     verbs_quotas,
     verbs_search,
@@ -29,6 +30,10 @@ def run_command(session: Session, command: c.Command) -> Awaitable[Reply]:
             return verbs_notify.run_notify(session, command)
         case c.Search():
             return verbs_search.run_search(session, command)
+        case c.GetMetadata():
+            return verbs_metadata.run_get_metadata(session, command)
+        case c.SetMetadata():
+            return verbs_metadata.run_set_metadata(session, command)
         case c.GetQuota() | c.GetQuotaRoot() | c.SetQuota():
             return _run_on_quotas(session, command)
         case c.Fetch() | c.Store() | c.Copy() | c.Move() | c.Expunge():

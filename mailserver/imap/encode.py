@@ -191,6 +191,21 @@ def format_status(name: str, values: Iterable[tuple[StatusItem, int]], *, is_utf
     return b"* STATUS " + format_mailbox(name, is_utf8=is_utf8) + b" (" + items + b")\r\n"
 
 
+def format_metadata(
+    mailbox: str, entries: Iterable[tuple[str, bytes | None]], *, is_utf8: bool = False
+) -> bytes:
+    """RFC 5464 §4.4.1; values of any octets, an absent one NIL."""
+    told = b" ".join(format_astring(name.encode("ascii")) + b" " + _value(value) for name, value in entries)
+    return b"* METADATA " + format_mailbox(mailbox, is_utf8=is_utf8) + b" (" + told + b")\r\n"
+
+
+def _value(octets: bytes | None) -> bytes:
+    """``nstring / literal8`` (RFC 5464 §5)."""
+    if octets is None or b"\0" not in octets:
+        return format_nstring(octets)
+    return b"~" + format_literal_mark(len(octets)) + octets
+
+
 def format_quota(root: bytes, resources: Iterable[tuple[str, int, int]]) -> bytes:
     """RFC 9208 §4.2.1: (resource, usage, limit) each."""
     told = " ".join(f"{name} {usage} {limit}" for name, usage, limit in resources).encode("ascii")

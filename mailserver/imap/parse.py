@@ -38,6 +38,7 @@ from mailserver.imap.parse_mailboxes import (
     parse_unsubscribe,
 )
 from mailserver.imap.parse_messages import parse_copy, parse_fetch, parse_move, parse_store
+from mailserver.imap.parse_metadata import parse_get_metadata, parse_set_metadata
 from mailserver.imap.parse_notify import parse_notify
 from mailserver.imap.parse_quotas import parse_get_quota, parse_get_quota_root, parse_set_quota
 from mailserver.imap.parse_search import parse_search
@@ -186,6 +187,8 @@ _WITH_ARGUMENTS: dict[str, Callable[[Cursor], Command]] = {
     "GETQUOTA": parse_get_quota,
     "GETQUOTAROOT": parse_get_quota_root,
     "SETQUOTA": parse_set_quota,
+    "GETMETADATA": parse_get_metadata,
+    "SETMETADATA": parse_set_metadata,
     "ID": _parse_id,
     "NOTIFY": parse_notify,
 }

@@ -24,6 +24,7 @@ from mailserver.model.errors import (
     Unavailable,
 )
 from mailserver.policy.wording import to_ascii
+from mailserver.service.annotations import VALUE_BYTES
 
 LOG = logging.getLogger("pli.imap")
 
@@ -65,6 +66,16 @@ QUOTA_IS_FIXED = _no(
     "Limits are set by the operator of this server, not from a mail client. Ask the operator.",
     "Les limites sont fixées par l’opérateur, pas depuis un logiciel de messagerie. Demandez-lui.",
 )
+ENTRY_IS_FIXED = _no(
+    "NOPERM",
+    "Only the operator sets this entry. Ask the operator.",
+    "Seul l’opérateur fixe cette valeur. Demandez-lui.",
+)
+NO_PRIVATE = _no(
+    "METADATA NOPRIVATE",
+    "A shared box keeps no private notes. Use a name under /shared, or a mailbox of your own.",
+    "Une messagerie partagée ne garde pas de notes privées. Utilisez un nom sous /shared ou une boîte à vous.",
+)
 NO_SUCH_MESSAGE = _no("NONEXISTENT", "There is no such message.", "Ce message n’existe pas.")
 HAS_INFERIORS = _no("", "The name only holds other mailboxes.", "Ce nom ne contient que d’autres boîtes.")
 NEEDS_QRESYNC = Reply(Status.BAD, "ENABLE QRESYNC first")  # RFC 7162 §3.2.5, §3.2.6
@@ -96,6 +107,16 @@ _BY_CODE: dict[str, Reply] = {
     "message-too-large": TOO_BIG,
     "message-empty": _no(
         "", "An empty message is not kept: the command is cancelled.", "Un message vide n’est pas gardé : la commande est annulée."
+    ),
+    "annotation-size": _no(
+        f"METADATA MAXSIZE {VALUE_BYTES}",
+        "The value is too long to be kept beside a mailbox. Shorten it.",
+        "La valeur est trop longue pour être gardée. Raccourcissez-la.",
+    ),
+    "annotation-count": _no(
+        "METADATA TOOMANY",
+        "There are too many notes beside this mailbox. Remove some.",
+        "Il y a trop de notes sur cette boîte. Supprimez-en.",
     ),
     "other-account": _no(
         "CANNOT",

@@ -92,6 +92,8 @@ STATES_OF: dict[type[c.Command], frozenset[State]] = {
             c.GetQuota,
             c.GetQuotaRoot,
             c.SetQuota,
+            c.GetMetadata,
+            c.SetMetadata,
             c.Namespace,
             c.Idle,
             c.Notify,
@@ -144,6 +146,7 @@ _AFTER_LOGIN = (
     "MULTIAPPEND",
     "CATENATE",
     "REPLACE",
+    "METADATA",
 )
 
 OFFERED: frozenset[Feature] = frozenset({Feature.CONDSTORE, Feature.QRESYNC})

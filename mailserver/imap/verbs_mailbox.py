@@ -169,6 +169,8 @@ def _rename(session: Session, command: Rename) -> None:
     made = services.mailboxes.add_mailbox(account, new, now_seconds())
     if inbox.keywords:
         made = services.mailboxes.add_keywords(account, made, inbox.keywords)
+    if inbox.entries:  # RFC 5464 §4.1: copied, and kept by INBOX
+        services.mailboxes.change(account, made.mailbox_id, lambda now: replace(now, entries=inbox.entries))
     services.messages.move(account, (inbox.mailbox_id, made.mailbox_id), EVERY_UID, now_seconds())
 
 

@@ -5,6 +5,7 @@ until something of it changes. INBOX's record holds what belongs to the account 
 """
 
 import json
+from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from unicodedata import normalize
 
@@ -12,6 +13,7 @@ from mailserver.crypto.ctx import ctx
 from mailserver.model.account import BIRTH_MAILBOXES, Role
 from mailserver.model.errors import Corrupt
 from mailserver.model.ids import AccountId, MailboxId
+from mailserver.service.annotations import Entries
 from mailserver.service.keys import OpenAccount
 from mailserver.store.mailboxes import MailboxRow
 
@@ -23,7 +25,8 @@ _BIRTH_NAMES = {role: name for name, role in BIRTH_MAILBOXES}
 class MailboxInfo:
     """A mailbox as its owner sees it. ``keywords[i]`` is the name of flag bit ``KEYWORD_SHIFT + i``.
 
-    ``lost_names``, in INBOX alone: names that are subscribed though their mailbox was deleted (RFC 9051 §6.3.7).
+    ``entries``: what clients wrote beside it. In INBOX alone: ``server_entries``, written beside the account, and
+    ``lost_names``, which are subscribed though their mailbox was deleted (RFC 9051 §6.3.7).
     """
 
     row: MailboxRow
@@ -31,6 +34,8 @@ class MailboxInfo:
     is_subscribed: bool = True
     keywords: tuple[str, ...] = ()
     lost_names: tuple[str, ...] = ()
+    entries: Entries = ()
+    server_entries: Entries = ()
 
     @property
     def mailbox_id(self) -> MailboxId:
@@ -56,6 +61,8 @@ def open_record(account: OpenAccount, row: MailboxRow) -> MailboxInfo:
             fields["subscribed"],
             tuple(fields["keywords"]),
             tuple(fields.get("lost", ())),
+            _parse_entries(fields.get("entries", {})),
+            _parse_entries(fields.get("server", {})),
         )
         validity, role = fields["uidvalidity"], fields["role"]
     except (ValueError, KeyError) as error:
@@ -67,7 +74,7 @@ def open_record(account: OpenAccount, row: MailboxRow) -> MailboxInfo:
 
 def seal_record(account: OpenAccount, info: MailboxInfo) -> bytes:
     """The record of a mailbox as it now is; its size tells multiples of 128 octets only."""
-    fields: dict[str, str | bool | int | tuple[str, ...]] = {
+    fields: dict[str, str | bool | int | tuple[str, ...] | dict[str, str]] = {
         "name": info.name,
         "subscribed": info.is_subscribed,
         "keywords": info.keywords,
@@ -76,9 +83,21 @@ def seal_record(account: OpenAccount, info: MailboxInfo) -> bytes:
     }
     if info.lost_names:
         fields["lost"] = info.lost_names
+    if info.entries:
+        fields["entries"] = _encoded(info.entries)
+    if info.server_entries:
+        fields["server"] = _encoded(info.server_entries)
     plain = json.dumps(fields).encode()
     padded = plain + b" " * (-len(plain) % _PAD_BYTES)
     return account.mail_keys().wrap_record(padded, _context(account.account_id, info.mailbox_id))
+
+
+def _parse_entries(fields: dict[str, str]) -> Entries:
+    return tuple((name, b64decode(value, validate=True)) for name, value in fields.items())
+
+
+def _encoded(entries: Entries) -> dict[str, str]:
+    return {name: b64encode(value).decode("ascii") for name, value in entries}
 
 
 def _context(account_id: AccountId, mailbox_id: MailboxId) -> bytes:

@@ -152,7 +152,7 @@ class Mailboxes:
         if found is None and is_subscribed and not is_lost:
             raise NotFound("mailbox")
         if found is not None:
-            self._rewrite(account, found.mailbox_id, lambda now: replace(now, is_subscribed=is_subscribed))
+            self.change(account, found.mailbox_id, lambda now: replace(now, is_subscribed=is_subscribed))
         if is_lost and not is_subscribed:
 
             def run(connection: Connection) -> None:
@@ -185,12 +185,15 @@ class Mailboxes:
                 raise OverLimit("too-many-keywords")
             return replace(now, keywords=keywords)
 
-        return self._rewrite(account, info.mailbox_id, with_keywords)
+        return self.change(account, info.mailbox_id, with_keywords)
 
-    def _rewrite(
+    def change(
         self, account: OpenAccount, mailbox_id: MailboxId, change: Callable[[MailboxInfo], MailboxInfo]
     ) -> MailboxInfo:
-        """Change a record as it stands in the transaction: two sessions' keywords never take one bit."""
+        """Change a mailbox's record as it stands in the transaction: two sessions' keywords never take one bit.
+
+        What ``change`` raises leaves everything as it was.
+        """
 
         def run(connection: Connection) -> MailboxInfo:
             info = open_record(account, mailboxes.load_mailbox(connection, account.account_id, mailbox_id))

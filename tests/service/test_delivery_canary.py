@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.header import Header
 from pathlib import Path
@@ -13,6 +14,8 @@ from service.delivery_peers import Bench, make_bench, message, open_with_passwor
 from unit.documents.xdm_archives import sample
 
 from mailserver.model.account import Role
+from mailserver.service.keys import OpenAccount
+from mailserver.service.mailboxes import MailboxInfo
 
 WORDS = {
     "subject": "zobéline-quartz",
@@ -26,6 +29,10 @@ WORDS = {
     "file": "bulletin-rhododendron",
     "mailbox": "Dossier-xylophone",
     "keyword": "etiquette-sycomore",
+    "lost mailbox": "Dossier-argousier",
+    "note": "remarque-liseron",
+    "note's name": "/private/vendor/aubepine",
+    "note on the account": "remarque-myosotis",
     "message id": "identifiant-belladone",
 }
 # What the sample archive says: its patient's number and name, its documents' titles
@@ -82,6 +89,22 @@ def _letter(number: str, body: bytes) -> bytes:
     )
 
 
+def _write_notes(bench: Bench, account: OpenAccount, mailbox: MailboxInfo) -> None:
+    """Annotations, and a subscription that outlives its mailbox."""
+    mailboxes = bench.services.mailboxes
+    entries = ((WORDS["note's name"], WORDS["note"].encode()),)
+    mailboxes.change(account, mailbox.mailbox_id, lambda now: replace(now, entries=entries))
+    inbox = mailboxes.load_by_role(account, Role.INBOX)
+    server = (("/private/comment", WORDS["note on the account"].encode()),)
+    mailboxes.change(account, inbox.mailbox_id, lambda now: replace(now, server_entries=server))
+    mailboxes.add_mailbox(account, WORDS["lost mailbox"], 1)
+    mailboxes.delete_mailbox(account, WORDS["lost mailbox"])
+    told = mailboxes.list_mailboxes(account)
+    assert told[0].lost_names == (WORDS["lost mailbox"],)
+    assert told[0].server_entries == server
+    assert next(info.entries for info in told if info.mailbox_id == mailbox.mailbox_id) == entries
+
+
 def test_nothing_lies_readable_under_the_operators_folder(bench: Bench) -> None:
     sender, doctor = f"{WORDS['sender']}@b.localhost", f"{WORDS['recipient']}@a.localhost"
     patient_address = "279035121518989@a.localhost"
@@ -97,6 +120,7 @@ def test_nothing_lies_readable_under_the_operators_folder(bench: Bench) -> None:
     account = bench.node.open(doctor, made.app_password)
     mailbox = bench.services.mailboxes.add_mailbox(account, WORDS["mailbox"], 1)
     mailbox = bench.services.mailboxes.add_keywords(account, mailbox, [WORDS["keyword"]])
+    _write_notes(bench, account, mailbox)
     for item in bench.page(account):
         assert bench.read(account, item)
     patient = open_with_password(bench, patient_address)

@@ -51,6 +51,7 @@ from mailserver.imap.commands.messages import (
     Store,
     StoreMode,
 )
+from mailserver.imap.commands.metadata import GetMetadata, SetMetadata
 from mailserver.imap.commands.notify import Notify, NotifyEvent, NotifyFilter, NotifyGroup
 from mailserver.imap.commands.quotas import GetQuota, GetQuotaRoot, SetQuota
 from mailserver.imap.commands.uploads import (
@@ -79,6 +80,7 @@ __all__ = [
     "Expunge",
     "Fetch",
     "FetchItem",
+    "GetMetadata",
     "GetQuota",
     "GetQuotaRoot",
     "Id",
@@ -107,6 +109,7 @@ __all__ = [
     "Section",
     "SectionText",
     "Select",
+    "SetMetadata",
     "SetQuota",
     "StartTls",
     "Status",
@@ -145,6 +148,8 @@ Command = (
     | GetQuota
     | GetQuotaRoot
     | SetQuota
+    | GetMetadata
+    | SetMetadata
     | Namespace
     | Id
     | Idle

@@ -77,7 +77,7 @@ def test_capabilities():
     assert {"UIDPLUS", "MOVE", "SPECIAL-USE"} <= selected
     assert {"LIST-EXTENDED", "LIST-STATUS", "STATUS=SIZE", "XLIST"} <= selected
     assert {"QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE"} <= selected
-    assert {"APPENDLIMIT", "MULTIAPPEND", "CATENATE", "REPLACE"} <= selected
+    assert {"APPENDLIMIT", "MULTIAPPEND", "CATENATE", "REPLACE", "METADATA"} <= selected
     assert "QUOTASET" not in selected
     assert "LITERAL-" not in selected, "RFC 7888 §5: never both"
 
