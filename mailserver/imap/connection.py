@@ -162,9 +162,7 @@ class ImapConnection(asyncio.Protocol):
         self._transport = None
         self.resume_writing()
         self._hub.leave(self)
-        if self._session is not None and self._session.waiter is not None:
-            self._hub.services.wakeups.remove(self._session.waiter)
-            self._session.waiter = None
+        self.forget_login()
         if self._task is None and self._talk is not None:
             self._talk.close()
 
@@ -231,6 +229,13 @@ class ImapConnection(asyncio.Protocol):
         self._hub.services.wakeups.add(waiter)
         if account.profile.traced_until > now_seconds():
             self._tracer = Tracer(account)
+
+    def forget_login(self) -> None:
+        """Nothing of the account is waited for or traced any more, and the time for a login begins again."""
+        self._began_at, self._tracer = self._hub.loop.time(), None
+        if self._session is not None and self._session.waiter is not None:
+            self._hub.services.wakeups.remove(self._session.waiter)
+            self._session.waiter = None
 
     def _on_news(self) -> None:
         assert self._session is not None

@@ -12,8 +12,14 @@ from mailserver.imap import commands as c
 from mailserver.imap import framing as f
 from mailserver.imap.dispatch import run_command
 from mailserver.imap.encode import Status as Word
-from mailserver.imap.encode import code_number, format_continuation, format_tagged, format_untagged
-from mailserver.imap.framing import Framer, limits_after_login
+from mailserver.imap.encode import (
+    code_capability,
+    code_number,
+    format_continuation,
+    format_tagged,
+    format_untagged,
+)
+from mailserver.imap.framing import BEFORE_LOGIN, Framer, limits_after_login
 from mailserver.imap.news import look
 from mailserver.imap.parse import BadCommand, is_done, parse_command, parse_sasl_response
 from mailserver.imap.replies import (
@@ -42,6 +48,7 @@ class Line(Protocol):
     def close(self) -> None: ...
     async def start_tls(self) -> None: ...
     def wait_for_news(self) -> None: ...
+    def forget_login(self) -> None: ...
 
 
 class Conversation:
@@ -139,6 +146,8 @@ class Conversation:
                 self._begin_idle(tag)
             case c.Authenticate():
                 await self._authenticate(tag, command)
+            case c.Unauthenticate():
+                await self._unauthenticate(tag)
             case c.Append() | c.Replace():
                 await self._settle(await self.uploads.run(tag, command))
             case _:
@@ -150,6 +159,14 @@ class Conversation:
             raise ConnectionAbortedError
         await self._conclude(tag, c.StartTls(), Reply(Word.OK, "Begin TLS now"))
         await self._line.start_tls()
+
+    async def _unauthenticate(self, tag: str) -> None:
+        """Never NO, since a login may have been sent along (RFC 8437 §3); nothing is told of what was selected."""
+        self._line.forget_login()
+        self._session.forget_login()
+        self._framer.limits = BEFORE_LOGIN
+        code = code_capability(self._session.capabilities())
+        await self._conclude(tag, c.Unauthenticate(), done("UNAUTHENTICATE", code))
 
     async def _conclude(self, tag: str, command: c.Command, reply: Reply) -> None:
         """The state after a command, what others did meanwhile, and the tagged answer."""

@@ -1,4 +1,4 @@
-"""Which function runs which command. STARTTLS, LOGOUT, IDLE and uploads change the wire: the connection runs them."""
+"""Which function runs which command. STARTTLS, LOGOUT, IDLE, UNAUTHENTICATE and uploads change the wire: the connection runs them."""
 
 from collections.abc import Awaitable
 from typing import assert_never
@@ -38,7 +38,7 @@ def run_command(session: Session, command: c.Command) -> Awaitable[Reply]:
             return _run_on_quotas(session, command)
         case c.Fetch() | c.Store() | c.Copy() | c.Move() | c.Expunge():
             return _run_on_messages(session, command)
-        case c.StartTls() | c.Logout() | c.Idle() | c.Append() | c.Replace():
+        case c.StartTls() | c.Logout() | c.Idle() | c.Unauthenticate() | c.Append() | c.Replace():
             raise AssertionError("the connection runs this command")
         case _:
             return _run_on_mailboxes(session, command)

@@ -22,6 +22,7 @@ from mailserver.imap.commands import (
     Namespace,
     Noop,
     StartTls,
+    Unauthenticate,
     Unselect,
 )
 from mailserver.imap.cursor import Cursor, decode_text
@@ -165,6 +166,7 @@ _BARE: dict[str, Command] = {
     "CHECK": Check(),
     "CLOSE": Close(),
     "UNSELECT": Unselect(),
+    "UNAUTHENTICATE": Unauthenticate(),
     "EXPUNGE": Expunge(),
 }
 

@@ -5,7 +5,7 @@ use case; what is sent goes through ``send`` and, when there is much of it, ``dr
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -119,6 +119,12 @@ class Session:
         hidden = self.account.profile.hidden_capabilities if self.account is not None else ()
         limit = f"APPENDLIMIT={self.services.limit_bytes}"  # RFC 7889 §2: the same for all mailboxes
         return tuple(limit if name == "APPENDLIMIT" else name for name in names if name not in hidden)
+
+    def forget_login(self) -> None:
+        """RFC 8437 §3: whatever came with a login goes, its keys first; TLS and what ID said stay."""
+        fresh = Session(self.services, self.wire, self.peer, State.NOT_AUTHENTICATED, client=self.client)
+        for each in fields(fresh):
+            setattr(self, each.name, getattr(fresh, each.name))
 
     def open_account(self) -> OpenAccount:
         """The account of this connection. Raises Denied before login."""

@@ -78,6 +78,7 @@ STATES_OF: dict[type[c.Command], frozenset[State]] = {
     **dict.fromkeys(
         (
             c.Enable,
+            c.Unauthenticate,
             c.Select,
             c.Create,
             c.Delete,
@@ -114,6 +115,7 @@ _SUCCESS: dict[type[c.Command], State] = {
     c.Select: State.SELECTED,
     c.Close: State.AUTHENTICATED,
     c.Unselect: State.AUTHENTICATED,
+    c.Unauthenticate: State.NOT_AUTHENTICATED,
     c.Logout: State.LOGOUT,
 }
 _FAILURE: dict[type[c.Command], State] = {c.Select: State.AUTHENTICATED}
@@ -147,6 +149,7 @@ _AFTER_LOGIN = (
     "CATENATE",
     "REPLACE",
     "METADATA",
+    "UNAUTHENTICATE",
 )
 
 OFFERED: frozenset[Feature] = frozenset({Feature.CONDSTORE, Feature.QRESYNC})

@@ -15,6 +15,7 @@ from mailserver.imap.commands.connection import (
     Namespace,
     Noop,
     StartTls,
+    Unauthenticate,
 )
 from mailserver.imap.commands.listing import (
     List,
@@ -118,6 +119,7 @@ __all__ = [
     "Store",
     "StoreMode",
     "Subscribe",
+    "Unauthenticate",
     "Unselect",
     "Unsubscribe",
     "Upload",
@@ -132,6 +134,7 @@ Command = (
     | StartTls
     | Authenticate
     | Login
+    | Unauthenticate
     | Enable
     | Select
     | Create

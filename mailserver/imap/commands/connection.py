@@ -40,6 +40,11 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
+class Unauthenticate:
+    """RFC 8437 §3."""
+
+
+@dataclass(frozen=True, slots=True)
 class Enable:
     """RFC 5161 §3.1; names in upper case, unknown ones included."""
 

@@ -32,6 +32,7 @@ LOGIN = c.Login("a", b"b")
         (c.Id(), "NEEDS_TLS ALLOWED ALLOWED ALLOWED IS_OVER"),
         (LOGIN, "NEEDS_TLS ALLOWED IS_LOGGED_IN_ALREADY IS_LOGGED_IN_ALREADY IS_OVER"),
         (SELECT, "NEEDS_TLS NEEDS_LOGIN ALLOWED ALLOWED IS_OVER"),
+        (c.Unauthenticate(), "NEEDS_TLS NEEDS_LOGIN ALLOWED ALLOWED IS_OVER"),
         (c.Append("x", ()), "NEEDS_TLS NEEDS_LOGIN ALLOWED ALLOWED IS_OVER"),
         (c.Replace(ONE, "x", ()), "NEEDS_TLS NEEDS_LOGIN NEEDS_MAILBOX ALLOWED IS_OVER"),
         (FETCH, "NEEDS_TLS NEEDS_LOGIN NEEDS_MAILBOX ALLOWED IS_OVER"),
@@ -60,6 +61,8 @@ def test_every_refusal_has_words():
         (State.SELECTED, c.Close(), True, State.AUTHENTICATED),
         (State.SELECTED, c.Unselect(), True, State.AUTHENTICATED),
         (State.SELECTED, c.Noop(), True, State.SELECTED),
+        (State.SELECTED, c.Unauthenticate(), True, State.NOT_AUTHENTICATED),
+        (State.AUTHENTICATED, c.Unauthenticate(), True, State.NOT_AUTHENTICATED),
         (State.SELECTED, c.Logout(), True, State.LOGOUT),
     ],
 )
@@ -77,7 +80,7 @@ def test_capabilities():
     assert {"UIDPLUS", "MOVE", "SPECIAL-USE"} <= selected
     assert {"LIST-EXTENDED", "LIST-STATUS", "STATUS=SIZE", "XLIST"} <= selected
     assert {"QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE"} <= selected
-    assert {"APPENDLIMIT", "MULTIAPPEND", "CATENATE", "REPLACE", "METADATA"} <= selected
+    assert {"APPENDLIMIT", "MULTIAPPEND", "CATENATE", "REPLACE", "METADATA", "UNAUTHENTICATE"} <= selected
     assert "QUOTASET" not in selected
     assert "LITERAL-" not in selected, "RFC 7888 §5: never both"
 
