@@ -93,8 +93,13 @@ class Operator:
             return self.process.wait()
 
 
-def run_pli(*arguments: str, secret: str | None = None) -> dict[str, str | int | None]:
-    """One ``pli`` command with ``--json``; its facts. Raises Unavailable("demo-command") with its sentence."""
+Facts = dict[str, str | int | None]
+
+
+def run_pli(*arguments: str, secret: str | None = None) -> Facts:
+    """One ``pli`` command with ``--json``; its facts. Raises Unavailable with the command's own code and sentence,
+    or "demo-command" when it has none.
+    """
     done = subprocess.run(  # noqa: S603 # ourselves
         [sys.executable, "-m", "mailserver", *arguments, "--json"],
         input=None if secret is None else secret + "\n",
@@ -103,9 +108,10 @@ def run_pli(*arguments: str, secret: str | None = None) -> dict[str, str | int |
         check=False,
         timeout=60,
     )
+    facts: Facts = json.loads(done.stdout) if done.stdout.startswith("{") else {}
     if done.returncode != 0:
-        raise Unavailable("demo-command", f"pli {arguments[0]}: {(done.stdout or done.stderr).strip()[:300]}")
-    facts: dict[str, str | int | None] = json.loads(done.stdout)
+        words = str(facts.get("sentence") or done.stderr.strip()[:300])
+        raise Unavailable(str(facts.get("error") or "demo-command"), f"pli {arguments[0]}: {words}")
     return facts
 
 

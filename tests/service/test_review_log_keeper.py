@@ -1,6 +1,7 @@
 """The log's keeper beside the custodian: it sequences, tells when the log is late or forked, and outlives trouble."""
 
 import logging
+import threading
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -27,6 +28,7 @@ class Custody:
         self.trouble: Exception | None = None
         self.is_late = False
         self.set_aside: frozenset[bytes] = frozenset()
+        self.is_told = threading.Event()
 
     def row_key(self) -> Secret:
         return self._stage.local.row_key()
@@ -38,6 +40,7 @@ class Custody:
 
     def mark_log(self, *, is_late: bool, set_aside: Collection[bytes] = ()) -> None:
         self.is_late, self.set_aside = is_late, frozenset(set_aside)
+        self.is_told.set()
 
 
 @pytest.fixture
@@ -165,6 +168,18 @@ def test_a_failed_disk_is_opened_anew(stage: LogStage, keeper: LogKeeper) -> Non
     keeper.round(_after(2))
     assert stage.tree_size() == 2
     assert keeper._store is not first
+
+
+def test_the_thread_makes_its_first_round_at_once(
+    stage: LogStage, custody: Custody, keeper: LogKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written while nothing served does not wait for the period to pass."""
+    monkeypatch.setattr(log_keeper, "SEQUENCE_SECONDS", 3600)
+    stage.person("one")
+    keeper.start()
+    assert custody.is_told.wait(30)
+    assert stage.tree_size() == 1
+    keeper.stop(30)
 
 
 def test_the_thread_makes_a_last_round_when_it_stops(stage: LogStage, keeper: LogKeeper) -> None:
