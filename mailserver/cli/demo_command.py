@@ -5,9 +5,11 @@ serving and the settings for a mail client are printed.
 """
 
 import json
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,13 +39,17 @@ class Teller:
 
 
 def demo(folder: Path, *, once: bool, as_json: bool) -> int:
-    """Play the story; 0 when every step worked."""
+    """Play the story; 0 when every step worked. However it ends, both operators end with it: after SIGTERM or
+    SIGHUP by SystemExit, as Ctrl-C does by KeyboardInterrupt.
+    """
     teller = Teller(as_json, time.monotonic())
-    relay = DemoRelay()
-    stage: Stage | None = None
-    try:
+    with ExitStack() as at_end:
+        at_end.enter_context(_signals_exit())
+        relay = DemoRelay()
+        at_end.callback(relay.server_close)
+        at_end.callback(relay.shutdown)
         try:
-            stage = set_up(folder, relay.port)
+            stage = set_up(folder, relay.port, at_end)
         except PliError as error:
             teller.say("two operators start", error.detail or error.code, is_done=False)
             return 1
@@ -52,15 +58,34 @@ def demo(folder: Path, *, once: bool, as_json: bool) -> int:
         )
         if not _play(Story(stage, relay), teller):
             return 1
-        if not once:
-            _print_settings(stage)
-            _serve_on(relay)
-        return _end(stage, teller) if once else 0
+        if once:
+            return _end(stage, teller)
+        _print_settings(stage)
+        _serve_on(relay)
+        return 0
+
+
+@contextmanager
+def _signals_exit() -> Iterator[None]:
+    """SIGTERM and SIGHUP raise SystemExit in the main thread, once: what stops then is not interrupted again. It is
+    raised anew at the end, for a library that says its goodbyes on the way out may put its own error in its place.
+    """
+    received: list[int] = []
+
+    def leave(number: int, _frame: object) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        received.append(number)
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
     finally:
-        if stage is not None:
-            stage.stop()
-        relay.shutdown()
-        relay.server_close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if received:
+        raise SystemExit(128 + received[0])
 
 
 def _play(story: Story, teller: Teller) -> bool:

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +83,7 @@ class Operator:
         raise Unavailable("demo-start", f"operator {self.name} did not start; see serve.log in its folder")
 
     def stop(self) -> int:
-        """SIGTERM and wait; the exit code."""
+        """SIGTERM and wait; the exit code. Once more changes nothing."""
         if self.process is None:
             return 0
         self.process.terminate()
@@ -135,18 +136,27 @@ class Stage:
         return ssl.create_default_context(cafile=str(self.authority / "demo-ca.pem"))
 
     def stop(self) -> list[int]:
-        codes = [self.a.stop(), self.b.stop()]
-        self.a.ports.release()
-        self.b.ports.release()
-        return codes
+        return stop_both(self.a, self.b)
 
 
-def set_up(folder: Path, relay_port: int) -> Stage:
-    """Make both operators' folders and people anew, and start both servers."""
+def stop_both(a: Operator, b: Operator) -> list[int]:
+    """Both stop at the same time; their exit codes."""
+    with ThreadPoolExecutor(2) as pool:
+        codes = list(pool.map(Operator.stop, (a, b)))
+    a.ports.release()
+    b.ports.release()
+    return codes
+
+
+def set_up(folder: Path, relay_port: int, at_end: ExitStack) -> Stage:
+    """Make both operators' folders and people anew, and start both servers; ``at_end`` stops what has started,
+    also when the rest fails or is interrupted.
+    """
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     a, b = (Operator(name, folder / name, block) for name, block in zip("ab", reserve_ports(2), strict=True))
+    at_end.callback(stop_both, a, b)
     for operator in (a, b):
         run_pli(
             "init",

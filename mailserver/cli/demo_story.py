@@ -5,6 +5,7 @@ import smtplib
 import ssl
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -204,8 +205,10 @@ def verify_log(story: Story) -> str:
 
 def check_stores(story: Story) -> str:
     """Both stores are whole and consistent."""
-    for operator in (story.stage.a, story.stage.b):
-        facts = run_pli("check", "-c", str(operator.config))
+    operators = (story.stage.a, story.stage.b)
+    with ThreadPoolExecutor(2) as pool:
+        reports = pool.map(lambda operator: run_pli("check", "-c", str(operator.config)), operators)
+    for operator, facts in zip(operators, reports, strict=True):
         _demand(not facts["problems"], f"{operator.domain}: {facts['problems']}")
     return "row MACs, digests, names both ways, counters and log chains hold at both operators"
 

@@ -4,7 +4,6 @@ Twelve kills, two workers, ten deliveries in flight, small and large mail, the c
 acknowledged; counted by IMAP afterwards, byte for byte.
 """
 
-import contextlib
 import imaplib
 import json
 import os
@@ -22,6 +21,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from harness.processes import list_children
 
 from mailserver.cli.demo_stage import Operator, PortBlock, reserve_ports
 from mailserver.cli.operator_folder import OperatorPlan, make_operator, parse_domains
@@ -90,17 +90,6 @@ def send_once(port: int, context: ssl.SSLContext, letter: bytes) -> None:
     with smtplib.SMTP("127.0.0.1", port, timeout=15) as client:
         client.starttls(context=context)
         client.sendmail("envoi@b.localhost", ["doc@a.localhost"], letter)
-
-
-def worker_pids(supervisor: int) -> list[int]:
-    pids = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            with contextlib.suppress(OSError):
-                fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
-                if int(fields[1]) == supervisor:
-                    pids.append(int(folder.name))
-    return pids
 
 
 @pytest.mark.timeout(300)
@@ -180,7 +169,7 @@ def kill_in_turn(operator: Operator, tally: Tally) -> None:
             operator.process.wait()
             operator.start(workers=2)
         else:
-            pids = worker_pids(operator.process.pid)
+            pids = list_children(operator.process.pid)
             os.kill(pids[number % len(pids)], signal.SIGKILL)
 
 
