@@ -158,12 +158,20 @@ def refuse_unlisted(story: Story) -> str:
 
 
 def read_history(story: Story) -> str:
-    """The patient's history shows each step."""
+    """The patient's history shows each step, under the name of who did it."""
+    doctor, patient = story.stage.doctor.address, story.stage.patient.name
     page = story.browser.get("/history")
     _demand(page.status == 200, f"the history does not open ({page.status})")
-    for words in ("FICTIF", "adressage"):
-        _demand(words.lower() in page.words.lower(), f"the history does not name {words}")
-    return "who filed, who opened, who wrote: each step is there, in words"
+    sentences = (
+        f"{doctor} a remis le message « Lettre d'adressage",
+        f"{doctor} a classé le document « Lettre d'adressage",
+        f"{patient} a ouvert une session",
+        f"{patient} a consulté le document « Lettre d'adressage",
+        f"{patient} a envoyé le message « Re: Lettre d'adressage",
+    )
+    for sentence in sentences:
+        _demand(sentence in page.words, f"the history does not say: {sentence}")
+    return f"{len(sentences)} acts in words and under the names of who did them, from delivery to answer"
 
 
 def scan_folders(story: Story) -> str:
