@@ -14,6 +14,7 @@ from mailserver.cli.demo_stage import Operator, Person
 from mailserver.model.errors import Unavailable
 
 HOST = "127.0.0.1"
+CLIENT_NAME = "client.localhost"
 WAIT_SECONDS = 20
 _POLL_SECONDS = 0.1
 
@@ -22,9 +23,17 @@ def send_mail(
     operator: Operator, person: Person, recipients: list[str], message: bytes, context: ssl.SSLContext
 ) -> None:
     """Submit one message on port 465, as a mail client does."""
-    with smtplib.SMTP_SSL(HOST, operator.port("submissions"), context=context) as client:
+    with smtplib.SMTP_SSL(HOST, operator.port("submissions"), CLIENT_NAME, context=context) as client:
         client.login(person.address, person.app_password)
         client.sendmail(person.address, recipients, message)
+
+
+def ask_mx(operator: Operator, sender: str, context: ssl.SSLContext) -> tuple[int, bytes]:
+    """What the MX port answers to MAIL from ``sender`` over TLS, with the client certificate of ``context`` if any."""
+    with smtplib.SMTP(HOST, operator.port("mx"), CLIENT_NAME) as client:
+        client.starttls(context=context)
+        client.ehlo()
+        return client.mail(sender)
 
 
 def read_newest(operator: Operator, person: Person, words: str, context: ssl.SSLContext) -> bytes:

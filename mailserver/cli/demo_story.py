@@ -1,7 +1,6 @@
 """The main job, step by step, through real protocols. Each step returns what to look at, or raises."""
 
 import base64
-import smtplib
 import ssl
 import warnings
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from mailserver.audit.verify_export import verify
-from mailserver.cli.demo_clients import HOST, Browser, Page, read_newest, send_mail
+from mailserver.cli.demo_clients import HOST, Browser, Page, ask_mx, read_newest, send_mail
 from mailserver.cli.demo_log import export_settled
 from mailserver.cli.demo_relay import DemoRelay
 from mailserver.cli.demo_stage import PASSWORD, Stage, run_pli
@@ -30,6 +29,8 @@ SECRET_WORDS = (
     "Tension du",
 )
 """Words of the messages, addresses, file names and documents: none may lie in clear in the folders."""
+NO_CERTIFICATE = 530
+"""Authentication is required (RFC 4954 §6)."""
 
 
 @dataclass(slots=True)
@@ -66,13 +67,20 @@ def send_letter(story: Story) -> str:
 
 
 def read_letter(story: Story) -> str:
-    """It crosses over mutual TLS; an IMAP client at A reads it."""
+    """It crosses over mutual TLS; an IMAP client at A reads it. TLS is in its trace; that the certificate was asked
+    for shows when the same hand-over is tried without one.
+    """
     stage = story.stage
     octets = read_newest(stage.a, stage.cardiologist, "adressage", story.context)
     _demand(b"IHE_XDM.zip" in octets, "the archive is not in the message")
     received = octets.split(b"Received:", 1)[1].split(b";", 1)[0]
     _demand(b"ESMTPS" in received, "the trace line does not say TLS")
-    return f"{stage.cardiologist.name} read {len(octets)} octets by IMAP; trace: {_one_line(received)}"
+    code, words = ask_mx(stage.a, stage.doctor.address, story.context)
+    _demand(code == NO_CERTIFICATE, f"the MX port takes mail from who shows no certificate ({code})")
+    return (
+        f"{stage.cardiologist.name} read {len(octets)} octets by IMAP; trace: {_one_line(received)}; "
+        f"without a certificate: {code} {_one_line(words)}"
+    )
 
 
 def notice_arrives(story: Story) -> str:
@@ -149,10 +157,7 @@ def refuse_unlisted(story: Story) -> str:
     (folder / "c.key").write_bytes(issued.key_pem)
     context = stage.client_context()
     context.load_cert_chain(folder / "c.pem", folder / "c.key")
-    with smtplib.SMTP(HOST, stage.a.port("mx")) as client:
-        client.starttls(context=context)
-        client.ehlo("c.localhost")
-        code, words = client.mail("intrus@c.localhost")
+    code, words = ask_mx(stage.a, "intrus@c.localhost", context)
     _demand(code >= 500, f"the unlisted domain was not refused ({code})")
     return f"{code} {_one_line(words)}"
 

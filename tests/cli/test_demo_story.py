@@ -6,9 +6,10 @@ from typing import cast
 
 import pytest
 
+from mailserver.cli import demo_story
 from mailserver.cli.demo_clients import Page
 from mailserver.cli.demo_stage import Person
-from mailserver.cli.demo_story import Story, read_history
+from mailserver.cli.demo_story import Story, read_history, read_letter
 from mailserver.model.errors import Unavailable
 
 ACTS = [
@@ -23,11 +24,14 @@ ACTS = [
 def story_of(page: Page, folder: Path) -> Story:
     """Only what the steps under test look at."""
     people = {
+        "cardiologist": Person("cardio@a.localhost", "Dr Alix CARDIO-FICTIF", ""),
         "doctor": Person("camille@b.localhost", "Dr Camille FICTIF", ""),
         "patient": Person("279@a.localhost", "Dominique PAT-TROIS", ""),
     }
-    stage = SimpleNamespace(folder=folder, **people)
-    return cast("Story", SimpleNamespace(stage=stage, browser=SimpleNamespace(get=lambda _path: page)))
+    stage = SimpleNamespace(folder=folder, a=None, **people)
+    return cast(
+        "Story", SimpleNamespace(stage=stage, context=None, browser=SimpleNamespace(get=lambda _path: page))
+    )
 
 
 def history(acts: list[str], folder: Path) -> Story:
@@ -43,3 +47,26 @@ def test_a_history_without_one_act_is_a_failure(tmp_path: Path, missing: int) ->
     acts = [act for number, act in enumerate(ACTS) if number != missing]
     with pytest.raises(Unavailable, match="the history does not say"):
         read_history(history(acts, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("trace", "answer", "failure"),
+    [
+        (b"ESMTPS", (530, b"5.7.0 no certificate"), ""),
+        (b"ESMTP", (530, b"5.7.0 no certificate"), "does not say TLS"),
+        (b"ESMTPS", (250, b"2.1.0 ok"), "who shows no certificate"),
+        (b"ESMTPS", (451, b"4.3.0 later"), "who shows no certificate"),
+    ],
+)
+def test_mutual_tls_is_tls_and_a_certificate_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trace: bytes, answer: tuple[int, bytes], failure: str
+) -> None:
+    letter = b"Received: from b by a with %b; now\r\n\r\nIHE_XDM.zip" % trace
+    monkeypatch.setattr(demo_story, "read_newest", lambda *_arguments: letter)
+    monkeypatch.setattr(demo_story, "ask_mx", lambda *_arguments: answer)
+    story = history([], tmp_path)
+    if not failure:
+        assert read_letter(story).endswith("without a certificate: 530 5.7.0 no certificate")
+        return
+    with pytest.raises(Unavailable, match=failure):
+        read_letter(story)
