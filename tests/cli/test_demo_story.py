@@ -1,5 +1,6 @@
 """Each step of the demonstration fails when what it tells of is not there."""
 
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -9,7 +10,7 @@ import pytest
 from mailserver.cli import demo_story
 from mailserver.cli.demo_clients import Page
 from mailserver.cli.demo_stage import Person
-from mailserver.cli.demo_story import Story, read_history, read_letter
+from mailserver.cli.demo_story import Story, read_history, read_letter, scan_folders
 from mailserver.model.errors import Unavailable
 
 ACTS = [
@@ -28,7 +29,8 @@ def story_of(page: Page, folder: Path) -> Story:
         "doctor": Person("camille@b.localhost", "Dr Camille FICTIF", ""),
         "patient": Person("279@a.localhost", "Dominique PAT-TROIS", ""),
     }
-    stage = SimpleNamespace(folder=folder, a=None, **people)
+    operators = {name: SimpleNamespace(folder=folder / name) for name in "ab"}
+    stage = SimpleNamespace(folder=folder, **operators, **people)
     return cast(
         "Story", SimpleNamespace(stage=stage, context=None, browser=SimpleNamespace(get=lambda _path: page))
     )
@@ -70,3 +72,30 @@ def test_mutual_tls_is_tls_and_a_certificate_that_is_asked_for(
         return
     with pytest.raises(Unavailable, match=failure):
         read_letter(story)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "serve.log").write_bytes(b"ready")
+    return tmp_path
+
+
+def test_the_scan_plants_its_words_and_leaves_none(folders: Path) -> None:
+    assert scan_folders(history([], folders)).startswith("2 files of both folders")
+    assert sorted(path.name for path in folders.iterdir()) == ["a", "b"]
+
+
+def test_a_word_in_a_folder_is_a_failure(folders: Path) -> None:
+    (folders / "b" / "blob").write_bytes(b"\0" + zlib.compress(b"Lettre d'adressage"))
+    with pytest.raises(Unavailable, match="adressage"):
+        scan_folders(history([], folders))
+
+
+def test_a_scan_that_misses_its_planted_copy_is_a_failure(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo_story, "find_traces", lambda *_arguments: [])
+    with pytest.raises(Unavailable, match="planted"):
+        scan_folders(history([], folders))
