@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -68,8 +67,6 @@ def comparison_section(folder: Path, plan: Plan, end: float) -> str:
                 count_syncs(figures, server, plan, folder)
         with told("rounds of mail"):
             alternate(figures, flows(plan), servers, plan, end)
-        if time.monotonic() > end:
-            plan = replace(plan, listed=plan.late)
         for server in servers:
             with told(f"{server.name}: {plan.listed} messages put in and listed for the first time"):
                 fill(figures, server, plan)
