@@ -177,20 +177,21 @@ def set_up(folder: Path, relay_port: int, at_end: ExitStack) -> Stage:
 
 
 def _people_of_a(a: Operator) -> tuple[Person, Person]:
-    cardiologist = _add(a, "PER", f"cardio.test@{a.domain}", "Dr Alix CARDIO-FICTIF")
+    cardiologist = add_account(a, "PER", f"cardio.test@{a.domain}", "Dr Alix CARDIO-FICTIF")
     options = ("--ins", PATIENT_INS, "--contact-email", PATIENT_CONTACT, "--password-stdin")
-    patient = _add(a, "PATIENT", f"279035121518989@{a.domain}", "Dominique PAT-TROIS", *options)
+    patient = add_account(a, "PATIENT", f"279035121518989@{a.domain}", "Dominique PAT-TROIS", *options)
     a.start()
     return cardiologist, patient
 
 
 def _people_of_b(b: Operator) -> Person:
-    doctor = _add(b, "PER", f"camille.fictif@{b.domain}", "Dr Camille FICTIF")
+    doctor = add_account(b, "PER", f"camille.fictif@{b.domain}", "Dr Camille FICTIF")
     b.start()
     return doctor
 
 
-def _add(operator: Operator, kind: str, address: str, name: str, *options: str) -> Person:
+def add_account(operator: Operator, kind: str, address: str, name: str, *options: str) -> Person:
+    """``pli account add``; with ``--password-stdin`` the demonstration's password."""
     base = (
         "account",
         "add",

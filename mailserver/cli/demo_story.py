@@ -53,15 +53,18 @@ def _demand(condition: object, detail: str) -> None:
         raise Unavailable("demo-step", detail)
 
 
+def build_letter(sender: str, recipients: list[str]) -> bytes:
+    """A mail with an IHE_XDM archive, of invented people."""
+    raw = files("mailserver.cli").joinpath("demo_data/letter.eml").read_bytes()
+    raw = raw.replace(b"RECIPIENTS.invalid", ", ".join(recipients).encode())
+    return raw.replace(b"SENDER.invalid", sender.encode())
+
+
 def send_letter(story: Story) -> str:
     """A professional at B writes to a professional and a patient at A."""
     stage = story.stage
-    raw = files("mailserver.cli").joinpath("demo_data/letter.eml").read_bytes()
-    both = f"{stage.cardiologist.address}, {stage.patient.address}"
-    raw = raw.replace(b"RECIPIENTS.invalid", both.encode()).replace(
-        b"SENDER.invalid", stage.doctor.address.encode()
-    )
     recipients = [stage.cardiologist.address, stage.patient.address]
+    raw = build_letter(stage.doctor.address, recipients)
     send_mail(stage.b, stage.doctor, recipients, raw, story.context)
     return f"{stage.doctor.name} handed a letter with an IHE_XDM archive to {stage.b.domain} (SMTP, app password)"
 

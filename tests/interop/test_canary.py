@@ -2,14 +2,15 @@
 
 Words in subject, addresses, body, file name, document, mailbox name and search; looked for as raw bytes, base64 at its
 three alignments, quoted-printable, UTF-16 and inside inflated streams. The scanner first proves that it finds them.
+The doors: submission, IMAP, the MX port with a letter whose document is filed for a patient, the patient's answer with
+a file on the web, and the queue, where mail waits for a trusted operator that is away.
 """
 
 import imaplib
-import json
 import smtplib
+import sqlite3
 import ssl
-import subprocess
-import sys
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from pathlib import Path
@@ -17,7 +18,27 @@ from pathlib import Path
 import pytest
 from harness.canary import find_traces, plant_copies
 
-from mailserver.cli.demo_stage import Operator, reserve_ports
+from mailserver.cli.demo_clients import send_mail
+from mailserver.cli.demo_relay import DemoRelay
+from mailserver.cli.demo_stage import (
+    PATIENT_CONTACT,
+    PATIENT_INS,
+    Operator,
+    Person,
+    Stage,
+    add_account,
+    reserve_ports,
+    stop_both,
+)
+from mailserver.cli.demo_story import (
+    SECRET_WORDS,
+    Story,
+    answer_letter,
+    log_in,
+    notice_arrives,
+    open_document,
+)
+from mailserver.cli.demo_story import build_letter as build_demo_letter
 from mailserver.cli.operator_folder import OperatorPlan, make_operator, parse_domains
 
 WORDS = {
@@ -31,19 +52,13 @@ WORDS = {
     "mailbox": "Dossier-xylophone",
     "keyword": "etiquette-sycomore",
     "sought": "recherche-troglodyte",
+    "away": "lointain-axolotl",
 }
-
-
-def pli(*arguments: str) -> dict[str, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "mailserver", *arguments, "--json"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout)
+PATIENT, DOCTOR = "279035121518989@a.localhost", "camille.fictif@b.localhost"
+LETTER = build_demo_letter(DOCTOR, [PATIENT])
+SENT_WORDS = ("PAT-TROIS", "adressage", "camille.fictif")
+"""Those of the demonstration's words that its letter holds; its answer holds the others."""
+EVERY_WORD = [*WORDS.values(), *SECRET_WORDS]
 
 
 def build_letter(recipient: str, size: int) -> bytes:
@@ -64,32 +79,68 @@ def test_no_word_lies_readable_in_any_file(tmp_path: Path) -> None:
     planted.mkdir()
     plant_copies(planted, WORDS["body"])
     assert len({trace.form for trace in find_traces(planted, [WORDS["body"]])}) >= 6
-    folder = tmp_path / "a"
-    (block,) = reserve_ports(1)
-    plan = OperatorPlan(
-        folder, parse_domains(["a.localhost"]), block.base, tmp_path / "authority", key_bits=2048
-    )
-    make_operator(plan, datetime.now(UTC))
-    operator = Operator("a", folder, block)
-    addresses = {who: f"{WORDS[who]}@a.localhost" for who in ("sender", "recipient")}
-    secrets = {
-        who: pli(
-            "account", "add", "-c", str(operator.config), "--kind", "PER", "--address", address, "--name", "X"
+    (planted / "letter").write_bytes(LETTER)
+    assert {trace.word for trace in find_traces(planted, list(SENT_WORDS))} == set(SENT_WORDS)
+    with ExitStack() as at_end:
+        relay = DemoRelay()
+        at_end.callback(relay.server_close)
+        at_end.callback(relay.shutdown)
+        stage = make_stage(tmp_path, relay, at_end)
+        addresses = {"sender": stage.cardiologist.address, "recipient": f"{WORDS['recipient']}@a.localhost"}
+        recipient = add_account(stage.a, "PER", addresses["recipient"], "X")
+        stage.a.start(workers=2)
+        secrets = {"sender": stage.cardiologist.app_password, "recipient": recipient.app_password}
+        use_every_door(stage.a, addresses, secrets)
+        write_to_who_is_away(stage)
+        use_the_doors_of_a_patient(stage, relay)
+        assert find_traces(stage.a.folder, EVERY_WORD) == []
+    assert count_waiting(stage.a) == 2, "the professional's letter and the patient's answer"
+    assert find_traces(stage.a.folder, EVERY_WORD) == []
+
+
+def make_stage(folder: Path, relay: DemoRelay, at_end: ExitStack) -> Stage:
+    """Operator a with a professional and a patient; operator b is trusted and has a route, and never starts."""
+    a, b = (Operator(name, folder / name, block) for name, block in zip("ab", reserve_ports(2), strict=True))
+    at_end.callback(stop_both, a, b)
+    for operator in (a, b):
+        domains, authority = parse_domains([operator.domain]), folder / "authority"
+        plan = OperatorPlan(
+            operator.folder, domains, operator.base_port, authority, relay.port, key_bits=2048
         )
-        for who, address in addresses.items()
-    }
-    operator.start(workers=2)
-    try:
-        use_every_door(operator, addresses, {who: made["app_password"] for who, made in secrets.items()})
-        assert find_traces(folder, list(WORDS.values())) == []
-    finally:
-        operator.stop()
-        block.release()
-    assert find_traces(folder, list(WORDS.values())) == []
+        make_operator(plan, datetime.now(UTC))
+    sender = add_account(a, "PER", f"{WORDS['sender']}@{a.domain}", "X")
+    options = ("--ins", PATIENT_INS, "--contact-email", PATIENT_CONTACT, "--password-stdin")
+    patient = add_account(a, "PATIENT", PATIENT, "Dominique PAT-TROIS", *options)
+    return Stage(folder, a, b, sender, patient, Person(DOCTOR, "Dr Camille FICTIF", ""))
+
+
+def count_waiting(operator: Operator) -> int:
+    with closing(sqlite3.connect(operator.folder / "data" / "pli.sqlite")) as database:
+        query = "SELECT count(*) FROM job WHERE lane = 'relay' AND state = 'waiting'"
+        return int(database.execute(query).fetchone()[0])
+
+
+def write_to_who_is_away(stage: Stage) -> None:
+    letter = build_letter(f"{WORDS['away']}@{stage.b.domain}", 2000)
+    send_mail(
+        stage.a, stage.cardiologist, [f"{WORDS['away']}@{stage.b.domain}"], letter, stage.client_context()
+    )
+
+
+def use_the_doors_of_a_patient(stage: Stage, relay: DemoRelay) -> None:
+    """A letter with an archive comes in over mutual TLS; the patient logs in, opens its document and answers."""
+    context = stage.client_context()
+    context.load_cert_chain(stage.b.folder / "tls/operator.pem", stage.b.folder / "tls/operator.key")
+    with smtplib.SMTP("127.0.0.1", stage.a.port("mx")) as client:
+        client.starttls(context=context)
+        assert client.sendmail(DOCTOR, [PATIENT], LETTER) == {}
+    story = Story(stage, relay)
+    for step in (notice_arrives, log_in, open_document, answer_letter):
+        step(story)
 
 
 def use_every_door(operator: Operator, addresses: dict[str, str], secrets: dict[str, str]) -> None:
-    """Submission to a local account and to a domain that is away, small and large; IMAP with names and searches."""
+    """Submission to a local account, small and large; IMAP with names and searches."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with smtplib.SMTP_SSL("127.0.0.1", operator.port("submissions"), context=context) as client:
