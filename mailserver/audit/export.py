@@ -121,6 +121,17 @@ def parse_person_receipt(raw: bytes) -> PersonReceipt:
     return receipt
 
 
+def parse_earlier_size(raw: bytes) -> int:
+    """Size of the tree that a receipt, or the bare text of a checkpoint, was made of: what the next export proves
+    from. Nothing is verified here. Raises Malformed("log-receipt").
+    """
+    note = parse_person_receipt(raw).checkpoint if raw.startswith(b"{") else raw
+    try:
+        return parse_checkpoint(note).checkpoint.size
+    except Malformed as error:
+        raise Malformed("log-receipt") from error
+
+
 def _line(fields: dict[str, object]) -> bytes:
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 

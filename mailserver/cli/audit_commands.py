@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from mailserver.audit import verify_export
 from mailserver.audit.events import Origin
+from mailserver.audit.export import parse_earlier_size
 from mailserver.cli.numbers import whole_number
 from mailserver.cli.opened import opened, read_secret
 from mailserver.cli.operator_folder import private_files
@@ -41,6 +42,12 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         metavar="SIZE",
         help="tree size of a receipt",
     )
+    export.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="a receipt saved earlier: prove that the log only grew since",
+    )
     export.add_argument("--json", action="store_true")
     export.set_defaults(call=_export, quiet_log=True)
     verify = acts.add_parser("verify", help="check an exported log offline")
@@ -52,6 +59,9 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def _export(options: argparse.Namespace) -> int:
+    earlier = [*options.since]
+    if options.checkpoint:
+        earlier.append(parse_earlier_size(options.checkpoint.read_bytes()))
     secret = read_secret("Password")
     with private_files(), opened(options.config) as pli, contextlib.ExitStack() as files:
         account, _keys = pli.services.keys.open_with_password(options.address, secret.reveal().decode())
@@ -60,7 +70,7 @@ def _export(options: argparse.Namespace) -> int:
         receipt = files.enter_context(_opened_to_write(options.receipt)) if options.receipt else None
         store, origin = pli.services.store, Origin(client="pli audit export")
         reading = permit_copy(store, account, origin, datetime.now(UTC), logs_in=True)
-        copy = copy_log(store, account, reading, pli.custody.log_publics, tuple(options.since))
+        copy = copy_log(store, account, reading, pli.custody.log_publics, tuple(earlier))
         _write(output, copy.lines)
         if receipt is not None:
             _write(receipt, [copy.receipt])

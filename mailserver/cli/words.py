@@ -38,6 +38,9 @@ _WORDS = {
     "keys-exist": "The folder already holds keys. Choose another folder: whoever removes keys can never open what they sealed.",
     "keys-mode": "Others may enter the keys folder or read a file in it. Take their rights away: chmod -R go= on that folder.",
     "log-empty": "The log has no signed checkpoint yet. Start the server, wait a minute, and try again.",
+    "log-receipt": "This file is no receipt. Give one that pli audit export --receipt wrote, as it was written.",
+    "log-size": "The log is shorter than when that receipt was made: it was rolled back, or the receipt is another "
+    "log's. Keep the receipt, and compare the store with the last backup.",
     "log-fork": "The store's log is not the one that was signed: it was rolled back or altered. Do not serve from "
     "this store; compare it with the last backup.",
     "log-late": "Entries of the access log wait for their signature, so nothing is released. See the server's log.",

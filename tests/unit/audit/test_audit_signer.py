@@ -17,7 +17,13 @@ from mailserver.audit.checkpoint import (
     sign_checkpoint,
     verify_checkpoint,
 )
-from mailserver.audit.export import ExportHead, format_export, format_person_receipt, parse_person_receipt
+from mailserver.audit.export import (
+    ExportHead,
+    format_export,
+    format_person_receipt,
+    parse_earlier_size,
+    parse_person_receipt,
+)
 from mailserver.audit.sign_request import (
     SignerHead,
     SignRequest,
@@ -321,3 +327,12 @@ def test_a_person_receipt_survives_its_bytes_and_no_other():
     ):
         with pytest.raises(Malformed, match="log-receipt"):
             parse_person_receipt(other)
+
+
+def test_the_size_to_prove_from_is_in_the_receipt_or_in_the_bare_checkpoint():
+    history = mixed_history()
+    raw = history.receipt(9)
+    assert parse_earlier_size(raw) == parse_earlier_size(parse_person_receipt(raw).checkpoint) == 9
+    for other in (b"", b"{}", b"a receipt\n", b"\xff", raw.replace(b'"checkpoint":"', b'"checkpoint":"x\\n')):
+        with pytest.raises(Malformed, match="log-receipt"):
+            parse_earlier_size(other)
