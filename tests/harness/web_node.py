@@ -99,8 +99,11 @@ def letter(message_id: str, subject: str, text: str, **more: object) -> Letter:
 
 def health_mail(message_id: str, archive: str = "ok-lettre-adressage") -> bytes:
     """A mail that carries one of the sample archives."""
-    data = (DATA / f"{archive}.zip").read_bytes()
-    file = FileToAttach("IHE_XDM.ZIP", "application/zip", [data])
     subject = "XDM/1.0/DDM+Lettre d'adressage PAT-TROIS DOMINIQUE 28/03/1979"
+    return archive_mail(message_id, subject, (DATA / f"{archive}.zip").read_bytes())
+
+
+def archive_mail(message_id: str, subject: str, archive: bytes) -> bytes:
+    file = FileToAttach("IHE_XDM.ZIP", "application/zip", [archive])
     words = "Bonjour,\n\nVous trouverez ci-joint votre lettre d’adressage.\n\nDr Camille FICTIF"
     return format_mail(letter(message_id, subject, words), "nonce12345", [file])
