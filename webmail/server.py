@@ -4,28 +4,36 @@ The caller's process owns signals and the event loop: ``serve`` runs until ``sto
 """
 
 import contextlib
+import logging
 import socket
+import ssl
 from collections.abc import Generator
-from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from mailserver.tls.contexts import client_facing_context
+from mailserver.tls.crowd import Caps, Crowd
+from mailserver.tls.door import Door, Handshakes
+from webmail.connection import WebConnection
 
 HEADER_BYTES = 16 * 1024
-CONNECTIONS = 1000
-KEEP_ALIVE_SECONDS = 15
 GRACE_SECONDS = 20
-BACKLOG = 1024
+_NEVER_SECONDS = 86400
+_NAME = "web"
+
+logger = logging.getLogger("pli.web")
 
 
 class WebServer(uvicorn.Server):
-    """``await serve()`` until ``stop``. The socket listens from the start, so that ``port`` is known."""
+    """``await serve()`` until ``stop``. The socket is bound from the start, so that ``port`` is known."""
 
-    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+    def __init__(
+        self, config: uvicorn.Config, listener: socket.socket, context: ssl.SSLContext, caps: Caps
+    ) -> None:
         super().__init__(config)
         self._listener = listener
+        self._crowd = Crowd(caps, _NAME, logger)
+        self._door = Door(listener, context, self._make_connection, _NAME, Handshakes(caps))
 
     @property
     def port(self) -> int:
@@ -38,20 +46,37 @@ class WebServer(uvicorn.Server):
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         try:
-            await super().serve(sockets or [self._listener])
+            await super().serve(sockets)
         finally:
             self._listener.close()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Uvicorn's, with no server of the loop's: our door takes the connections."""
+        await super().startup(sockets=sockets or [])
+        self._door.open()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._door.close()
+        await super().shutdown(sockets=sockets)
 
     def stop(self) -> None:
         """Take no more connections and let requests end, at most GRACE_SECONDS."""
         self.should_exit = True
 
+    def _make_connection(self) -> WebConnection:
+        return WebConnection(self.config, self.server_state, self._crowd, self.lifespan.state)
+
 
 def serve_web(
-    app: ASGIApp, host: str, port: int, certificate: Path, key: Path, *, reuse_port: bool = False
+    app: ASGIApp,
+    host: str,
+    port: int,
+    context: ssl.SSLContext,
+    caps: Caps,
+    *,
+    reuse_port: bool = False,
 ) -> WebServer:
-    """A server on its port, not yet serving. Raises Malformed for a certificate, OSError for a port that is taken."""
-    context = client_facing_context(certificate, key)
+    """A server on its port, not yet serving; ``caps`` count connections. Raises OSError for a port that is taken."""
     config = uvicorn.Config(
         app,
         http="h11",
@@ -62,11 +87,8 @@ def serve_web(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=CONNECTIONS,
-        backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_keep_alive=_NEVER_SECONDS,  # a connection's deadlines are its own
         timeout_graceful_shutdown=GRACE_SECONDS,
-        ssl_context_factory=lambda _config, _default: context,
         h11_max_incomplete_event_size=HEADER_BYTES,
     )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -79,4 +101,4 @@ def serve_web(
     except OSError:
         listener.close()
         raise
-    return WebServer(config, listener)
+    return WebServer(config, listener, context, caps)

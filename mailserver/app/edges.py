@@ -24,6 +24,7 @@ from mailserver.service.relay import RelayQueue
 from mailserver.service.throttle import Throttle
 from mailserver.smtp.server import Role, SmtpServer, SmtpServices
 from mailserver.tls.contexts import PeerFiles, client_facing_context, peer_server_context
+from mailserver.tls.crowd import Caps
 from mailserver.tls.reloading import ReloadingContext
 from webmail.application import WebServices, create_app
 from webmail.server import serve_web
@@ -154,8 +155,9 @@ async def _start_web(start: _Start, edges: Edges) -> None:
             start.throttle,
         )
     )
-    certificate, key = _client_files(services)
-    server = serve_web(app, listen.host, listen.web, certificate, key, reuse_port=True)
+    context, limits = client_facing_context(*_client_files(services)), services.config.limits
+    caps = Caps(limits.connections, limits.connections_per_address)
+    server = serve_web(app, listen.host, listen.web, context, caps, reuse_port=True)
     task = asyncio.create_task(server.serve())
     end_worker_with(task, "web")
 

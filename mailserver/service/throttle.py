@@ -5,17 +5,20 @@ an attempt waits, so that nobody can lock a person out. What is unknown and what
 """
 
 import hashlib
-import ipaddress
 import os
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from mailserver.model.network import network_of
+
 MOST_KEYS = 100_000
 FORGET_SECONDS = 1800.0
 """A failure weighs half after this time."""
 _STEP_SECONDS = 0.25
+
+__all__ = ["Throttle", "network_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +82,3 @@ class Throttle:
     def _key(self, kind: str, text: str) -> bytes:
         octets = f"{kind}|{text}".encode("utf-8", "surrogatepass")
         return hashlib.blake2b(octets, digest_size=16, salt=self._salt).digest()
-
-
-def network_of(peer: str) -> str:
-    """The /24 or /48 of an address in prefix form; empty when ``peer`` is no IP address."""
-    try:
-        address = ipaddress.ip_address(peer.partition("%")[0])
-    except ValueError:
-        return ""
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    prefix = 24 if address.version == 4 else 48
-    return str(ipaddress.ip_network((address, prefix), strict=False))

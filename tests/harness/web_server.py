@@ -15,6 +15,8 @@ from urllib.parse import urlencode
 from harness.node import Node
 from harness.web_node import PASSWORD, WebNode
 from mailserver.service.throttle import Throttle
+from mailserver.tls.contexts import client_facing_context
+from mailserver.tls.crowd import Caps
 from webmail.application import WebServices, create_app
 from webmail.server import WebServer, serve_web
 
@@ -28,10 +30,11 @@ def web_services(node: Node) -> WebServices:
 
 
 @contextmanager
-def running(node: Node) -> Iterator[WebServer]:
+def running(node: Node, caps: Caps = Caps(1000, 1000)) -> Iterator[WebServer]:
     config = node.services.config
     app = create_app(web_services(node))
-    server = serve_web(app, "127.0.0.1", 0, config.path(config.tls.certificate), config.path(config.tls.key))
+    context = client_facing_context(config.path(config.tls.certificate), config.path(config.tls.key))
+    server = serve_web(app, "127.0.0.1", 0, context, caps)
     ready = threading.Event()
 
     async def main() -> None:
