@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from mailserver.audit.events import Origin
 from mailserver.model.account import AccountKind
 from mailserver.model.errors import Denied, OverLimit
+from mailserver.service.known_devices import LIFE_SECONDS
 from mailserver.service.space_documents import SpaceDocuments
 from mailserver.service.throttle import Throttle, network_of
 from mailserver.service.web_answers import WebAnswers
@@ -30,6 +31,7 @@ from webmail.words import Words, choose_language, load_words
 
 T = TypeVar("T")
 COOKIE = "__Host-pli"
+DEVICE_COOKIE = "__Host-pli-device"
 THREADS = 16
 FORM_SECONDS = 30
 _BROWSERS = (("Firefox/", "Firefox"), ("Edg/", "Edge"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
@@ -155,6 +157,20 @@ def go_to(path: str) -> Response:
 def set_cookie(response: Response, value: str) -> Response:
     """No Max-Age: the browser forgets it when it closes; the row decides anyway."""
     response.set_cookie(COOKIE, value, path="/", secure=True, httponly=True, samesite="strict")
+    return response
+
+
+def set_device_cookie(response: Response, token: str) -> Response:
+    """By which this browser is known at its next login; it opens nothing, and outlives the session."""
+    response.set_cookie(
+        DEVICE_COOKIE,
+        token,
+        max_age=LIFE_SECONDS,
+        path="/",
+        secure=True,
+        httponly=True,
+        samesite="strict",
+    )
     return response
 
 

@@ -10,7 +10,16 @@ from mailserver.model.errors import Denied, OverLimit
 from mailserver.service.throttle import network_of
 from mailserver.service.web_codes import Factor
 from mailserver.service.web_login import Awaited
-from webmail.desk import COOKIE, Desk, SignedOut, drop_cookie, go_to, set_cookie
+from webmail.desk import (
+    COOKIE,
+    DEVICE_COOKIE,
+    Desk,
+    SignedOut,
+    drop_cookie,
+    go_to,
+    set_cookie,
+    set_device_cookie,
+)
 
 _NOTES = {"ended": "login.ended", "left": "login.left"}
 
@@ -41,16 +50,19 @@ class LoginPages:
         typed, password = form.get("login", ""), form.get("password", "")
         name, peer = desk.works.login.full_login(typed), desk.peer(request)
         await anyio.sleep(desk.throttle.delay_seconds(peer, name))
-        now = desk.now()
+        now, login = desk.now(), desk.works.login
+        standing = login.standing_of(typed, request.cookies.get(DEVICE_COOKIE, ""), now)
         try:
-            started = await desk.run(partial(desk.works.login.begin, typed, password, now))
+            started = await desk.run(partial(login.begin, typed, password, now, standing))
         except Denied as error:
             if error.code != "login":
                 return self._login_page(request, error=f"login.{error.code}", status=403)
             self._note_failure(peer, name)
             return self._login_page(request, error="login.wrong", login=typed[:320], status=403)
-        except OverLimit:
-            return self._login_page(request, error="login.codes", status=429)
+        except OverLimit as error:
+            if error.code == "harden-rate":  # nothing was judged: it counts as any other guess
+                self._note_failure(peer, name)
+            return self._login_page(request, error=f"login.{error.code}", login=typed[:320], status=429)
         return set_cookie(go_to("/login/code"), started.cookie.format_value())
 
     def _note_failure(self, peer: str, name: str) -> None:
@@ -89,14 +101,14 @@ class LoginPages:
             desk.works.login.finish, value, form.get("code", ""), desk.origin(request), desk.now()
         )
         try:
-            cookie = await desk.run(finish)
+            finished = await desk.run(finish)
         except Denied as error:
             if error.code == "session":
                 return go_to("/login?note=ended")
             self._note_failure(peer, awaited.login)
             return self._code_page(request, awaited, "code.wrong", 403)
         desk.throttle.note_success(peer, awaited.login)
-        return set_cookie(go_to("/"), cookie.format_value())
+        return set_device_cookie(set_cookie(go_to("/"), finished.cookie.format_value()), finished.device)
 
     async def post_logout(self, request: Request) -> Response:
         """The row goes, and with it the keys."""

@@ -21,7 +21,7 @@ from typing import Protocol, TypeAlias
 from mailserver.crypto.ctx import Raw, ctx
 from mailserver.crypto.custodian_files import KeyFolder
 from mailserver.crypto.custodian_journal import Journal, JournalHead
-from mailserver.crypto.custodian_rates import HardenCounts, HardenLimit, HardenRate
+from mailserver.crypto.custodian_rates import HardenCounts, HardenRate, Standing
 from mailserver.crypto.hkdf import mac
 from mailserver.crypto.log_keys import LogSigningKeys
 from mailserver.crypto.roots import FIRST_EPOCH, AccountKeys
@@ -79,7 +79,9 @@ class CustodianVerbs(Protocol):
     """What both the custodian and a client of its channel answer."""
 
     def provision(self, account: bytes) -> Provisioned: ...
-    def harden(self, account: bytes, slot: bytes, value: bytes) -> bytes: ...
+    def harden(
+        self, account: bytes, slot: bytes, value: bytes, standing: Standing = Standing.STRANGER
+    ) -> bytes: ...
     def release(
         self, account: bytes, custody_header: bytes, custody_body: bytes, session_public: bytes, basis: str
     ) -> bytes: ...
@@ -118,7 +120,7 @@ class Custodian:
         for line in self._journal.recent:
             if line.verb == "release":
                 self._released.setdefault(line.account, deque()).append(line.time)
-        self._harden_rate = HardenRate(HardenLimit())
+        self._harden_rate = HardenRate()
         self._hardened = HardenCounts()
         self._is_closed = False
         self._log_is_late = False
@@ -181,7 +183,9 @@ class Custodian:
             self._journal.append(self._now(), "provision", account, "", sync=True)
         return provisioned
 
-    def harden(self, account: bytes, slot: bytes, value: bytes) -> bytes:
+    def harden(
+        self, account: bytes, slot: bytes, value: bytes, standing: Standing = Standing.STRANGER
+    ) -> bytes:
         """K3: HMAC(harden key, ctx("harden", account, slot, Raw(value))); OverLimit("harden-rate") to who guesses.
 
         The journal has a count every ten minutes, with the accounts that were asked for often.
@@ -194,7 +198,7 @@ class Custodian:
             if self._hardened.is_due(now):
                 self._journal_hardened(now)
             try:
-                self._harden_rate.take(account, now)
+                self._harden_rate.take(account, standing, now)
             except OverLimit:
                 self._hardened.note(account, now, is_refused=True)
                 raise

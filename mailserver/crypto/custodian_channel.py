@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeAlias
 
 from mailserver.crypto.custodian import HOURS_KEPT, CustodianVerbs, Provisioned, utc_now
+from mailserver.crypto.custodian_rates import Standing
 from mailserver.crypto.secret import Secret
 from mailserver.model.errors import (
     Conflict,
@@ -90,8 +91,8 @@ class CustodianServer:
     def _perform(self, verb: bytes, arguments: Sequence[bytes]) -> list[bytes]:
         custodian = self._custodian
         match verb, *arguments:
-            case b"harden", account, slot, value:
-                return [custodian.harden(account, slot, value)]
+            case b"harden", account, slot, value, standing:
+                return [custodian.harden(account, slot, value, Standing(standing.decode()))]
             case (b"row_key",):
                 return [custodian.row_key().reveal()]
             case b"hourly_key", hour:
@@ -147,9 +148,11 @@ class CustodianClient:
         mail, space, signing, header, body = self._ask(5, b"provision", account)
         return Provisioned(mail, space, signing, header, body)
 
-    def harden(self, account: bytes, slot: bytes, value: bytes) -> bytes:
+    def harden(
+        self, account: bytes, slot: bytes, value: bytes, standing: Standing = Standing.STRANGER
+    ) -> bytes:
         """As Custodian.harden."""
-        return self._ask(1, b"harden", account, slot, value)[0]
+        return self._ask(1, b"harden", account, slot, value, standing.value.encode())[0]
 
     def release(
         self, account: bytes, custody_header: bytes, custody_body: bytes, session_public: bytes, basis: str

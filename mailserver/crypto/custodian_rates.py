@@ -1,13 +1,14 @@
-"""How often the custodian hardens passwords: per account and in all, and what its journal keeps of it.
+"""How often the custodian hardens passwords: per account and in all, by the standing of who asks, and what its journal keeps of it.
 
 Whoever asks (a worker) may guess at no more than this speed, and an attack writes a few lines, not one a guess.
 Not thread-safe: the custodian holds its lock.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from mailserver.model.errors import OverLimit
 
@@ -18,17 +19,30 @@ MANY = 20
 _MOST_ACCOUNTS = 50_000
 
 
+class Standing(StrEnum):
+    """Who asks, as far as a worker knows: a browser that this person logged in with before, or anybody."""
+
+    STRANGER = "stranger"
+    KNOWN = "known"
+
+
 @dataclass(frozen=True, slots=True)
 class HardenLimit:
-    """Token buckets: ``burst`` at once, then ``per_second``, for one account and for all together.
+    """Token buckets: ``burst`` at once, then ``per_second``, for one account and for all together."""
 
-    Far above what a person types: a stranger's guesses are slowed down elsewhere and must not lock anybody out (S9).
-    """
+    burst: int
+    per_second: float
+    burst_of_all: int
+    per_second_of_all: float
 
-    burst: int = 300
-    per_second: float = 1.0
-    burst_of_all: int = 2000
-    per_second_of_all: float = 200.0
+
+HARDEN_LIMITS = {
+    Standing.STRANGER: HardenLimit(250, 0.9, 1800, 180.0),
+    Standing.KNOWN: HardenLimit(50, 0.1, 200, 20.0),
+}
+"""Far above what a person types. Strangers cannot spend what is kept for known browsers, so that their guesses lock
+nobody out (S9). A worker in somebody's hands may call itself both: then what it has is the sum.
+"""
 
 
 @dataclass(slots=True)
@@ -38,33 +52,36 @@ class _Bucket:
 
 
 class HardenRate:
-    """Takes a token per call. A full bucket is not kept, so that names made up at random fill no memory."""
+    """Takes a token per call, of the buckets that ``standing`` has for itself. A full bucket is not kept, so that
+    names made up at random fill no memory.
+    """
 
-    def __init__(self, limit: HardenLimit) -> None:
-        self._limit = limit
-        self._all = _Bucket(limit.burst_of_all, 0.0)
-        self._buckets: dict[bytes, _Bucket] = {}
+    def __init__(self, limits: Mapping[Standing, HardenLimit] = HARDEN_LIMITS) -> None:
+        self._limits = limits
+        self._all = {standing: _Bucket(limit.burst_of_all, 0.0) for standing, limit in limits.items()}
+        self._buckets: dict[tuple[Standing, bytes], _Bucket] = {}
 
-    def take(self, account: bytes, now: datetime) -> None:
+    def take(self, account: bytes, standing: Standing, now: datetime) -> None:
         """Raises OverLimit("harden-rate")."""
-        limit, at = self._limit, now.timestamp()
+        limit, in_all, at = self._limits[standing], self._all[standing], now.timestamp()
         if len(self._buckets) >= _MOST_ACCOUNTS:
             self._forget_full(at)
-        bucket = self._buckets.setdefault(account, _Bucket(limit.burst, at))
+        bucket = self._buckets.setdefault((standing, account), _Bucket(limit.burst, at))
         _fill(bucket, limit.burst, limit.per_second, at)
-        _fill(self._all, limit.burst_of_all, limit.per_second_of_all, at)
-        if min(bucket.tokens, self._all.tokens) < 1:
+        _fill(in_all, limit.burst_of_all, limit.per_second_of_all, at)
+        if min(bucket.tokens, in_all.tokens) < 1:
             raise OverLimit("harden-rate")
         bucket.tokens -= 1
-        self._all.tokens -= 1
+        in_all.tokens -= 1
 
     def _forget_full(self, at: float) -> None:
-        limit = self._limit
-        for bucket in self._buckets.values():
+        kept = {}
+        for (standing, account), bucket in self._buckets.items():
+            limit = self._limits[standing]
             _fill(bucket, limit.burst, limit.per_second, at)
-        self._buckets = {
-            account: bucket for account, bucket in self._buckets.items() if bucket.tokens < limit.burst
-        }
+            if bucket.tokens < limit.burst:
+                kept[standing, account] = bucket
+        self._buckets = kept
 
 
 def _fill(bucket: _Bucket, burst: int, per_second: float, at: float) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from mailserver.crypto.ctx import ctx
 from mailserver.crypto.custodian import CustodianVerbs
+from mailserver.crypto.custodian_rates import Standing
 from mailserver.crypto.roots import AccountKeys, Root
 from mailserver.crypto.seal import PUBLIC_BYTES, KeyPair
 from mailserver.crypto.secret import Secret, random_id, random_secret
@@ -122,17 +123,23 @@ class Keys:
                     raise Denied("login")
                 return self._open(connection, found.account, slot, payload)
 
-    def open_with_password(self, login: str, password: str) -> tuple[OpenAccount, AccountKeys]:
-        """For the web: Argon2id and the custodian's hardening (about 0.1 s). Raises Denied("login")."""
+    def open_with_password(
+        self, login: str, password: str, standing: Standing = Standing.STRANGER
+    ) -> tuple[OpenAccount, AccountKeys]:
+        """For the web: Argon2id and the custodian's hardening (about 0.1 s). Raises Denied("login") whatever was wrong,
+        OverLimit("harden-rate") when there were too many tries of this standing, whatever this one is.
+        """
         with _refused_late():
             with self._store.database.read() as connection:
                 found = self._find(connection, login, SlotKind.PASSWORD, None)
             slot = found.slots[0] if found.slots else self._nobody_with_password(login)
             header = parse_slot_header(slot.header)
+
+            def harden(value: bytes) -> bytes:
+                return self._custody.harden(slot.account_id, slot.slot_id, value, standing)
+
             with self._argon2:
-                secret = password_secret(
-                    header, password, lambda value: self._custody.harden(slot.account_id, slot.slot_id, value)
-                )
+                secret = password_secret(header, password, harden)
             keys = AccountKeys(Secret(open_slot(slot.header, slot.body, secret)))
             if not found.is_open:
                 raise Denied("login")

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mailserver.audit.events import AuditEvent, AuditObject, EventKind, ObjectKind, Origin
+from mailserver.crypto.custodian_rates import Standing
 from mailserver.model.address import DomainName
 from mailserver.model.errors import Denied
 from mailserver.service.access_log import add_entries, prepare_entry
 from mailserver.service.keys import Keys
+from mailserver.service.known_devices import KnownDevices
 from mailserver.service.mail_permit import actor_of
 from mailserver.service.web_codes import SentCode, WebCodes, sent_to
 from mailserver.service.web_sessions import SessionCookie, WebSessions
@@ -44,6 +46,14 @@ class Started:
     sent: SentCode
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Both factors were right: the cookie of the session, and the token by which this browser is known from now on."""
+
+    cookie: SessionCookie
+    device: str
+
+
 class WebLogin:
     def __init__(
         self, store: Store, keys: Keys, sessions: WebSessions, codes: WebCodes, domains: Iterable[DomainName]
@@ -52,6 +62,7 @@ class WebLogin:
         self._keys = keys
         self._sessions = sessions
         self._codes = codes
+        self._devices = KnownDevices(store.macs)
         self._domain = min(domains).name
 
     def full_login(self, typed: str) -> str:
@@ -59,12 +70,18 @@ class WebLogin:
         text = unicodedata.normalize("NFC", "".join(typed[:LOGIN_CHARACTERS].split()))
         return text if "@" in text else f"{text}@{self._domain}"
 
-    def begin(self, typed: str, password: str, now: datetime) -> Started:
-        """First step (0.1 s of Argon2). Raises Denied("login") whatever was wrong; once the password is right,
-        Denied("no-second-factor") or OverLimit("codes").
+    def standing_of(self, typed: str, device: str, now: datetime) -> Standing:
+        """Whether this browser was let in before as who is named now; ``device`` is its token, or empty."""
+        return self._devices.standing_of(self.full_login(typed), device, now)
+
+    def begin(
+        self, typed: str, password: str, now: datetime, standing: Standing = Standing.STRANGER
+    ) -> Started:
+        """First step (0.1 s of Argon2). Raises Denied("login") whatever was wrong, OverLimit("harden-rate") whether it
+        was right or not; once the password is right, Denied("no-second-factor") or OverLimit("codes").
         """
         account, keys = self._keys.open_with_password(
-            self.full_login(typed), password[: PASSWORD_CHARACTERS + 1]
+            self.full_login(typed), password[: PASSWORD_CHARACTERS + 1], standing
         )
         cookie, row = self._sessions.prepare_pending(account, keys, now)
         sent, write_code = self._codes.prepare(account.account, cookie.session_id, now)
@@ -85,7 +102,7 @@ class WebLogin:
             return None
         return Awaited(str(account.addresses[0]), sent_to(account.account, account.profile))
 
-    def finish(self, pending_value: str, code: str, origin: Origin, now: datetime) -> SessionCookie:
+    def finish(self, pending_value: str, code: str, origin: Origin, now: datetime) -> Finished:
         """Second step. Raises Denied("session") when the first is over, Denied("code") whatever is wrong with it.
 
         1. The code is prepared for comparison, the session and its log entry are sealed. 2. One Unit takes a try and,
@@ -110,4 +127,4 @@ class WebLogin:
 
         if not self._store.writer.commit(Unit(pending.account_id, run)):
             raise Denied("code")
-        return cookie
+        return Finished(cookie, self._devices.new_token(account.addresses, now))

@@ -58,7 +58,7 @@ class WebNode:
 
     def sign_in(self, login: str, now: datetime) -> str:
         pending, code = self.start(login, now)
-        return self.login.finish(pending, code, ORIGIN, now).format_value()
+        return self.login.finish(pending, code, ORIGIN, now).cookie.format_value()
 
 
 def make_peers(folder: Path) -> tuple[Node, Node]:

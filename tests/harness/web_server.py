@@ -88,6 +88,7 @@ class Client:
     port: int
     cookie: str = ""
     language: str = "fr"
+    device: str = ""
     extra: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -120,17 +121,22 @@ class Client:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=30)
         sent = {"Accept-Language": self.language, "Connection": "close"} | self.extra | headers
-        if self.cookie:
-            sent["Cookie"] = f"__Host-pli={self.cookie}"
+        cookies = {"__Host-pli": self.cookie, "__Host-pli-device": self.device}
+        if any(cookies.values()):
+            sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items() if value)
         try:
             connection.request(method, path, body, sent)
             got = connection.getresponse()
-            answer = Answer(got.status, {name.lower(): value for name, value in got.getheaders()}, got.read())
+            pairs = [(name.lower(), value) for name, value in got.getheaders()]
+            answer = Answer(got.status, dict(reversed(pairs)), got.read())  # of several, the first
         finally:
             connection.close()
-        found = re.match(r'__Host-pli="?([^";]*)', answer.headers.get("set-cookie", ""))
-        if found:
-            self.cookie = found[1]
+        for name, value in pairs:
+            found = re.match(r'__Host-pli(-device)?="?([^";]*)', value) if name == "set-cookie" else None
+            if found and found[1]:
+                self.device = found[2]
+            elif found:
+                self.cookie = found[2]
         return answer
 
     def sign_in(self, web: WebNode, login: str) -> None:

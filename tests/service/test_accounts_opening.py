@@ -178,7 +178,7 @@ def test_every_password_attempt_asks_the_custodian_once(node: Node, address: str
     )
     for login in (address, f"nobody-{address}", "not an address"):
         _refusal(lambda n=login: node.services.keys.open_with_password(n, "wrong"))
-    assert asked == [3, 3, 3]
+    assert asked == [4, 4, 4]
 
 
 def test_without_the_custodian_app_passwords_go_on(tmp_path: Path) -> None:

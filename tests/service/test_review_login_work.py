@@ -60,9 +60,9 @@ def cost(node: Node, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], 
         now[0].lookups += 1
         return lookup(self, label, text)
 
-    def hardened(self, account, slot, value):
+    def hardened(self, account, slot, value, *standing):
         now[0].hardened.append(len(account) + len(slot) + len(value))
-        return harden(self, account, slot, value)
+        return harden(self, account, slot, value, *standing)
 
     def opened(header, body, secret):
         now[0].slots.append((len(header), len(body)))
@@ -179,9 +179,9 @@ def test_attempts_on_nobody_are_counted_as_one(tmp_path: Path, monkeypatch: pyte
     asked: list[tuple[bytes, bytes]] = []
     harden = Custodian.harden
 
-    def seen(self, account, slot, value):
+    def seen(self, account, slot, value, *standing):
         asked.append((account, slot))
-        return harden(self, account, slot, value)
+        return harden(self, account, slot, value, *standing)
 
     monkeypatch.setattr(Custodian, "harden", seen)
     monkeypatch.setattr(keys_module, "ARGON2_DEFAULT", ARGON2_FLOOR)

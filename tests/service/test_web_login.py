@@ -11,6 +11,7 @@ from harness.node import make_node
 from harness.web_node import ORIGIN, PASSWORD, WebNode
 
 from mailserver.audit.events import EventKind
+from mailserver.crypto.custodian_rates import Standing
 from mailserver.model.address import parse_address
 from mailserver.model.errors import Denied, OverLimit
 from mailserver.service.web_codes import Factor, find_step, mask
@@ -84,7 +85,7 @@ def test_twenty_parallel_replays_have_one_winner(web: WebNode, login: str) -> No
 
     def replay(_turn: int) -> str:
         try:
-            return web.login.finish(pending, code, ORIGIN, at).format_value()
+            return web.login.finish(pending, code, ORIGIN, at).cookie.format_value()
         except Denied as error:
             return error.code
 
@@ -200,6 +201,16 @@ def test_failures_are_folded_and_written_later(web: WebNode, login: str) -> None
     events = [each.event for each in read_log(web.node.services.store, account.account, account.space_root())]
     failed = [event for event in events if event.kind is EventKind.LOGIN_FAILED]
     assert [dict(event.what.parameters) for event in failed] == [{"count": "3"}]
+
+
+def test_a_browser_is_known_after_both_factors_and_to_its_own_account(web: WebNode, login: str) -> None:
+    at = now()
+    pending, code = web.start(login, at)
+    device = web.login.finish(pending, code, ORIGIN, at).device
+    assert web.login.standing_of(login, device, at) is Standing.KNOWN
+    assert web.login.standing_of(f" {login.upper()}@A.localhost", device, at) is Standing.KNOWN
+    assert web.login.standing_of("personne", device, at) is Standing.STRANGER
+    assert web.login.standing_of(login, "", at) is Standing.STRANGER
 
 
 def test_masked_address() -> None:

@@ -10,7 +10,14 @@ import pytest
 from mailserver.crypto.custodian import JOURNAL_NAME, Custodian, utc_now
 from mailserver.crypto.custodian_channel import CustodianClient, CustodianServer
 from mailserver.crypto.custodian_journal import verify_journal
-from mailserver.crypto.custodian_rates import COUNT_SECONDS, MANY, HardenLimit, HardenRate
+from mailserver.crypto.custodian_rates import (
+    COUNT_SECONDS,
+    HARDEN_LIMITS,
+    MANY,
+    HardenLimit,
+    HardenRate,
+    Standing,
+)
 from mailserver.crypto.seal import KeyPair
 from mailserver.crypto.secret import Secret
 from mailserver.model.errors import Denied, OverLimit, Unavailable
@@ -18,7 +25,7 @@ from mailserver.model.errors import Denied, OverLimit, Unavailable
 ACCOUNT, OTHER, SLOT = b"\x11" * 16, b"\x33" * 16, b"\x22" * 16
 START = datetime(2030, 1, 1, 12, 30, tzinfo=UTC)
 SESSION = KeyPair.from_seed(Secret(bytes(32)))
-BURST = HardenLimit().burst
+BURST = HARDEN_LIMITS[Standing.STRANGER].burst
 
 
 class Clock:
@@ -119,8 +126,8 @@ def test_nothing_is_released_while_the_log_is_late(custodian, clock):
     assert release(custodian, OTHER)
 
 
-def harden(custodian, account=ACCOUNT):
-    return custodian.harden(account, SLOT, b"v")
+def harden(custodian, account=ACCOUNT, standing=Standing.STRANGER):
+    return custodian.harden(account, SLOT, b"v", standing)
 
 
 def test_who_guesses_is_slowed_down(custodian, clock):
@@ -130,23 +137,60 @@ def test_who_guesses_is_slowed_down(custodian, clock):
         harden(custodian)
     assert refused.value.code == "harden-rate"
     assert harden(custodian, OTHER), "another account is not locked out"
-    clock.time += timedelta(seconds=1)
+    clock.time += timedelta(seconds=2)
     assert harden(custodian)
     with pytest.raises(OverLimit):
         harden(custodian)
 
 
+def test_a_stranger_does_not_spend_what_known_browsers_have(custodian):
+    with pytest.raises(OverLimit):
+        while True:
+            harden(custodian)
+    for _try in range(HARDEN_LIMITS[Standing.KNOWN].burst):
+        assert harden(custodian, standing=Standing.KNOWN)
+    with pytest.raises(OverLimit) as refused:
+        harden(custodian, standing=Standing.KNOWN)
+    assert refused.value.code == "harden-rate"
+
+
+def test_strangers_together_do_not_spend_it_either():
+    limits = HARDEN_LIMITS | {Standing.STRANGER: HardenLimit(3, 1.0, 3, 1.0)}
+    rate = HardenRate(limits)
+    for number in range(3):
+        rate.take(number.to_bytes(16, "big"), Standing.STRANGER, START)
+    with pytest.raises(OverLimit):
+        rate.take(ACCOUNT, Standing.STRANGER, START)
+    rate.take(ACCOUNT, Standing.KNOWN, START)
+
+
+def test_a_worker_that_claims_every_standing_has_the_sum():
+    """docs/threats.md says these figures."""
+    limits = HARDEN_LIMITS.values()
+    assert sum(limit.burst for limit in limits) == 300
+    assert sum(limit.per_second for limit in limits) == pytest.approx(1.0)
+    assert sum(limit.per_second_of_all for limit in limits) == pytest.approx(200.0)
+
+
+def test_the_standing_crosses_the_channel(custodian):
+    with client_of(custodian) as client:
+        with pytest.raises(OverLimit):
+            while True:
+                harden(client)
+        assert harden(client, standing=Standing.KNOWN)
+
+
 def test_names_made_up_at_random_are_limited_in_all_and_fill_no_memory(monkeypatch):
     monkeypatch.setattr("mailserver.crypto.custodian_rates._MOST_ACCOUNTS", 100)
-    rate = HardenRate(HardenLimit())
-    for number in range(HardenLimit().burst_of_all):
-        rate.take(number.to_bytes(16, "big"), START + timedelta(seconds=number))
+    rate, stranger = HardenRate(), Standing.STRANGER
+    for number in range(HARDEN_LIMITS[stranger].burst_of_all):
+        rate.take(number.to_bytes(16, "big"), stranger, START + timedelta(seconds=2 * number))
         assert len(rate._buckets) <= 101
-    limited = HardenRate(HardenLimit(burst_of_all=5))
+    limited = HardenRate({stranger: HardenLimit(300, 1.0, 5, 1.0)})
     for number in range(5):
-        limited.take(number.to_bytes(16, "big"), START)
+        limited.take(number.to_bytes(16, "big"), stranger, START)
     with pytest.raises(OverLimit) as refused:
-        limited.take(ACCOUNT, START)
+        limited.take(ACCOUNT, stranger, START)
     assert refused.value.code == "harden-rate"
 
 
