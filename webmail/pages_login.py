@@ -1,15 +1,21 @@
 """Logging in and out: password, code, goodbye. Words never tell whether an account exists (K22)."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
 
 import anyio
-from starlette.requests import Request
+from anyio import CapacityLimiter
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from mailserver.crypto.custodian_rates import Standing
 from mailserver.model.errors import Denied, OverLimit
-from mailserver.service.throttle import network_of
+from mailserver.service.keys import ARGON2_AT_ONCE
+from mailserver.service.throttle import Throttle, network_of
 from mailserver.service.web_codes import Factor
-from mailserver.service.web_login import Awaited
+from mailserver.service.web_login import Awaited, Started
 from webmail.desk import (
     COOKIE,
     DEVICE_COOKIE,
@@ -21,12 +27,33 @@ from webmail.desk import (
     set_device_cookie,
 )
 
+KNOWN_AT_ONCE = 1
+"""Of the ARGON2_AT_ONCE: browsers that were let in before do not wait behind strangers."""
 _NOTES = {"ended": "login.ended", "left": "login.left"}
 
 
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """Whose login is tried from where; ``is_known``: by a browser that logged in as them before."""
+
+    peer: str
+    login: str
+    is_known: bool = False
+
+    def under_way(self, throttle: Throttle) -> AbstractContextManager[float]:
+        return throttle.attempt(self.peer, self.login, is_known=self.is_known)
+
+
 class LoginPages:
+    """Passwords have threads of their own, as many as may stretch one at once: those who wait hold no page up."""
+
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._threads = CapacityLimiter(ARGON2_AT_ONCE)
+        self._lanes = {
+            Standing.STRANGER: CapacityLimiter(ARGON2_AT_ONCE - KNOWN_AT_ONCE),
+            Standing.KNOWN: CapacityLimiter(KNOWN_AT_ONCE),
+        }
 
     async def show_login(self, request: Request) -> Response:
         """Who is signed in already is sent to the inbox."""
@@ -48,27 +75,36 @@ class LoginPages:
         desk = self._desk
         form = await desk.read_form(request)
         typed, password = form.get("login", ""), form.get("password", "")
-        name, peer = desk.works.login.full_login(typed), desk.peer(request)
-        await anyio.sleep(desk.throttle.delay_seconds(peer, name))
-        now, login = desk.now(), desk.works.login
+        login, now = desk.works.login, desk.now()
         standing = login.standing_of(typed, request.cookies.get(DEVICE_COOKIE, ""), now)
-        try:
-            started = await desk.run(partial(login.begin, typed, password, now, standing))
-        except Denied as error:
-            if error.code != "login":
-                return self._login_page(request, error=f"login.{error.code}", status=403)
-            self._note_failure(peer, name)
-            return self._login_page(request, error="login.wrong", login=typed[:320], status=403)
-        except OverLimit as error:
-            if error.code == "harden-rate":  # nothing was judged: it counts as any other guess
-                self._note_failure(peer, name)
-            return self._login_page(request, error=f"login.{error.code}", login=typed[:320], status=429)
+        attempt = _Attempt(desk.peer(request), login.full_login(typed), standing is Standing.KNOWN)
+        begin = partial(login.begin, typed, password, now, standing)
+        with attempt.under_way(desk.throttle) as seconds:
+            await anyio.sleep(seconds)
+            try:
+                started = await self._in_lane(request, standing, begin)
+            except Denied as error:
+                if error.code != "login":
+                    return self._login_page(request, error=f"login.{error.code}", status=403)
+                self._note_failure(attempt)
+                return self._login_page(request, error="login.wrong", login=typed[:320], status=403)
+            except OverLimit as error:
+                if error.code == "harden-rate":  # nothing was judged: it counts as any other guess
+                    self._note_failure(attempt)
+                return self._login_page(request, error=f"login.{error.code}", login=typed[:320], status=429)
         return set_cookie(go_to("/login/code"), started.cookie.format_value())
 
-    def _note_failure(self, peer: str, name: str) -> None:
+    async def _in_lane(self, request: Request, standing: Standing, begin: Callable[[], Started]) -> Started:
+        """Raises ClientDisconnect when nobody waits for an answer any more: no work for one."""
+        async with self._lanes[standing]:
+            if await request.is_disconnected():
+                raise ClientDisconnect
+            return await self._desk.run(begin, self._threads)
+
+    def _note_failure(self, attempt: "_Attempt") -> None:
         desk = self._desk
-        desk.throttle.note_failure(peer, name)
-        desk.works.failures.note(name, network_of(peer), desk.now())
+        desk.throttle.note_failure(attempt.peer, attempt.login, is_known=attempt.is_known)
+        desk.works.failures.note(attempt.login, network_of(attempt.peer), desk.now())
 
     async def show_code(self, request: Request) -> Response:
         awaited = await self._awaited(request)
@@ -95,19 +131,21 @@ class LoginPages:
         awaited = await self._awaited(request)
         if awaited is None:
             return go_to("/login?note=ended")
-        value, peer = request.cookies.get(COOKIE, ""), desk.peer(request)
-        await anyio.sleep(desk.throttle.delay_seconds(peer, awaited.login))
+        value = request.cookies.get(COOKIE, "")
+        attempt = _Attempt(desk.peer(request), awaited.login)
         finish = partial(
             desk.works.login.finish, value, form.get("code", ""), desk.origin(request), desk.now()
         )
-        try:
-            finished = await desk.run(finish)
-        except Denied as error:
-            if error.code == "session":
-                return go_to("/login?note=ended")
-            self._note_failure(peer, awaited.login)
-            return self._code_page(request, awaited, "code.wrong", 403)
-        desk.throttle.note_success(peer, awaited.login)
+        with attempt.under_way(desk.throttle) as seconds:
+            await anyio.sleep(seconds)
+            try:
+                finished = await desk.run(finish)
+            except Denied as error:
+                if error.code == "session":
+                    return go_to("/login?note=ended")
+                self._note_failure(attempt)
+                return self._code_page(request, awaited, "code.wrong", 403)
+            desk.throttle.note_success(attempt.peer, attempt.login)
         return set_device_cookie(set_cookie(go_to("/"), finished.cookie.format_value()), finished.device)
 
     async def post_logout(self, request: Request) -> Response:

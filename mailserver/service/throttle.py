@@ -1,13 +1,15 @@
 """Guessing is slowed down (S9): failed logins by address, network and account, shared by IMAP, SMTP, the web and the API.
 
 In memory, of one process, bounded; the account's name is kept only as a salted hash. Nothing is ever refused here:
-an attempt waits, so that nobody can lock a person out. What is unknown and what exists cost the same (K22).
+an attempt waits, so that nobody can lock a person out. What is unknown and what exists cost the same (K22). Attempts
+under way count too, so that many at once do not all pass before the first has failed.
 """
 
 import hashlib
 import os
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 
@@ -23,16 +25,17 @@ __all__ = ["Throttle", "network_of"]
 
 @dataclass(frozen=True, slots=True)
 class _Budget:
-    """How many failures are free, and the longest wait."""
+    """How many failures are free, the longest wait, and how many may be under way before they weigh as failures."""
 
     free: int
     most_seconds: float
+    at_once: int
 
 
 class _Kind(Enum):
-    ADDRESS = _Budget(4, 15.0)
-    NETWORK = _Budget(40, 8.0)
-    ACCOUNT = _Budget(8, 4.0)  # short: a stranger's guesses delay the holder's own login, and no more
+    ADDRESS = _Budget(4, 15.0, 8)  # a practice or a ward that comes to work has one address
+    NETWORK = _Budget(40, 8.0, 32)
+    ACCOUNT = _Budget(8, 4.0, 0)  # short: a stranger's guesses delay the holder's own login, and no more
 
 
 class Throttle:
@@ -42,15 +45,34 @@ class Throttle:
         self._clock = clock
         self._salt = os.urandom(16)
         self._failures: OrderedDict[bytes, tuple[float, float]] = OrderedDict()
+        self._under_way: Counter[bytes] = Counter()
+
+    @contextmanager
+    def attempt(self, peer: str, login: str, *, is_known: bool = False) -> Iterator[float]:
+        """One attempt from its beginning to its end: gives the seconds that it waits first. Note how it ended inside.
+
+        ``is_known``: from a browser that this login is known to come from, which has a budget of its own.
+        """
+        keys = self._keys(peer, login, is_known=is_known)
+        seconds = max(self._delay(kind, key) for kind, key in keys)
+        names = [key for _kind, key in keys]
+        self._under_way.update(names)
+        try:
+            yield seconds
+        finally:
+            for name in names:
+                self._under_way[name] -= 1
+                if not self._under_way[name]:
+                    del self._under_way[name]
 
     def delay_seconds(self, peer: str, login: str) -> float:
         """How long the next attempt from ``peer`` on ``login`` waits before it is looked at."""
         return max(self._delay(kind, key) for kind, key in self._keys(peer, login))
 
-    def note_failure(self, peer: str, login: str) -> None:
-        """Count a failed attempt against its address, network and account."""
+    def note_failure(self, peer: str, login: str, *, is_known: bool = False) -> None:
+        """Count a failed attempt against its address, network and account; of a known browser, against itself."""
         now = self._clock()
-        for _kind, key in self._keys(peer, login):
+        for _kind, key in self._keys(peer, login, is_known=is_known):
             self._failures[key] = (self._weight(key, now) + 1, now)
             self._failures.move_to_end(key)
         while len(self._failures) > MOST_KEYS:
@@ -63,15 +85,19 @@ class Throttle:
                 self._failures.pop(key, None)
 
     def _delay(self, kind: _Kind, key: bytes) -> float:
-        over = self._weight(key, self._clock()) - kind.value.free
-        return 0.0 if over <= 0 else min(kind.value.most_seconds, _STEP_SECONDS * 2.0 ** min(over, 16))
+        budget = kind.value
+        at_once = max(0, self._under_way.get(key, 0) - budget.at_once)
+        over = self._weight(key, self._clock()) + at_once - budget.free
+        return 0.0 if over <= 0 else min(budget.most_seconds, _STEP_SECONDS * 2.0 ** min(over, 16))
 
     def _weight(self, key: bytes, now: float) -> float:
         weight, since = self._failures.get(key, (0.0, now))
         return float(weight * 0.5 ** ((now - since) / FORGET_SECONDS))
 
-    def _keys(self, peer: str, login: str) -> tuple[tuple[_Kind, bytes], ...]:
+    def _keys(self, peer: str, login: str, *, is_known: bool = False) -> tuple[tuple[_Kind, bytes], ...]:
         """What an attempt counts against; an attempt that names nobody counts against no account."""
+        if is_known:
+            return ((_Kind.ACCOUNT, self._key("known", login.strip().casefold())),)
         by_place = (
             (_Kind.ADDRESS, self._key("address", peer)),
             (_Kind.NETWORK, self._key("network", network_of(peer))),

@@ -116,9 +116,14 @@ class Client:
         sent = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}", "Origin": self.origin}
         return self.ask("POST", path, body, sent | headers)
 
-    def ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
+    @staticmethod
+    def context() -> ssl.SSLContext:
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
+
+    def ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
+        context = self.context()
         connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=30)
         sent = {"Accept-Language": self.language, "Connection": "close"} | self.extra | headers
         cookies = {"__Host-pli": self.cookie, "__Host-pli-device": self.device}

@@ -1,5 +1,8 @@
 """Failed logins wait the longer the more there were, and nobody is ever locked out."""
 
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+
 from mailserver.service.throttle import MOST_KEYS, Throttle, network_of
 
 PEER, OTHER = "192.0.2.7", "198.51.100.9"
@@ -65,6 +68,52 @@ def test_memory_is_bounded_and_holds_no_name() -> None:
         throttle.note_failure("", f"camille{number}@a.localhost")
     assert len(throttle._failures) <= MOST_KEYS
     assert not any(b"camille" in key for key in throttle._failures)
+
+
+def waits(throttle: Throttle, count: int, login: Callable[[int], str], **more: bool) -> list[float]:
+    """What attempts that all begin before the first has ended wait."""
+    with ExitStack() as stack:
+        return [stack.enter_context(throttle.attempt(PEER, login(n), **more)) for n in range(count)]
+
+
+def test_a_burst_on_many_accounts_waits_before_any_has_failed() -> None:
+    throttle = Throttle(Clock())
+    seconds = waits(throttle, 150, lambda number: f"user{number}")
+    assert seconds == sorted(seconds)
+    assert seconds[:12] == [0.0] * 12, "people of one address who come at once do not wait"
+    assert set(seconds[25:]) == {15.0}
+    assert waits(throttle, 1, str) == [0.0], "who has ended counts no more"
+    assert not throttle._under_way
+
+
+def test_a_burst_on_one_account_waits() -> None:
+    throttle = Throttle(Clock())
+    seconds = waits(throttle, 40, lambda _number: "holder@a.localhost")
+    assert seconds[:8] == [0.0] * 8
+    assert seconds[14] >= 4.0
+    assert max(seconds) == 15.0, "they are of one address too"
+
+
+def test_an_attempt_that_breaks_is_over() -> None:
+    throttle = Throttle(Clock())
+    with suppress(ValueError), throttle.attempt(PEER, "a"):
+        raise ValueError
+    assert not throttle._under_way
+
+
+def test_a_known_browser_does_not_wait_for_strangers_and_has_its_own_budget() -> None:
+    throttle = Throttle(Clock())
+    for number in range(200):
+        throttle.note_failure(PEER, "holder@a.localhost")
+        throttle.note_failure(PEER, f"user{number}")
+    with throttle.attempt(PEER, "holder@a.localhost", is_known=True) as seconds:
+        assert seconds == 0.0
+    for _turn in range(12):
+        throttle.note_failure(PEER, "holder@a.localhost", is_known=True)
+    with throttle.attempt(OTHER, "Holder@a.localhost", is_known=True) as seconds:
+        assert seconds > 0
+    with throttle.attempt(OTHER, "else@a.localhost", is_known=True) as seconds:
+        assert seconds == 0.0
 
 
 def test_networks() -> None:

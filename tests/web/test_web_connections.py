@@ -5,7 +5,6 @@ import contextlib
 import http.client
 import logging
 import socket
-import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,12 +20,6 @@ CAPS = Caps(1000, 5)
 HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
-def client_context() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
-
-
 @pytest.fixture
 def ours(tmp_path: Path) -> Iterator[Node]:
     node = make_node(tmp_path)
@@ -38,9 +31,9 @@ def test_one_place_cannot_shut_the_port(ours: Node, caplog: pytest.LogCaptureFix
     with running(ours, CAPS) as server, contextlib.ExitStack() as held, caplog.at_level(logging.INFO):
         for _connection in range(CAPS.of_place):
             sock = socket.create_connection(("127.0.0.1", server.port))
-            held.enter_context(client_context().wrap_socket(sock))
+            held.enter_context(Client.context().wrap_socket(sock))
         refused = held.enter_context(
-            client_context().wrap_socket(socket.create_connection(("127.0.0.1", server.port)))
+            Client.context().wrap_socket(socket.create_connection(("127.0.0.1", server.port)))
         )
         answer = http.client.HTTPResponse(refused)
         answer.begin()
@@ -50,7 +43,7 @@ def test_one_place_cannot_shut_the_port(ours: Node, caplog: pytest.LogCaptureFix
         assert "wait a minute" in words
         assert refused.recv(1) == b""
         elsewhere = http.client.HTTPSConnection(
-            "127.0.0.1", server.port, context=client_context(), timeout=30, source_address=("127.0.0.2", 0)
+            "127.0.0.1", server.port, context=Client.context(), timeout=30, source_address=("127.0.0.2", 0)
         )
         for path in ("/login", "/health"):
             elsewhere.request("GET", path)
@@ -65,7 +58,7 @@ def test_one_place_cannot_shut_the_port(ours: Node, caplog: pytest.LogCaptureFix
 def test_who_is_refused_gets_in_once_others_leave(ours: Node) -> None:
     with running(ours, Caps(1000, 1)) as server:
         client = Client(server.port)
-        sock = client_context().wrap_socket(socket.create_connection(("127.0.0.1", server.port)))
+        sock = Client.context().wrap_socket(socket.create_connection(("127.0.0.1", server.port)))
         assert client.get("/login").status == 503
         sock.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         while sock.recv(65536):
