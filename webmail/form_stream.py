@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote
 
+from mailserver.audit.events import readable
 from mailserver.model.errors import Malformed, OverLimit
 
 HEADER_BYTES = 4096
@@ -21,7 +22,6 @@ _BOUNDARY = re.compile(
 )
 _NAME = re.compile(rb'(?:^|[;\s])name="([^"]{0,100})"', re.IGNORECASE)
 _FILE_NAME = re.compile(rb'(?:^|[;\s])filename="((?:[^"\\]|\\.)*)"', re.IGNORECASE)
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f\u0080-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def clean_file_name(name: str) -> str:
     """A browser's file name (percent signs for quotes and line ends) without path, controls or direction marks."""
     name = re.sub(r"%(?:22|0[AaDd])", lambda match: unquote(match[0]), name)
     last = re.split(r"[/\\]", name)[-1]
-    kept = " ".join(_CONTROLS.sub(" ", last).replace('"', "'").split())
+    kept = readable(last.replace('"', "'"), len(last))
     if len(kept) <= FILE_NAME_CHARACTERS:
         return kept
     stem, dot, suffix = kept.rpartition(".")

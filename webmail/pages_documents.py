@@ -10,6 +10,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mailserver.audit.events import readable
 from mailserver.audit.wording import describe
 from mailserver.documents.codes import find_class_label, find_type_label
 from mailserver.documents.display import find_shown, human_title, safe_file_name
@@ -120,11 +121,8 @@ def line_of(filed: FiledDocument, words: Words) -> DocumentLine:
     """A document as people speak of it: its date is that of the care, failing that of the paper."""
     record = filed.record
     when = record.service_start or record.created or record.received
-    author = ", ".join(
-        filter(
-            None, (record.author_name, plain_specialty(record.author_specialty), record.author_institution)
-        )
-    )
+    claimed = (record.author_name, plain_specialty(record.author_specialty), record.author_institution)
+    author = ", ".join(filter(None, map(readable, claimed)))
     kind = find_type_label(record.type_code) or find_class_label(record.class_code.code) or ""
     media = (record.embedded_media_type or record.media_type).partition(";")[0].strip().lower()
     shown = "image" if media in _IMAGES else "frame" if media in _FRAMES else ""

@@ -15,6 +15,7 @@ from mailserver.model.errors import Malformed
 from mailserver.policy.decision import Decision
 from mailserver.policy.wording import wording_for
 from mailserver.service.filing import ARCHIVE_NAME
+from mailserver.service.shown_names import isolated, plain_name
 from mailserver.service.web_answers import AnswerPlan
 from mailserver.service.web_mailbox import OpenMessage
 from mailserver.service.web_sessions import WebSession
@@ -182,8 +183,8 @@ def who(people: tuple[DisplayAddress, ...], words: Words) -> list[tuple[str, str
 def reader_words(plan: AnswerPlan | None, words: Words) -> str:
     if plan is None or plan.recipient is None:
         return ""
-    name, address = plan.recipient.name, str(plan.recipient.address)
-    return words("answer.who", who=f"{name} ({address})" if name and "@" not in name else address)
+    name, address = plain_name(plan.recipient.name), isolated(str(plan.recipient.address))
+    return words("answer.who", who=f"{isolated(name)} ({address})" if name else address)
 
 
 def say(decision: Decision, words: Words) -> str:

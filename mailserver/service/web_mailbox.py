@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mailserver.audit.events import Origin
+from mailserver.audit.events import Origin, readable
 from mailserver.crypto.ctx import ctx
 from mailserver.documents.reasons import EXPLANATIONS, Explanation, SetAsideReason
 from mailserver.documents.subject import display_subject
@@ -26,6 +26,7 @@ from mailserver.service.keys import OpenAccount
 from mailserver.service.mail_permit import MailPermits
 from mailserver.service.mailboxes import Mailboxes
 from mailserver.service.messages import MessageReader, Messages, OpenedItem, uid_ranges
+from mailserver.service.shown_names import plain_person
 from mailserver.store.item_changes import FlagChange
 from mailserver.store.store import Store
 
@@ -198,19 +199,12 @@ def _line(item: OpenedItem, summary: HeaderSummary, role: Role) -> MessageLine:
     people = summary.recipients if role is Role.SENT else summary.senders
     return MessageLine(
         _format_ref(item),
-        tuple(map(_plain_name, people)),
-        display_subject(summary.subject),
+        tuple(map(plain_person, people)),
+        readable(display_subject(summary.subject)),
         datetime.fromtimestamp(item.row.received_at, UTC),
         len(summary.attachments),
         Flag(item.row.flags & sum(Flag)),
     )
-
-
-def _plain_name(person: DisplayAddress) -> DisplayAddress:
-    """A display name that holds an @ mimics an address: the true address is shown alone (S8)."""
-    if "@" in person.name or "＠" in person.name:
-        return DisplayAddress("", person.address)
-    return person
 
 
 def _body_rows(summary: HeaderSummary) -> Iterator[PartRow]:

@@ -97,7 +97,9 @@ def test_a_patient_finds_the_way(
     page.get_by_role("button", name="Se déconnecter").click()
     expect(page.get_by_role("status")).to_have_text("Vous êtes déconnecté.")
     names = [cookie["name"] for cookie in context.cookies()]
-    assert names == ["__Host-pli-device"], "the session's is gone; the browser stays known, which opens nothing"
+    assert names == ["__Host-pli-device"], (
+        "the session's is gone; the browser stays known, which opens nothing"
+    )
     assert walk.wrong == []
 
 

@@ -1,15 +1,18 @@
 """Each page over HTTP: what it says, its headers, who may ask, and what a foreign form gets (S11, K22)."""
 
+import base64
 import re
+import unicodedata
 from pathlib import Path
 
 import pytest
-from harness.web_node import PATIENT
+from harness.web_node import PATIENT, deliver
 from harness.web_server import Client
 from harness.web_stage import DOCTOR, Stage
 
 import webmail
 from mailserver.audit.wording import Language
+from mailserver.service.shown_names import FIRST_STRONG_ISOLATE, POP_ISOLATE
 from webmail.guard import HEADERS, PAGE_POLICY
 from webmail.pages_documents import plain_specialty
 from webmail.words import choose_language, load_words
@@ -28,6 +31,7 @@ PRIVATE = (
     "/messages/" + "A" * 38 + "/files/0",
 )
 UNSAFE = ("/login", "/login/code", "/logout", "/messages/" + "A" * 38 + "/answer")
+MIRRORED = "tsohlacol.a.latipoh@b.localhost"
 FOREIGN = (
     {"Origin": "https://evil.example"},
     {"Origin": "null"},
@@ -39,10 +43,14 @@ FOREIGN = (
 
 
 def message_path(client: Client, subject: str) -> str:
-    page = client.get("/")
-    found = re.search(rf'href="(/messages/[^"]+)">{re.escape(subject)}<', page.text)
-    assert found, page.words
-    return found[1]
+    """Where the letter with this subject (as it stands in the page) is read; other tests write letters too."""
+    older = ["/"]
+    while older:
+        page = client.get(older[0])
+        if found := re.search(rf'href="(/messages/[^"]+)">{re.escape(subject)}<', page.text):
+            return found[1]
+        older = page.links(r"\?before=")
+    raise AssertionError(subject)
 
 
 @pytest.mark.parametrize("path", [*PUBLIC, *PRIVATE, "/absent"])
@@ -166,6 +174,45 @@ def test_a_letter_in_html_is_cleaned_in_a_frame_of_its_own(stage: Stage) -> None
     for gone in ("script", "onclick", "t.example", "javascript", "<style", "<form", "<img", "alert"):
         assert gone not in frame.text
     assert 'href="https://autre.example/a"' in frame.text
+
+
+def write_as(stage: Stage, message_id: str, name: str, subject: str) -> None:
+    """A letter from an address that reads as another one from right to left."""
+    words = [base64.b64encode(text.encode()).decode() for text in (name, subject)]
+    raw = (
+        f"From: =?utf-8?B?{words[0]}?= <{MIRRORED}>\r\nTo: {PATIENT}\r\nSubject: =?utf-8?B?{words[1]}?=\r\n"
+        f"Message-ID: <{message_id}@b.localhost>\r\nDate: Mon, 01 Jun 2026 10:00:00 +0000\r\n\r\nBonjour\r\n"
+    )
+    deliver(stage.ours, stage.peer, MIRRORED, PATIENT, raw.encode())
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "shown"),
+    [
+        (
+            1,
+            "Dr Martin \u202e",
+            f'<strong><bdi>Dr Martin</bdi></strong> <bdi class="address">{MIRRORED}</bdi>',
+        ),
+        (2, "Dr Martin (dr.martin\ufe6bhopital.example)", f"<strong><bdi>{MIRRORED}</bdi></strong></p>"),
+        (3, "dr.martin\uff20hopital.example\u2066", f"<strong><bdi>{MIRRORED}</bdi></strong></p>"),
+    ],
+)
+def test_a_name_cannot_change_the_address_beside_it(stage: Stage, number: int, name: str, shown: str) -> None:
+    """S8: no direction mark of a sender's is in a page, and what looks like an address is the one that was checked."""
+    write_as(stage, f"mirror{number}", name, f"Miroir {number}\u202e fin")
+    client = stage.patient()
+    inbox = client.get("/")
+    page = client.get(message_path(client, f"Miroir {number} fin"))
+    for answer in (inbox, page):
+        assert shown in answer.text
+        marks = {char for char in answer.text if unicodedata.category(char) == "Cf"}
+        assert marks <= {FIRST_STRONG_ISOLATE, POP_ISOLATE}, "ours alone, around names and addresses"
+        assert "hopital" not in answer.text
+    reader = re.search(r"sera lue par ([^,]*),", page.words)
+    assert reader
+    name_of_reader = "\u2068Dr Martin\u2069 (" if number == 1 else ""
+    assert reader[1].removesuffix(")") == f"{name_of_reader}\u2068{MIRRORED}\u2069"
 
 
 def test_a_subject_cannot_become_markup(stage: Stage) -> None:
