@@ -18,7 +18,8 @@ from mailserver.documents.record import DocumentRecord
 from mailserver.model.errors import NotFound
 from mailserver.model.ids import ID_BYTES, DocumentId
 from mailserver.service.history import read_history
-from mailserver.service.space_documents import FiledDocument, OpenedDocument
+from mailserver.service.shown_names import isolated
+from mailserver.service.space_documents import FiledDocument, OpenedDocument, Replacement
 from mailserver.service.web_sessions import WebSession
 from webmail.desk import Desk
 from webmail.words import Words
@@ -40,6 +41,8 @@ class DocumentLine:
     author: str
     kind: str
     is_replaced: bool
+    claim: str
+    """That somebody else says it is replaced, in words; empty without that."""
     shown: str
     """How it can be seen in place: ``image``, ``frame``, or empty for download only."""
     is_pdf: bool
@@ -132,11 +135,20 @@ def line_of(filed: FiledDocument, words: Words) -> DocumentLine:
         words.day(when),
         author,
         kind,
-        filed.is_replaced,
+        filed.replaced_by is not None and filed.replaced_by.is_same_sender,
+        claim_words(filed.replaced_by, words),
         shown,
         media == "application/pdf",
         words.size(record.size_bytes),
     )
+
+
+def claim_words(claim: Replacement | None, words: Words) -> str:
+    """What another sender says, under its name: not a fact."""
+    if claim is None or claim.is_same_sender:
+        return ""
+    who = isolated(claim.sender) if claim.sender else words("documents.someone")
+    return words("documents.claimed", who=who)
 
 
 def plain_specialty(value: str) -> str:

@@ -1,13 +1,13 @@
 """The record of a filed document: what is sealed beside its bytes so that a list never opens them.
 
-Stored format, version 1: canonical JSON (UTF-8, sorted keys, no spaces, every key present), so that two writers
-produce the same bytes. ``parse_record`` accepts exactly what ``format_record`` writes. The patient is not in it: the
-record lives in that patient's space.
+Stored format: canonical JSON (UTF-8, sorted keys, no spaces, every key present), so that two writers produce the same
+bytes. ``parse_record`` accepts exactly what ``format_record`` writes: version 2, or 1 where the sender is not known,
+which has no ``sender``. The patient is not in it: the record lives in that patient's space.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 
 from mailserver.documents.codes import Code, Visibility, visibility_of
@@ -17,7 +17,8 @@ from mailserver.documents.hl7 import Author
 from mailserver.documents.metadata import DocumentAction
 from mailserver.model.errors import Malformed
 
-VERSION = 1
+VERSION = 2
+WITHOUT_SENDER = 1
 _MAX_CHARACTERS = 1000
 _MAX_CODES = 50
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,7 +29,11 @@ _ALL_MASKS = sum(Visibility)
 
 @dataclass(frozen=True, slots=True)
 class DocumentRecord:
-    """Times are UTC, to the microsecond; absent texts are empty; ``sha256`` is ours, ``sha1`` the sender's, in hex."""
+    """Times are UTC, to the microsecond; absent texts are empty; ``sha256`` is ours, ``sha1`` the sender's, in hex.
+
+    ``sender`` is the address that the document came from, as it was verified; what an archive says of its author and of
+    what it replaces is that archive's word.
+    """
 
     entry_id: str
     unique_id: str
@@ -59,6 +64,7 @@ class DocumentRecord:
     sha1: str
     sha256: str
     source_message_id: str = field(repr=False)
+    sender: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         moments = (self.created, self.service_start, self.service_stop, self.submitted, self.received)
@@ -90,7 +96,9 @@ def records_of(
 def format_record(record: DocumentRecord) -> bytes:
     """The canonical bytes. Raises Malformed for a text that UTF-8 cannot carry."""
     content = {one.name: _plain(getattr(record, one.name)) for one in fields(record)}
-    content["version"] = VERSION
+    content["version"] = VERSION if record.sender else WITHOUT_SENDER
+    if not record.sender:
+        del content["sender"]
     text = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
     try:
         return text.encode()
@@ -106,9 +114,13 @@ def parse_record(data: bytes) -> DocumentRecord:
         raise Malformed("record-syntax") from error
     if not isinstance(content, dict):
         raise Malformed("record-syntax")
-    if content.get("version") != VERSION:
+    version = content.get("version")
+    if not isinstance(version, int) or version not in {WITHOUT_SENDER, VERSION}:
         raise Malformed("record-version")
-    record = _record_from(_Reader(content))
+    reader = _Reader(content)
+    record = _record_from(reader)
+    if version == VERSION:
+        record = replace(record, sender=reader.text("sender"))
     if format_record(record) != data:
         # a key too many, a key twice, another spelling: one record has one form
         raise Malformed("record-form")

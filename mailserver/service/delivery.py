@@ -148,7 +148,8 @@ class Delivery:
         entries = [prepare_entry(account, AuditEvent(EventKind.DELIVERED, now, who, what))]
         documents: list[SealedDocument] = []
         if isinstance(found, PatientFile):
-            documents = DocumentSealer(self._store.blobs, account, now).seal_documents(found)
+            sealer = DocumentSealer(self._store.blobs, account, now)
+            documents = sealer.seal_documents(found.sent_by(who.handle))
             entries += filing_entries(account, found, (who, claimed), now)
         contact = notice = None
         if not is_unattended(arrival):

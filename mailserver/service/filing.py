@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 
@@ -64,6 +64,10 @@ class PatientFile:
     ins: Ins
     reading: XdmReading
     records: tuple[DocumentRecord, ...]
+
+    def sent_by(self, sender: str) -> "PatientFile":
+        """The same, each record with the address that was verified."""
+        return replace(self, records=tuple(replace(record, sender=sender) for record in self.records))
 
 
 @dataclass(frozen=True, slots=True)

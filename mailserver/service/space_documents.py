@@ -4,6 +4,8 @@ A list opens records alone; the octets need a receipt, which exists once the ope
 marked invisible to the patient is stored and not listed, and cannot be opened either.
 """
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -32,13 +34,25 @@ from mailserver.store.writer import Unit
 
 
 @dataclass(frozen=True, slots=True)
+class Replacement:
+    """Who says that a document is replaced: only its own sender's word is taken for a fact.
+
+    The identifiers of what is replaced are no secret, and any listed sender may write them; ``sender`` is empty for
+    records that do not know it.
+    """
+
+    sender: str
+    is_same_sender: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FiledDocument:
-    """A document as its list shows it. ``is_replaced``: a newer one says that it takes its place."""
+    """A document as its list shows it. ``replaced_by``: of another that says it takes its place, None without one."""
 
     document_id: DocumentId
     record: DocumentRecord
     filed_at: int
-    is_replaced: bool
+    replaced_by: Replacement | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +76,15 @@ class SpaceDocuments:
         listed = []
         for row in rows:
             try:
-                listed.append((row, self._open_record(account, row)))
+                record = self._open_record(account, row)
             except (Corrupt, Malformed):
                 continue
-        replaced_entries = {record.replaces_entry_id for _row, record in listed} - {""}
-        replaced_ids = {record.replaces_unique_id for _row, record in listed} - {""}
+            if record.is_listed_for_patient:
+                listed.append((row, record))
+        claims = _Claims([record for _row, record in listed])
         return [
-            FiledDocument(
-                row.document_id,
-                record,
-                row.filed_at,
-                record.entry_id in replaced_entries or record.unique_id in replaced_ids,
-            )
+            FiledDocument(row.document_id, record, row.filed_at, claims.find(record))
             for row, record in listed
-            if record.is_listed_for_patient
         ]
 
     def load_document(self, account: OpenAccount, document_id: DocumentId) -> FiledDocument:
@@ -130,6 +139,31 @@ class SpaceDocuments:
         info = document_info(account.account_id, row.document_id, row.blob_id)
         record_key = derive(_data_key(account, row), "record")
         return parse_record(unpad_summary(unwrap(record_key, row.record, info)))
+
+
+class _Claims:
+    """What the documents of one list say that they replace."""
+
+    def __init__(self, records: Sequence[DocumentRecord]) -> None:
+        self._by_id: dict[str, list[DocumentRecord]] = defaultdict(list)
+        for record in records:
+            for replaced in {record.replaces_entry_id, record.replaces_unique_id} - {""}:
+                self._by_id[replaced].append(record)
+
+    def find(self, record: DocumentRecord) -> Replacement | None:
+        """Its own sender's word if there is one, else the newest of the others'."""
+        found = [
+            Replacement(other.sender, _is_same_sender(record, other))
+            for identifier in (record.entry_id, record.unique_id)
+            for other in self._by_id.get(identifier, ())
+            if other is not record
+        ]
+        return max(found, key=lambda each: each.is_same_sender, default=None)
+
+
+def _is_same_sender(one: DocumentRecord, other: DocumentRecord) -> bool:
+    """One address: a domain may be that of all doctors of a country."""
+    return bool(one.sender) and one.sender.casefold() == other.sender.casefold()
 
 
 def _data_key(account: OpenAccount, row: DocumentRow) -> Secret:

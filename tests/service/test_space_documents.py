@@ -22,7 +22,7 @@ from mailserver.service.check import check_account
 from mailserver.service.filing import DocumentSealer
 from mailserver.service.history import read_history
 from mailserver.service.keys import OpenAccount
-from mailserver.service.space_documents import SpaceDocuments
+from mailserver.service.space_documents import Replacement, SpaceDocuments
 from mailserver.store import read_receipts, schema
 from mailserver.store.items import add_blob
 from mailserver.store.writer import Unit
@@ -140,18 +140,72 @@ def test_invisible_is_neither_listed_nor_opened(
     assert EventKind.DOCUMENT_OPENED not in kinds(ours, patient)
 
 
+def newer_than(old: DocumentRecord, **changes: object) -> DocumentRecord:
+    """A record that says it takes the place of ``old``."""
+    new = {"entry_id": "urn:uuid:newer", "unique_id": "1.2.3.4", "replaces_unique_id": old.unique_id}
+    return replace(sample_record(), **(new | {"title": "Lettre corrigée"} | changes))
+
+
+def send_archive(ours: Node, peer: Node, sender: str, message_id: str, archive: str) -> None:
+    raw = health_mail(message_id, archive).replace(b"camille@b.localhost", sender.encode())
+    deliver(ours, peer, sender, PATIENT, raw)
+
+
+def replacements(documents: SpaceDocuments, patient: OpenAccount) -> dict[str, Replacement | None]:
+    return {each.record.unique_id: each.replaced_by for each in documents.list_documents(patient)}
+
+
+@pytest.mark.parametrize(
+    ("sender", "said"),
+    [
+        ("camille@b.localhost", Replacement("camille@b.localhost", is_same_sender=True)),
+        ("mallory@b.localhost", Replacement("mallory@b.localhost", is_same_sender=False)),
+    ],
+)
+def test_only_its_own_sender_replaces_a_document(tmp_path, sender: str, said: Replacement) -> None:
+    """What an archive replaces is its author's word, and any listed sender may write an archive."""
+    node, peer = make_peers(tmp_path)
+    node.add_patient(PATIENT, password=PASSWORD)
+    account, _keys = node.services.keys.open_with_password(PATIENT, PASSWORD)
+    space = SpaceDocuments(node.services.store)
+    send_archive(node, peer, "camille@b.localhost", "one", "ok-lettre-adressage")
+    assert [each.record.sender for each in space.list_documents(account)] == ["camille@b.localhost"]
+    send_archive(node, peer, sender, "two", "ok-replacement-rplc")
+    found = replacements(space, account)
+    assert len(found) == 2
+    assert found["1.2.250.1.999.2.1"] == said
+    assert [one for one in found.values() if one is not None] == [said]
+    node.close()
+    peer.close()
+
+
 def test_a_newer_one_takes_its_place(ours: Node, patient: OpenAccount, documents: SpaceDocuments) -> None:
     (old,) = documents.list_documents(patient)
-    newer = replace(
-        sample_record(),
-        entry_id="urn:uuid:newer",
-        unique_id="1.2.3.4",
-        replaces_unique_id=old.record.unique_id,
-        title="Lettre corrigée",
-    )
-    newer_id = file(ours, patient, newer, b"%PDF-1.4 newer")
-    listed = {each.document_id: each.is_replaced for each in documents.list_documents(patient)}
-    assert listed == {old.document_id: True, newer_id: False}
+    file(ours, patient, newer_than(old.record, sender="mallory@b.localhost"), b"%PDF-1.4 foreign")
+    newer = newer_than(old.record, sender="Camille@B.localhost", unique_id="1.2.3.5", entry_id="urn:uuid:n2")
+    file(ours, patient, newer, b"%PDF-1.4 newer")
+    found = replacements(documents, patient)
+    assert found[old.record.unique_id] == Replacement("Camille@B.localhost", is_same_sender=True)
+    assert [found["1.2.3.4"], found["1.2.3.5"]] == [None, None]
+
+
+def test_what_is_hidden_replaces_nothing(ours: Node, patient: OpenAccount, documents: SpaceDocuments) -> None:
+    (old,) = documents.list_documents(patient)
+    hidden = newer_than(old.record, sender="camille@b.localhost", visibility=Visibility.HIDDEN_FROM_PATIENT)
+    file(ours, patient, hidden, b"%PDF-1.4 hidden")
+    assert list(replacements(documents, patient).values()) == [None]
+
+
+def test_records_of_the_first_form_know_no_sender(
+    ours: Node, patient: OpenAccount, documents: SpaceDocuments
+) -> None:
+    one = replace(sample_record(), unique_id="1.1", entry_id="urn:uuid:1")
+    itself = replace(one, unique_id="1.3", entry_id="urn:uuid:3", replaces_unique_id="1.3")
+    for record in (one, newer_than(one), itself):
+        file(ours, patient, record, b"%PDF-1.4")
+    found = replacements(documents, patient)
+    assert found["1.1"] == Replacement("", is_same_sender=False)
+    assert found["1.3"] is None, "a document does not replace itself"
 
 
 def test_exchanged_blobs_do_not_open(ours: Node, patient: OpenAccount, documents: SpaceDocuments) -> None:

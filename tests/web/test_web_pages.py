@@ -13,6 +13,7 @@ from harness.web_stage import DOCTOR, Stage
 import webmail
 from mailserver.audit.wording import Language
 from mailserver.service.shown_names import FIRST_STRONG_ISOLATE, POP_ISOLATE
+from mailserver.service.space_documents import Replacement
 from webmail.guard import HEADERS, PAGE_POLICY
 from webmail.pages_documents import plain_specialty
 from webmail.words import choose_language, load_words
@@ -213,6 +214,33 @@ def test_a_name_cannot_change_the_address_beside_it(stage: Stage, number: int, n
     assert reader
     name_of_reader = "\u2068Dr Martin\u2069 (" if number == 1 else ""
     assert reader[1].removesuffix(")") == f"{name_of_reader}\u2068{MIRRORED}\u2069"
+
+
+@pytest.mark.parametrize(
+    ("claim", "is_replaced", "words"),
+    [
+        (None, False, ""),
+        (Replacement("camille@b.localhost", is_same_sender=True), True, ""),
+        (
+            Replacement("mallory@b.localhost", is_same_sender=False),
+            False,
+            "Selon \u2068mallory@b.localhost\u2069, un autre document remplace celui-ci.",
+        ),
+        (Replacement("", is_same_sender=False), False, "Selon un autre expéditeur, un autre document"),
+    ],
+)
+def test_who_says_that_a_document_is_replaced(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, claim: Replacement | None, is_replaced: bool, words: str
+) -> None:
+    monkeypatch.setattr("mailserver.service.space_documents._Claims.find", lambda *_given: claim)
+    client = stage.patient()
+    listed = client.get("/documents")
+    page = client.get(listed.links("^/documents/")[0])
+    for answer in (listed, page):
+        assert ("Une version plus récente" in answer.words) is is_replaced
+        assert ("un autre document remplace" in answer.words) is bool(words)
+        assert words in answer.words
+    assert ("card old" in listed.text) is is_replaced
 
 
 def test_a_subject_cannot_become_markup(stage: Stage) -> None:

@@ -55,6 +55,16 @@ def test_the_stored_bytes_never_change() -> None:
     assert NUMBER.encode() not in data
 
 
+def test_the_sender_is_a_second_form_and_the_first_still_opens() -> None:
+    sent = replace(record(), sender="camille@medecin.example")
+    data = format_record(sent)
+    assert hashlib.sha256(data).hexdigest() == FIXED_SHA256_WITH_SENDER
+    assert parse_record(data) == sent
+    assert data == changed(version=2, sender="camille@medecin.example")
+    assert parse_record(format_record(record())).sender == ""
+    assert "camille@" not in repr(sent)
+
+
 def test_a_replacement_says_what_it_replaces() -> None:
     found = record(sample("ok-replacement-rplc"))
     assert found.replaces_unique_id == "1.2.250.1.999.2.1"
@@ -100,7 +110,14 @@ def changed(**changes: object) -> bytes:
         (b"\xff", "record-syntax"),
         (b"[" * 100_000, "record-syntax"),
         (b"{}", "record-version"),
-        (changed(version=2), "record-version"),
+        (changed(version=3), "record-version"),
+        (changed(version=[1]), "record-version"),
+        (changed(version=2), "record-text"),
+        (changed(version=2, sender=""), "record-form"),
+        (changed(version=2, sender=5), "record-text"),
+        (changed(sender="camille@medecin.example"), "record-form"),
+        (changed(sender=""), "record-form"),
+        (changed(version=True), "record-form"),
         (changed(extra=1), "record-form"),
         (changed(title=None), "record-text"),
         (changed(title=5), "record-text"),
@@ -142,3 +159,4 @@ def test_nothing_private_in_the_repr() -> None:
 
 
 FIXED_SHA256 = "fdf934006ae463817055a5bcc34495db8fc5c5b6d87b6833a37ff05a91801c12"
+FIXED_SHA256_WITH_SENDER = "d20c2d08c45dd410ce6217e1fd0b74b3a4c88c4e6ce56393eb405606247a3e90"
