@@ -144,7 +144,9 @@ class LoginPages:
                 if error.code == "session":
                     return go_to("/login?note=ended")
                 self._note_failure(attempt)
-                return self._code_page(request, awaited, "code.wrong", 403)
+                is_mail = awaited.sent.factor is Factor.MAIL
+                wrong = "code.wrong" if is_mail else "code.wrong-application"
+                return self._code_page(request, awaited, wrong, 403)
             desk.throttle.note_success(attempt.peer, attempt.login)
         return set_device_cookie(set_cookie(go_to("/"), finished.cookie.format_value()), finished.device)
 

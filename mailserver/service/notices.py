@@ -50,6 +50,21 @@ class Notices:
             account, (f"{self._operator} : votre code de connexion", text), CODE_LIFE_SECONDS, now
         )
 
+    def guesses_job(self, account: AccountRow, now: datetime) -> JobRow | None:
+        """That somebody has the password and guesses codes, or None when the person left no ordinary address."""
+        text = (
+            "Bonjour,\n\nQuelqu'un a donné le mot de passe de votre espace "
+            f"{self._operator}, puis plusieurs codes faux. Personne n'est entré.\n\n"
+            "Si c'était vous, ne faites rien : vérifiez seulement que votre téléphone est à l'heure.\n"
+            "Si ce n'était pas vous, quelqu'un connaît votre mot de passe : appelez l'assistance pour en changer.\n"
+            "Ne donnez à personne votre mot de passe ni un code, même à quelqu'un qui se dit de nos services.\n\n"
+            f"--\nSomebody gave the password of your {self._operator} space, then several wrong codes, and did not get"
+            " in. If it was not you, call the support to change your password.\n"
+        )
+        return self._job(
+            account, (f"{self._operator} : des codes faux ont été essayés", text), WAITING_LIFE_SECONDS, now
+        )
+
     def _job(
         self, account: AccountRow, words: tuple[str, str], life_seconds: int, now: datetime
     ) -> JobRow | None:

@@ -2,7 +2,8 @@
 
 Six digits, five tries, ten minutes, one use whatever arrives in parallel: the try is taken and the code used up in
 one transaction. Of a code sent only an HMAC is kept, bound to the login that asked for it. TOTP (RFC 6238) accepts
-one step before and after, and never a step again.
+one step before and after, and never a step again; its tries are those of an hour, however many logins are begun, and
+whoever guesses after a right password is told of to the person.
 """
 
 import re
@@ -21,15 +22,21 @@ from mailserver.service.directory import Directory, Profile
 from mailserver.service.notices import CODE_LIFE_SECONDS, Notices
 from mailserver.store.accounts import AccountRow
 from mailserver.store.database import Connection
+from mailserver.store.jobs import JobRow
+from mailserver.store.space_rows import claim_turn
 from mailserver.store.store import Store
 from mailserver.store.web_rows import CodeRow
 
 TRIES = 5
 CODES_PER_HOUR = 5
+TOTP_TRIES_PER_HOUR = 10
 TOTP_LOGINS_PER_HOUR = 20
+WRONG_CODES_TOLD = 10
+"""So many wrong codes of an application since the last right one, and the person gets a notice, once a day."""
+_TOLD_SECONDS = 24 * 3600
 TOTP_STEP_SECONDS = 30
 _HOUR = 3600
-_NO_CODE = bytes(32)
+_NONE_WRONG = bytes(32)
 _SPACES = re.compile(r"[\s.\-]+")
 _SIX_DIGITS = re.compile(r"[0-9]{6}")
 
@@ -63,16 +70,15 @@ class WebCodes:
         """What the login's Unit writes so that a code can be asked for.
 
         Raises Denied("no-second-factor") when the account has neither application nor ordinary address. The write
-        raises OverLimit("codes") past the hour's number.
+        raises OverLimit past the hour's number: "codes" of those sent, "tries" of an application's.
         """
         if account.second_factor is not None:
-            write = self._write(account, Factor.APPLICATION, _NO_CODE, now)
-            return SentCode(Factor.APPLICATION, ""), write
+            return SentCode(Factor.APPLICATION, ""), self._open_tries(account, now)
         code = f"{secrets.randbelow(10**6):06d}"
         job = self._notices.code_job(account, code, now)
         if job is None:
             raise Denied("no-second-factor")
-        mark_code = self._write(account, Factor.MAIL, self._verifier(session_id, code), now)
+        mark_code = self._write_code(account, self._verifier(session_id, code), now)
 
         def send(connection: Connection) -> None:
             mark_code(connection)
@@ -80,22 +86,35 @@ class WebCodes:
 
         return sent_to(account, self._directory.open_profile(account)), send
 
-    def _write(self, account: AccountRow, factor: Factor, verifier: bytes, now: datetime) -> Write:
+    def _write_code(self, account: AccountRow, verifier: bytes, now: datetime) -> Write:
         at = int(now.timestamp())
-        most = CODES_PER_HOUR if factor is Factor.MAIL else TOTP_LOGINS_PER_HOUR
 
         def write(connection: Connection) -> None:
-            old = self._store.web.find_code(connection, account.account_id, factor.value)
+            old = self._store.web.find_code(connection, account.account_id, Factor.MAIL.value)
             is_same_hour = old is not None and at - old.hour_started_at < _HOUR
             count, since = (old.sent_in_hour, old.hour_started_at) if old and is_same_hour else (0, at)
-            if count >= most:
+            if count >= CODES_PER_HOUR:
                 raise OverLimit("codes")
-            # for an application, ``sent_at`` remembers the last step used
-            sent_at = at if factor is Factor.MAIL else (old.sent_at if old else 0)
+            life = (at + CODE_LIFE_SECONDS, at)
+            row = CodeRow(account.account_id, Factor.MAIL.value, verifier, TRIES, *life, count + 1, since)
+            self._store.web.mark_code(connection, row)
+
+        return write
+
+    def _open_tries(self, account: AccountRow, now: datetime) -> Write:
+        """A login begins: what is left of the hour's tries stays; a new hour has them all."""
+        at = int(now.timestamp())
+        account_id, purpose = account.account_id, Factor.APPLICATION.value
+
+        def write(connection: Connection) -> None:
+            old = self._store.web.find_code(connection, account_id, purpose)
+            row = old or CodeRow(account_id, purpose, _NONE_WRONG, 0, 0, 0, 0, at - _HOUR)
+            if at - row.hour_started_at >= _HOUR:
+                row = replace(row, tries_left=TOTP_TRIES_PER_HOUR, sent_in_hour=0, hour_started_at=at)
+            if row.tries_left <= 0 or row.sent_in_hour >= TOTP_LOGINS_PER_HOUR:
+                raise OverLimit("tries")
             expires_at = at + CODE_LIFE_SECONDS
-            row = CodeRow(
-                account.account_id, factor.value, verifier, TRIES, expires_at, sent_at, count + 1, since
-            )
+            row = replace(row, expires_at=expires_at, sent_in_hour=row.sent_in_hour + 1)
             self._store.web.mark_code(connection, row)
 
         return write
@@ -124,15 +143,30 @@ class WebCodes:
 
     def _totp_check(self, account: AccountRow, step: int | None, now: datetime) -> Take:
         at = int(now.timestamp())
+        job = self._notices.guesses_job(account, now) if step is None else None
 
         def take(connection: Connection) -> bool:
             row = self._store.web.take_try(connection, account.account_id, Factor.APPLICATION.value, at)
-            if row is None or step is None or step <= row.sent_at:
+            if row is None:
                 return False
-            self._store.web.mark_code(connection, replace(row, tries_left=0, sent_at=step))
+            if step is None or step <= row.sent_at:
+                self._note_wrong(connection, row, job, at)
+                return False
+            right = replace(row, tries_left=row.tries_left + 1, verifier=_NONE_WRONG, sent_at=step)
+            self._store.web.mark_code(connection, right)
             return True
 
         return take
+
+    def _note_wrong(self, connection: Connection, row: CodeRow, job: JobRow | None, at: int) -> None:
+        """One more since the last right one; from the tenth on, the person is told once a day."""
+        wrong = int.from_bytes(row.verifier, "big") + 1
+        self._store.web.mark_code(connection, replace(row, verifier=wrong.to_bytes(len(_NONE_WRONG), "big")))
+        if job is None or wrong < WRONG_CODES_TOLD:
+            return
+        mark = self._store.macs.sign("fold-notice", (row.account_id, "guesses"))
+        if claim_turn(connection, row.account_id, mark, at, seconds=_TOLD_SECONDS):
+            self._store.jobs.add_jobs(connection, [job])
 
     def _verifier(self, session_id: SessionId, code: str) -> bytes:
         return self._store.macs.lookup("login-code", f"{session_id.hex()}|{code}")

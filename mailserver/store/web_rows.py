@@ -35,7 +35,9 @@ class SessionRow:
 
 @dataclass(frozen=True, slots=True)
 class CodeRow:
-    """A one-time code: only an HMAC of it is kept. For an application, ``sent_at`` is the last step used."""
+    """A one-time code: only an HMAC of it is kept. For an application, ``sent_at`` is the last step used, and
+    ``verifier`` the number of wrong codes since.
+    """
 
     account_id: AccountId
     purpose: str

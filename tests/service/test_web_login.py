@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pyotp
 import pytest
@@ -15,6 +16,7 @@ from mailserver.crypto.custodian_rates import Standing
 from mailserver.model.address import parse_address
 from mailserver.model.errors import Denied, OverLimit
 from mailserver.service.web_codes import Factor, find_step, mask
+from mailserver.store.jobs import Lane
 
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 
@@ -161,6 +163,92 @@ def test_application_codes_are_used_once(web: WebNode, with_application: str) ->
         web.login.finish(again, code, ORIGIN, at)
     later = at + timedelta(seconds=30)
     assert web.login.finish(again, pyotp.TOTP(SECRET).at(later), ORIGIN, later)
+
+
+def guess_wrong(web: WebNode, name: str, at: datetime, count: int) -> None:
+    """Logins with the right password and ``count`` wrong codes, as many in each as it takes."""
+    pending = web.login.begin(name, PASSWORD, at).cookie.format_value()
+    for _guess in range(count):
+        with refused("code"):
+            web.login.finish(pending, "", ORIGIN, at)
+
+
+def right_code(web: WebNode, name: str, at: datetime) -> None:
+    pending = web.login.begin(name, PASSWORD, at).cookie.format_value()
+    assert web.login.finish(pending, pyotp.TOTP(SECRET).at(at), ORIGIN, at)
+
+
+def guesses_told(web: WebNode, name: str) -> list[str]:
+    """The notices that wait for one account, which say that its codes are guessed."""
+    services = web.node.services
+    with services.store.database.read() as connection:
+        account = services.directory.find_account(connection, parse_address(f"{name}@a.localhost"))
+        rows = [row for row in services.store.jobs.list_jobs(connection) if row.lane is Lane.NOTICE]
+    orders = [services.outbound.open_notice(row) for row in rows if row.account_id == account.account_id]
+    return [order.text for order in orders if "codes faux" in order.text]
+
+
+def test_the_tries_of_an_application_are_those_of_an_hour(web: WebNode, with_application: str) -> None:
+    """Whoever has the password begins as many logins as they like, and gets ten tries."""
+    at = now()
+    guess_wrong(web, with_application, at, 4)
+    guess_wrong(web, with_application, at, 4)
+    pending = web.login.begin(with_application, PASSWORD, at).cookie.format_value()
+    for _guess in range(2):
+        with refused("code"):
+            web.login.finish(pending, "000000", ORIGIN, at)
+    with refused("code"):
+        web.login.finish(pending, pyotp.TOTP(SECRET).at(at), ORIGIN, at)
+    with pytest.raises(OverLimit, match=r"^tries$"):
+        web.login.begin(with_application, PASSWORD, at + timedelta(minutes=59))
+    right_code(web, with_application, at + timedelta(minutes=60))
+
+
+def test_a_right_code_costs_no_try_and_gives_none_back(web: WebNode, with_application: str) -> None:
+    at = now()
+    guess_wrong(web, with_application, at, 9)
+    for turn in range(3):
+        right_code(web, with_application, at + timedelta(minutes=turn))
+    guess_wrong(web, with_application, at, 1)
+    with pytest.raises(OverLimit, match=r"^tries$"):
+        web.login.begin(with_application, PASSWORD, at)
+
+
+def test_who_logs_in_often_waits_too(web: WebNode, with_application: str) -> None:
+    at = now()
+    for _turn in range(20):
+        web.login.begin(with_application, PASSWORD, at)
+    with pytest.raises(OverLimit, match=r"^tries$"):
+        web.login.begin(with_application, PASSWORD, at)
+
+
+def test_the_person_is_told_of_slow_guesses_once_a_day(tmp_path: Path) -> None:
+    """Never so many in an hour that anything is refused."""
+    node, start, name = make_node(tmp_path), now(), "devine"
+    node.add(f"{name}@a.localhost", password=PASSWORD, second_factor=SECRET, contact="d@example.org")
+    web = WebNode.over(node)
+
+    def guess(hours: int, count: int) -> list[str]:
+        """What waits for the person after ``count`` wrong codes, so many hours later."""
+        at = start + timedelta(hours=hours)
+        node.custodian._now = lambda: at
+        guess_wrong(web, name, at, count)
+        return guesses_told(web, name)
+
+    assert [guess(hours, 3) for hours in range(3)] == [[], [], []]
+    (text,) = guess(3, 3)
+    assert "Si ce n'était pas vous" in text
+    assert "call the support" in text
+    assert len(guess(4, 9)) == 1, "once a day"
+    assert len(guess(28, 1)) == 2
+    right_code(web, name, start + timedelta(hours=28))
+    assert len(guess(60, 9)) == 2, "a right code ends the count"
+    node.close()
+
+
+def test_guesses_on_who_left_no_address_tell_nobody(web: WebNode, with_application: str) -> None:
+    guess_wrong(web, with_application, now(), 10)
+    assert guesses_told(web, with_application) == []
 
 
 @pytest.mark.parametrize(("offset", "is_right"), [(-2, False), (-1, True), (0, True), (1, True), (2, False)])

@@ -90,6 +90,28 @@ def test_who_is_refused_unjudged_is_told_alike_and_counted(
     assert [event.kind for event in events].count(EventKind.LOGIN_FAILED) == 1
 
 
+def test_wrong_codes_of_an_application_are_told_in_its_words(
+    ours: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Throttle, "_delay", lambda *_given: 0.0)
+    ours.add("totp@a.localhost", password=PASSWORD, second_factor="JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
+    fields = {"login": "totp", "password": PASSWORD}
+    with running(ours) as server:
+        client = Client(server.port)
+        client.post("/login", fields)
+        for _guess in range(10):
+            page = client.post("/login/code", {"code": ""})
+        assert page.status == 403
+        assert "Vérifiez que votre téléphone est à l’heure" in page.words
+        refused = Client(server.port).post("/login", fields)
+    assert refused.status == 429
+    assert "quelqu’un connaît votre mot de passe" in refused.words
+    account, _keys = ours.services.keys.open_with_password("totp@a.localhost", PASSWORD)
+    events = [each.event for each in read_log(ours.services.store, account.account, account.space_root())]
+    (failed,) = [event for event in events if event.kind is EventKind.LOGIN_FAILED]
+    assert dict(failed.what.parameters) == {"count": "10"}
+
+
 class Held:
     """A first step that waits until it may go on, but for known browsers; ``entered`` counts who is in it."""
 
