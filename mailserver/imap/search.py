@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from enum import IntEnum
+from functools import lru_cache
 from typing import assert_never
 
 from mailserver.imap.flags import find_flag_bit
@@ -40,10 +41,9 @@ SUMMARY_FIELDS = frozenset(
 """Header fields that the stored summary answers (RFC 9051 §7.5.2 ENVELOPE)."""
 
 _MARKS = re.compile(r"[\u0300-\u036f\u0483-\u0487\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")
-
-
-_LIGATURES = str.maketrans({"œ": "oe", "æ": "ae"})
-"""No compatibility form, yet nobody types them: "cœur" is found by "coeur"."""
+_ASCII = frozenset(map(chr, range(128)))
+_FOLDED_ONE_BY_ONE = 64
+"""Other than ASCII, how many characters a text may be made of to be folded one character after another."""
 
 
 class Cost(IntEnum):
@@ -167,8 +167,30 @@ def fold(text: str) -> str:
     """``text`` without case, accents and compatibility forms, for comparison only."""
     if text.isascii():
         return text.lower()
-    once = unicodedata.normalize("NFKD", text.casefold().translate(_LIGATURES))
+    foreign = set(text) - _ASCII
+    if len(foreign) > _FOLDED_ONE_BY_ONE:
+        return _fold_whole(text)
+    folded = text
+    for character in foreign:
+        alone = _fold_alone(character)
+        if alone is None:
+            return _fold_whole(text)
+        folded = folded.replace(character, alone)
+    return folded.lower()
+
+
+def _fold_whole(text: str) -> str:
+    # œ and æ have no compatibility form, yet nobody types them: "cœur" is found by "coeur"
+    once = unicodedata.normalize("NFKD", text.casefold().replace("œ", "oe").replace("æ", "ae"))
     return _MARKS.sub("", unicodedata.normalize("NFKD", once.casefold()))
+
+
+@lru_cache(maxsize=4096)
+def _fold_alone(character: str) -> str | None:
+    """What stands for ``character`` in any folded text; None when its neighbours or a second folding matter."""
+    folded = _fold_whole(character)
+    is_free = not any(map(unicodedata.combining, folded)) and folded.lower() == folded
+    return folded if is_free and _fold_whole(folded) == folded else None
 
 
 def _conjuncts(key: SearchKey) -> list[SearchKey]:
