@@ -117,6 +117,7 @@ async def _start_imap(start: _Start, edges: Edges) -> None:
             services.keys,
             services.mailboxes,
             services.messages,
+            services.search_index,
             services.permits,
             services.store.blobs,
             services.wakeups,

@@ -17,7 +17,15 @@ SWEEP_SECONDS = 86400.0
 VACUUM_SECONDS = 3600.0
 SHREDDED = tuple(
     table.name
-    for table in (schema.seal, schema.blob, schema.slot, schema.session, schema.document, schema.job)
+    for table in (
+        schema.seal,
+        schema.blob,
+        schema.text_segment,
+        schema.slot,
+        schema.session,
+        schema.document,
+        schema.job,
+    )
 )
 """Where keys and what they open are deleted (K18): PostgreSQL keeps deleted rows until it is told to forget them."""
 FOLD_SECONDS = 48 * 3600

@@ -26,6 +26,7 @@ from mailserver.service.notices import Notices
 from mailserver.service.outbound import Outbound
 from mailserver.service.quotas import Amount
 from mailserver.service.receive import Reception
+from mailserver.service.search_index import SearchIndex
 from mailserver.service.service_seals import ServiceSeals
 from mailserver.service.submit import Submission
 from mailserver.service.wakeups import Wakeups
@@ -47,6 +48,7 @@ class Services:
     app_passwords: AppPasswords
     mailboxes: Mailboxes
     messages: Messages
+    search_index: SearchIndex
     permits: MailPermits
     outbound: Outbound
     notices: Notices
@@ -96,6 +98,7 @@ def build_services(
         AppPasswords(store, directory, custody),
         Mailboxes(store),
         Messages(store, Amount(config.limits.messages, config.limits.storage_bytes)),
+        SearchIndex(store),
         MailPermits(store),
         outbound,
         notices,

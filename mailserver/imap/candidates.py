@@ -20,6 +20,7 @@ from mailserver.mime.section import Span
 from mailserver.mime.summary import PartRow
 from mailserver.mime.summary_wire import SummaryView
 from mailserver.service.messages import OpenedItem
+from mailserver.service.text_segment import TextEntry, make_entry
 
 TEXT_BYTES = 1024 * 1024
 WHOLE_BYTES = 256 * 1024
@@ -35,7 +36,7 @@ class MessageUnderTest:
         self._item = item
         self._reader: SectionReader | None = None
         self._whole: bytes | None = None
-        self._texts: dict[bool, str] = {}
+        self._texts: tuple[str, str | None] | None = None
         self._summary = SummaryView(item.summary)
 
     def candidate(self, number: int) -> Candidate:
@@ -70,11 +71,23 @@ class MessageUnderTest:
 
     def text(self, with_header: bool) -> str:
         """The texts of the message, one after another, decoded and folded once; its own header first when asked."""
-        if with_header not in self._texts:
-            pieces = [self._header_text(self._open_head())] if with_header else []
-            pieces += self._part_texts()
-            self._texts[with_header] = fold("\n".join(pieces))
-        return self._texts[with_header]
+        header, body = self._folded()
+        if body is None:
+            return header if with_header else ""
+        return f"{header}\n{body}" if with_header else body
+
+    @property
+    def entry(self) -> TextEntry | None:
+        """The same for the index, when ``text`` was asked for."""
+        return None if self._texts is None else make_entry(self._item.row.uid, *self._texts)
+
+    def _folded(self) -> tuple[str, str | None]:
+        """Header and body; no body when no part has anything to say."""
+        if self._texts is None:
+            header = fold(self._header_text(self._open_head()))
+            pieces = list(self._part_texts())
+            self._texts = header, fold("\n".join(pieces)) if pieces else None
+        return self._texts
 
     def _part_texts(self) -> Iterable[str]:
         for index, row in enumerate(self._open().parsed().parts):

@@ -134,6 +134,8 @@ def plan_search(key: SearchKey, view: MailboxView) -> Plan:
                     is_clear |= bit
             case EveryKey():
                 pass
+            case NotKey(EveryKey()):
+                runs = []
             case _:
                 parts[cost_of(part)].append(_compile(part, view))
     if is_set & is_clear:

@@ -21,6 +21,7 @@ from mailserver.service.mail_permit import MailPermit, MailPermits
 from mailserver.service.mailboxes import Mailboxes, MailboxInfo
 from mailserver.service.messages import Messages
 from mailserver.service.named_mailboxes import NamedMailboxes
+from mailserver.service.search_index import SearchIndex
 from mailserver.service.throttle import Throttle, network_of
 from mailserver.service.wakeups import Waiter, Wakeups
 from mailserver.store.blob_folder import BlobFolder
@@ -38,6 +39,7 @@ class ImapServices:
     keys: Keys
     mailboxes: Mailboxes
     messages: Messages
+    search_index: SearchIndex
     permits: MailPermits
     blobs: BlobFolder
     wakeups: Wakeups

@@ -9,6 +9,7 @@ ItemId = NewType("ItemId", bytes)
 EmailId = NewType("EmailId", bytes)
 """The message itself; COPY and MOVE keep it (RFC 8474)."""
 BlobId = NewType("BlobId", bytes)
+SegmentId = NewType("SegmentId", bytes)
 DocumentId = NewType("DocumentId", bytes)
 SlotId = NewType("SlotId", bytes)
 EntryId = NewType("EntryId", bytes)

@@ -20,6 +20,7 @@ from mailserver.service.log_check import find_log_problems
 from mailserver.service.mail_permit import MailPermit, MailPermits
 from mailserver.service.mailboxes import Mailboxes
 from mailserver.service.messages import PAGE_ITEMS, Messages
+from mailserver.service.search_index import SearchIndex
 from mailserver.service.sequencer import SignLog
 from mailserver.service.space_documents import SpaceDocuments
 from mailserver.store import inspection, mailboxes
@@ -38,7 +39,7 @@ class Report:
 
 
 def check_store(store: Store, publics: LogPublics, origin: str, sign: SignLog) -> Report:
-    """Row MACs, ciphertext digests and lengths, names both ways, counters, log chains and tree.
+    """Row MACs, ciphertext digests and lengths, names both ways, counters, the index, log chains and tree.
 
     ``sign`` is asked where the log's signer stands, and for no signature.
     """
@@ -49,6 +50,7 @@ def check_store(store: Store, publics: LogPublics, origin: str, sign: SignLog) -
             *inspection.find_blob_problems(connection, store.blobs),
             *inspection.find_counter_problems(connection),
             *inspection.find_owner_problems(connection),
+            *inspection.find_segment_problems(connection),
             *find_log_problems(connection, store.macs, publics, origin, signed),
         ]
         unnamed = inspection.count_unnamed_files(connection, store.blobs)
@@ -56,7 +58,7 @@ def check_store(store: Store, publics: LogPublics, origin: str, sign: SignLog) -
 
 
 def check_account(store: Store, account: OpenAccount) -> Report:
-    """With a person's own keys: every summary, body and entry of theirs opens. Each reading is logged first."""
+    """With a person's own keys: what is theirs opens, to the last octet. Each reading is logged first."""
     origin, now = Origin(client="pli check"), datetime.now(UTC)
     permit = MailPermits(store).permit(account, origin, now)
     problems: list[Problem] = []
@@ -66,10 +68,33 @@ def check_account(store: Store, account: OpenAccount) -> Report:
             opened += _open_page(store, account, (mailbox_id, first, last), permit)
         except PliError as error:
             problems.append((f"does not open ({error.code})", f"{mailbox_id.hex()} {first}:{last}"))
-    counted = {"messages_opened": opened}
+    counted = {
+        "messages_opened": opened,
+        "text_segments_opened": _open_index(store, account, permit, problems),
+    }
     if account.space is not None:
         counted |= _check_space(store, account, (origin, now), problems)
     return Report(tuple(problems), counted)
+
+
+def _open_index(store: Store, account: OpenAccount, permit: MailPermit, problems: list[Problem]) -> int:
+    """How many text segments open; none may hold a message that left."""
+    index, messages = SearchIndex(store), Messages(store)
+    with store.database.read() as connection:
+        boxes = mailboxes.list_mailboxes(connection, account.account_id)
+    count = 0
+    for box in boxes:
+        rows = messages.select(account, box.mailbox_id, claims_recent=False).rows
+        uids = {uid for uid, _flags, _modseq in rows}
+        for span in index.list_spans(account, box.mailbox_id):
+            opened = index.open_segments(account, box.mailbox_id, [span], permit)
+            count += len(opened)
+            where = f"{box.mailbox_id.hex()} {span.first_uid}:{span.last_uid}"
+            if not opened:
+                problems.append(("text segment does not open", where))
+            elif not uids.issuperset(opened[0].uids):
+                problems.append(("text segment holds a message that left", where))
+    return count
 
 
 def _check_space(

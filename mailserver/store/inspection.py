@@ -225,6 +225,30 @@ def list_log_tiles(connection: Connection) -> dict[tuple[int, int], bytes]:
     return {(row.level, row.position): bytes(row.hashes) for row in connection.execute(select(tile))}
 
 
+def find_segment_problems(connection: Connection) -> Iterator[Problem]:
+    """Text segments: length, and ranges of UIDs that a mailbox has given and that do not meet."""
+    segment, box = schema.text_segment, schema.mailbox
+    uidnext = {(row.account_id, row.mailbox_id): row.uidnext for row in connection.execute(select(box))}
+    query = select(
+        segment.c.account_id,
+        segment.c.mailbox_id,
+        segment.c.first_uid,
+        segment.c.last_uid,
+        segment.c.stored_bytes,
+        func.length(segment.c.octets),
+    ).order_by(segment.c.account_id, segment.c.mailbox_id, segment.c.first_uid)
+    before, end = None, 0
+    for account_id, mailbox_id, first, last, stored_bytes, found_bytes in connection.execute(query):
+        place = (account_id, mailbox_id)
+        if stored_bytes != found_bytes:
+            yield "text segment has another length", bytes(mailbox_id).hex()
+        if not first <= last < uidnext.get(place, 0):
+            yield "text segment of messages that its mailbox never had", bytes(mailbox_id).hex()
+        if place == before and first <= end:
+            yield "text segments meet", bytes(mailbox_id).hex()
+        before, end = place, last
+
+
 def count_rows(connection: Connection) -> dict[str, int]:
     """How much was looked at."""
     tables = (
@@ -232,6 +256,7 @@ def count_rows(connection: Connection) -> dict[str, int]:
         schema.mailbox,
         schema.item,
         schema.blob,
+        schema.text_segment,
         schema.document,
         schema.log_entry,
         schema.job,

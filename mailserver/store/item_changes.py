@@ -1,6 +1,6 @@
 """Changes to items: STORE and expunge, with the mailbox's counters moved in the same transaction.
 
-What leaves writes a tombstone; its seal goes first (shredding), its octets when no holder is left.
+What leaves writes a tombstone; its seal and its text in the index go first (shredding), its octets when no holder is left.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from mailserver.model.ids import AccountId, BlobId, MailboxId
 from mailserver.store import schema
 from mailserver.store.items import RANGES_PER_STATEMENT, UidRange, has_holder, merged, slices, within
 from mailserver.store.jobs import JobState
+from mailserver.store.segment_rows import drop_segments
 
 _item, _seal, _blob = schema.item, schema.seal, schema.blob
 
@@ -116,7 +117,7 @@ def expunge(
     *,
     keeps_blobs: bool = False,
 ) -> Expunged:
-    """Remove items: seals first, tombstones written, counters moved, blobs released.
+    """Remove items: seals first, their texts in the index too, tombstones written, counters moved, blobs released.
 
     ``keeps_blobs``: each one has another holder already (a MOVE's new item), so nothing is looked for.
     """
@@ -139,6 +140,8 @@ def expunge(
         )
     if not gone:
         return Expunged([], [])
+    uids = sorted(row[0] for row in gone)
+    drop_segments(connection, place, [(uid, uid) for uid in uids])
     stones = [
         {"account_id": place[0], "mailbox_id": place[1], "uid": row[0], "modseq": modseq} for row in gone
     ]
@@ -157,7 +160,7 @@ def expunge(
         )
     )
     blob_ids = set() if keeps_blobs else {BlobId(row[2]) for row in gone}
-    return Expunged(sorted(row[0] for row in gone), _release(connection, place[0], blob_ids))
+    return Expunged(uids, _release(connection, place[0], blob_ids))
 
 
 def _release(connection: Connection, account_id: AccountId, blob_ids: set[BlobId]) -> list[BlobId]:

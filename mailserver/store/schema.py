@@ -167,6 +167,18 @@ tombstone = Table(
     sqlite_with_rowid=False,
 )
 
+text_segment = Table(
+    "text_segment",
+    metadata,
+    key("account_id", Id),
+    key("mailbox_id", Id),
+    key("first_uid", BigInteger()),
+    clear("last_uid", BigInteger()),
+    clear("segment_id", Id),
+    clear("stored_bytes", BigInteger()),
+    person_sealed("octets"),
+)
+
 delivery = Table(
     "delivery",
     metadata,

@@ -32,6 +32,7 @@ from mailserver.service.mail_permit import MailPermits
 from mailserver.service.mailboxes import Mailboxes
 from mailserver.service.messages import Messages
 from mailserver.service.sealing import PlaceStamp, seal_for_away, seal_octets, shared_octets
+from mailserver.service.search_index import SearchIndex
 from mailserver.service.service_seals import ServiceSeals
 from mailserver.service.summaries import parse_intake
 from mailserver.service.throttle import Throttle
@@ -144,6 +145,7 @@ def make_node(folder: Path, *, limit_bytes: int = LIMIT_BYTES) -> ImapNode:
         keys=Keys(store, directory, custodian),
         mailboxes=Mailboxes(store),
         messages=Messages(store),
+        search_index=SearchIndex(store),
         permits=MailPermits(store),
         blobs=store.blobs,
         wakeups=Wakeups(),

@@ -1,6 +1,6 @@
 """Canary: unique words go through a running server by every door; then every file is searched for them.
 
-Words in subject, addresses, body, file name, document, mailbox name and search; looked for as raw bytes, base64 at its
+Words in subject, addresses, body, file name, document, mailbox name and search, in the index of texts too; looked for as raw bytes, base64 at its
 three alignments, quoted-printable, UTF-16 and inside inflated streams. The scanner first proves that it finds them.
 The doors: submission, IMAP, the MX port with a letter whose document is filed for a patient, the patient's answer with
 a file on the web, and the queue, where mail waits for a trusted operator that is away.
@@ -93,6 +93,7 @@ def test_no_word_lies_readable_in_any_file(tmp_path: Path) -> None:
         use_every_door(stage.a, addresses, secrets)
         write_to_who_is_away(stage)
         use_the_doors_of_a_patient(stage, relay)
+        assert count_segments(stage.a.folder) > 0
         assert find_traces(stage.a.folder, EVERY_WORD) == []
     assert count_waiting(stage.a) == 2, "the professional's letter and the patient's answer"
     assert find_traces(stage.a.folder, EVERY_WORD) == []
@@ -139,6 +140,12 @@ def use_the_doors_of_a_patient(stage: Stage, relay: DemoRelay) -> None:
         step(story)
 
 
+def count_segments(folder: Path) -> int:
+    """Rows of the index of texts."""
+    with closing(sqlite3.connect(folder / "data" / "pli.sqlite")) as database:
+        return database.execute("SELECT count(*) FROM text_segment").fetchone()[0]
+
+
 def use_every_door(operator: Operator, addresses: dict[str, str], secrets: dict[str, str]) -> None:
     """Submission to a local account, small and large; IMAP with names and searches."""
     context = ssl.create_default_context()
@@ -159,7 +166,9 @@ def use_every_door(operator: Operator, addresses: dict[str, str], secrets: dict[
         assert client.fetch("1:2", "(ENVELOPE BODY[])")[0] == "OK"
         assert client.store("1", "+FLAGS", f"({WORDS['keyword']})")[0] == "OK"
         assert client.copy("1:2", WORDS["mailbox"])[0] == "OK"
-        assert client.search(None, "TEXT", WORDS["sought"])[0] == "OK"
+        assert client.search(None, "TEXT", WORDS["sought"]) == ("OK", [b""])
+        for word in ("body", "large", "subject"):  # each text is in the index by now
+            assert client.search(None, "TEXT", WORDS[word])[1][0]
         assert client.append(WORDS["mailbox"], None, None, build_letter("y@a.localhost", 500))[0] == "OK"
     with (
         pytest.raises(imaplib.IMAP4.error),

@@ -10,12 +10,17 @@ from pathlib import Path
 
 import pytest
 from harness.canary import find_traces, plant_copies
+from harness.imap_session import open_session, search
 from service.delivery_peers import Bench, make_bench, message, open_with_password, with_archive
+from sqlalchemy import func, select
 from unit.documents.xdm_archives import sample
 
+from mailserver.imap.search import fold
+from mailserver.imap.search_keys import TextKey
 from mailserver.model.account import Role
 from mailserver.service.keys import OpenAccount
 from mailserver.service.mailboxes import MailboxInfo
+from mailserver.store import schema
 
 WORDS = {
     "subject": "zobéline-quartz",
@@ -123,18 +128,29 @@ def test_nothing_lies_readable_under_the_operators_folder(bench: Bench) -> None:
     _write_notes(bench, account, mailbox)
     for item in bench.page(account):
         assert bench.read(account, item)
+    session = open_session(bench.node, account)
+    for _time in range(2):  # by opening, then from the index
+        assert search(session, TextKey(WORDS["large"], with_header=False))
+    assert count_segments(bench) > 0
     patient = open_with_password(bench, patient_address)
     assert [bench.open_document(patient, row) for row in bench.documents(patient)]
     assert bench.services.administration.list_accounts()
     bench.settle(account)
     folder, words = bench.node.folder, [*WORDS.values(), *SAMPLE_WORDS]
+    words += {fold(word) for word in words} - {*words}  # as the index of texts has them
     assert find_traces(folder, words) == []
     # and once more after deletion and a checkpoint, on what SQLite leaves behind
     bench.services.messages.expunge(account, bench.box(account, Role.INBOX).mailbox_id, [(1, 9)])
+    assert count_segments(bench) == 0
     bench.services.administration.disable_account(account.addresses[0], datetime.now(UTC))
     with bench.store.database.reader.connect() as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     assert find_traces(folder, words) == []
+
+
+def count_segments(bench: Bench) -> int:
+    with bench.store.database.read() as connection:
+        return connection.execute(select(func.count()).select_from(schema.text_segment)).scalar_one()
 
 
 def test_the_words_were_really_there(bench: Bench) -> None:

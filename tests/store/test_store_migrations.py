@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect
 
 from mailserver.store.database import Database
-from mailserver.store.migrations import upgrade
+from mailserver.store.migrations import configuration, is_current, upgrade
 from mailserver.store.schema import metadata
 
 
@@ -30,6 +31,18 @@ def test_per_account_tables_have_the_account_first(database_url: str) -> None:
     for table in metadata.tables.values():
         first = next(iter(table.primary_key.columns)).name
         assert (first == "account_id") != (table.name in shared), table.name
+
+
+def test_a_store_of_the_first_release_is_upgraded(database_url: str) -> None:
+    database = Database(database_url)
+    with database.write() as connection:
+        command.downgrade(configuration(connection), "0001")
+        assert not inspect(connection).has_table("text_segment")
+    upgrade(database)
+    with database.read() as connection:
+        assert is_current(connection)
+        assert inspect(connection).has_table("text_segment")
+    database.close()
 
 
 def test_upgrade_may_run_again(database_url: str) -> None:
