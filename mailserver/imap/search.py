@@ -16,6 +16,7 @@ from typing import assert_never
 
 from mailserver.imap.flags import find_flag_bit
 from mailserver.imap.search_keys import (
+    NOTHING,
     AndKey,
     DateField,
     DateKey,
@@ -41,7 +42,7 @@ SUMMARY_FIELDS = frozenset(
 """Header fields that the stored summary answers (RFC 9051 §7.5.2 ENVELOPE)."""
 
 _MARKS = re.compile(r"[\u0300-\u036f\u0483-\u0487\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")
-_ASCII = frozenset(map(chr, range(128)))
+_ASCII = bytes(range(128))
 _FOLDED_ONE_BY_ONE = 64
 """Other than ASCII, how many characters a text may be made of to be folded one character after another."""
 
@@ -134,9 +135,8 @@ def plan_search(key: SearchKey, view: MailboxView) -> Plan:
                     is_clear |= bit
             case EveryKey():
                 pass
-            case NotKey(EveryKey()):
-                runs = []
             case _:
+                runs = [] if part == NOTHING else runs
                 parts[cost_of(part)].append(_compile(part, view))
     if is_set & is_clear:
         runs = []
@@ -169,7 +169,8 @@ def fold(text: str) -> str:
     """``text`` without case, accents and compatibility forms, for comparison only."""
     if text.isascii():
         return text.lower()
-    foreign = set(text) - _ASCII
+    octets = text.encode("utf-8", "surrogatepass").translate(None, _ASCII)
+    foreign = set(octets.decode("utf-8", "surrogatepass"))
     if len(foreign) > _FOLDED_ONE_BY_ONE:
         return _fold_whole(text)
     folded = text

@@ -90,6 +90,10 @@ class NotKey:
     key: "SearchKey"
 
 
+NOTHING = NotKey(EveryKey())
+"""What finds no message."""
+
+
 @dataclass(frozen=True, slots=True)
 class OrKey:
     left: "SearchKey"

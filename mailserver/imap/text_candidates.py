@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from mailserver.imap.search import fold
-from mailserver.imap.search_keys import AndKey, EveryKey, NotKey, OrKey, SearchKey, SetKey, TextKey
+from mailserver.imap.search_keys import NOTHING, AndKey, NotKey, OrKey, SearchKey, SetKey, TextKey
 from mailserver.imap.sequence_set import compact
 from mailserver.imap.session import Session
 from mailserver.model.errors import PliError
@@ -28,7 +28,7 @@ from mailserver.service.text_segment import (
 from mailserver.store.segment_rows import SegmentSpan
 
 OPENED_BYTES = 2 * 1024 * 1024
-"""Segments opened in one hop to the pool."""
+"""Segments looked into in one hop to the pool, divided by how many texts are looked for."""
 KEPT_BYTES = 1024 * 1024
 """Texts kept in one commit."""
 LEAST_ITEMS = 8
@@ -76,7 +76,7 @@ class TextHits:
 def _key_of(part: SearchKey | set[int]) -> SearchKey:
     if not isinstance(part, set):
         return part
-    return SetKey(compact(sorted(part)), uid=True) if part else NotKey(EveryKey())
+    return SetKey(compact(sorted(part)), uid=True) if part else NOTHING
 
 
 def find_texts(key: SearchKey) -> list[TextKey]:
@@ -100,7 +100,8 @@ async def look_up(session: Session, texts: Sequence[TextKey], places: Sequence[i
     spans = await session.wire.call(_list_spans, session)
     hits = TextHits({text: set() for text in texts}, spans)
     wanted = [uids[at] for at in places]
-    for part in _portions([span for span in spans if _is_wanted(span, wanted)]):
+    concerned = [span for span in spans if _is_wanted(span, wanted)]
+    for part in _portions(concerned, OPENED_BYTES // len(hits.found)):
         await session.wire.call(_look_into, session, part, hits)
         await session.wire.drain()
     return hits
@@ -116,11 +117,11 @@ def _is_wanted(span: SegmentSpan, uids: Sequence[int]) -> bool:
     return at < len(uids) and uids[at] <= span.last_uid
 
 
-def _portions(spans: Sequence[SegmentSpan]) -> Iterator[list[SegmentSpan]]:
+def _portions(spans: Sequence[SegmentSpan], most_bytes: int) -> Iterator[list[SegmentSpan]]:
     part: list[SegmentSpan] = []
     for span in spans:
         part.append(span)
-        if sum(each.stored_bytes for each in part) >= OPENED_BYTES:
+        if sum(each.stored_bytes for each in part) >= most_bytes:
             yield part
             part = []
     if part:
