@@ -85,3 +85,36 @@ def test_showing_consumes_before_it_opens() -> None:
     ]
     first = next(node for node in show.body if not isinstance(node.value, ast.Constant))
     assert ast.unparse(first).startswith("receipt.consume(")
+
+
+# --- the index of texts: reading it is reading bodies (L1), and what is read there is for no encoder (L10)
+
+INDEX = "mailserver/service/search_index.py"
+TEXTS = "mailserver/service/text_segment.py"
+SEARCHERS = {"mailserver/imap/text_candidates.py", "mailserver/imap/candidates.py"}
+"""Where SEARCH looks at texts; what it answers is numbers."""
+
+
+def test_one_module_opens_text_segments() -> None:
+    assert users_of("parse_segment") == {INDEX}
+
+
+def test_texts_of_the_index_reach_no_encoder() -> None:
+    assert users_of("TextSegment") | users_of("TextEntry") == {INDEX, TEXTS, *SEARCHERS}
+
+
+def test_opening_segments_asks_for_leave_first() -> None:
+    (source,) = [each for each in product_sources() if each.path == INDEX]
+    (opening,) = [
+        node
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.FunctionDef) and node.name == "open_segments"
+    ]
+    assert ast.unparse(opening.body[1]).startswith("permit.demand(")
+    callers = [
+        function.name
+        for function in ast.walk(source.tree)
+        if isinstance(function, ast.FunctionDef)
+        and any(isinstance(node, ast.Name) and node.id == "_open" for node in ast.walk(function))
+    ]
+    assert callers == ["open_segments"]
