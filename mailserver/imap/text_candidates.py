@@ -155,6 +155,7 @@ class TextGatherer:
         self._has_taken_in = False
         self._next_place = 0
         self._pending: Future[None] | None = None
+        self._is_refused = False
 
     def take(self, place: int, entry: TextEntry) -> None:
         """The text of the message at ``place``; places ascend."""
@@ -201,22 +202,24 @@ class TextGatherer:
             self._has_taken_in = True
 
     def _keep(self, entries: Sequence[TextEntry]) -> None:
-        """One commit at a time, so that what waits is bounded. A store that cannot take them costs time alone."""
+        """One commit at a time, so that what waits is bounded."""
         self._wait()
         selected, index = self._session.open_mailbox(), self._session.services.search_index
-        with _told():
-            self._pending = index.keep(selected.account, selected.info.mailbox_id, entries)
+        with self._refusals():
+            if not self._is_refused:
+                self._pending = index.keep(selected.account, selected.info.mailbox_id, entries)
 
     def _wait(self) -> None:
         pending, self._pending = self._pending, None
         if pending is not None:
-            with _told():
+            with self._refusals():
                 pending.result()
 
-
-@contextmanager
-def _told() -> Iterator[None]:
-    try:
-        yield
-    except PliError as error:
-        logger.warning("texts are not kept", extra={"code": error.code})
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """A store that cannot take texts (a full disk) costs the next search time, and is asked no more by this one."""
+        try:
+            yield
+        except PliError as error:
+            self._is_refused = True
+            logger.warning("texts are not kept", extra={"code": error.code})

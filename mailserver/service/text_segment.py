@@ -1,13 +1,14 @@
 """Text segments: the folded texts of some messages of one mailbox in one string of octets, searched as it is.
 
-Stored form, before it is sealed: u8 version ‖ u32 count ‖ for each message (u64 UID ‖ u32 bytes of text ‖ u32 where its
-body begins) ‖ the texts ‖ zeros. UIDs ascend. A text is header, LF, body; BODY looks at the body alone.
+Stored form, before it is sealed: u8 version ‖ Unicode version (3) ‖ u32 count ‖ for each message (u64 UID ‖ u32 bytes of
+text ‖ u32 where its body begins) ‖ the texts ‖ zeros. UIDs ascend. A text is header, LF, body; BODY sees the body alone.
 
 Pure. Texts are UTF-8, in which a substring of characters is a substring of octets. What ``find_uids`` finds is what
 ``needle in text`` finds message by message: no needle is too short, and none is found across two messages.
 """
 
 import struct
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,9 @@ SEGMENT_ITEMS = 256
 ENTRY_BYTES = 1024 * 1024
 """A message with more text than this is in no segment: each search opens it."""
 _VERSION = 1
-_HEAD = struct.Struct(">BI")
+_UNICODE = bytes(map(int, unicodedata.unidata_version.split(".")))
+"""Under which texts are folded: a needle folded under another might miss a letter that was not one yet."""
+_HEAD = struct.Struct(">B3sI")
 _ENTRY = struct.Struct(">QII")
 
 
@@ -88,19 +91,24 @@ class TextSegment:
 
 def format_segment(entries: Sequence[TextEntry]) -> bytes:
     """The stored form of texts in the order of their UIDs, without padding."""
-    head = [_HEAD.pack(_VERSION, len(entries))]
+    head = [_HEAD.pack(_VERSION, _UNICODE, len(entries))]
     head += [_ENTRY.pack(entry.uid, len(entry.text), entry.body_at) for entry in entries]
     return b"".join([*head, *(entry.text for entry in entries)])
 
 
 def parse_segment(octets: bytes) -> TextSegment:
-    """Octets of ``format_segment``, zeros after them or not. Raises Malformed ``text-segment``."""
+    """Octets of ``format_segment``, zeros after them or not; folded under another Unicode version, it holds no message.
+
+    Raises Malformed ``text-segment``.
+    """
     try:
-        version, count = _HEAD.unpack_from(octets)
+        version, unicode_version, count = _HEAD.unpack_from(octets)
         first = _HEAD.size + count * _ENTRY.size
         rows = list(_ENTRY.iter_unpack(octets[_HEAD.size : first]))
     except struct.error as error:
         raise Malformed("text-segment", "short") from error
+    if unicode_version != _UNICODE:
+        return TextSegment([], octets, [0], [])
     uids = [uid for uid, _size, _body in rows]
     starts = list(accumulate((size for _uid, size, _body in rows), initial=first))
     is_sound = (
