@@ -4,14 +4,12 @@ A process builds it with ``create_app`` over the services it has; ``server.serve
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -43,7 +41,6 @@ from mailserver.service.submit import Submission
 from mailserver.service.throttle import Throttle
 from mailserver.service.web_answers import WebAnswers
 from mailserver.service.web_codes import WebCodes
-from mailserver.service.web_failures import WebFailures
 from mailserver.service.web_login import WebLogin
 from mailserver.service.web_mailbox import WebMailbox
 from mailserver.service.web_sessions import WebSessions
@@ -56,7 +53,6 @@ from webmail.pages_documents import DocumentPages
 from webmail.pages_login import LoginPages
 from webmail.pages_mail import MailPages
 
-FLUSH_SECONDS = 300
 _STATIC_TYPES = {".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
 logger = logging.getLogger("pli.web")
 
@@ -93,7 +89,6 @@ def build_works(services: WebServices) -> Works:
         store,
         sessions,
         WebLogin(store, services.keys, sessions, codes, services.directory.domains),
-        WebFailures(store, services.directory),
         WebMailbox(store, services.mailboxes, services.messages, services.permits),
         WebAnswers(
             store, services.mailboxes, services.messages, services.submission, services.trust, hostname
@@ -112,7 +107,6 @@ def create_app(services: WebServices) -> Starlette:
             PliError: partial(_told, desk),
             HTTPException: partial(_told_http, desk),
         },
-        lifespan=partial(_lifespan, desk),
     )
     app.add_middleware(Guard)
     return app
@@ -211,26 +205,3 @@ async def _told(desk: Desk, request: Request, error: Exception) -> Response:
 async def _told_http(desk: Desk, request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     return desk.problem(request, "absent" if status == 404 else "form", status)
-
-
-@asynccontextmanager
-async def _lifespan(desk: Desk, _app: Starlette) -> AsyncIterator[None]:
-    """Folded login failures are written every few minutes, and once more at the end."""
-
-    async def flush_often() -> None:
-        while True:
-            await anyio.sleep(FLUSH_SECONDS)
-            await _flush(desk, is_final=False)
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(flush_often)
-        yield
-        group.cancel_scope.cancel()
-    await _flush(desk, is_final=True)
-
-
-async def _flush(desk: Desk, *, is_final: bool) -> None:
-    try:
-        await desk.run(partial(desk.works.failures.flush, desk.now(), is_final=is_final))
-    except PliError as error:
-        logger.warning("login failures were not written", extra={"code": error.code})

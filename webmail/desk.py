@@ -21,7 +21,6 @@ from mailserver.service.known_devices import LIFE_SECONDS
 from mailserver.service.space_documents import SpaceDocuments
 from mailserver.service.throttle import Throttle, network_of
 from mailserver.service.web_answers import WebAnswers
-from mailserver.service.web_failures import WebFailures
 from mailserver.service.web_login import WebLogin
 from mailserver.service.web_mailbox import WebMailbox
 from mailserver.service.web_sessions import WebSession, WebSessions
@@ -48,7 +47,6 @@ class Works:
     store: Store
     sessions: WebSessions
     login: WebLogin
-    failures: WebFailures
     mailbox: WebMailbox
     answers: WebAnswers
     documents: SpaceDocuments

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from mailserver.crypto.custodian_rates import Standing
 from mailserver.model.errors import Denied, OverLimit
 from mailserver.service.keys import ARGON2_AT_ONCE
-from mailserver.service.throttle import Throttle, network_of
+from mailserver.service.throttle import Throttle
 from mailserver.service.web_codes import Factor
 from mailserver.service.web_login import Awaited, Started
 from webmail.desk import (
@@ -102,9 +102,7 @@ class LoginPages:
             return await self._desk.run(begin, self._threads)
 
     def _note_failure(self, attempt: "_Attempt") -> None:
-        desk = self._desk
-        desk.throttle.note_failure(attempt.peer, attempt.login, is_known=attempt.is_known)
-        desk.works.failures.note(attempt.login, network_of(attempt.peer), desk.now())
+        self._desk.throttle.note_failure(attempt.peer, attempt.login, is_known=attempt.is_known)
 
     async def show_code(self, request: Request) -> Response:
         awaited = await self._awaited(request)

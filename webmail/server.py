@@ -82,7 +82,7 @@ def serve_web(
         http="h11",
         ws="none",
         loop="none",
-        lifespan="on",
+        lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,

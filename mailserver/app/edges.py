@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from mailserver.app.rounds import end_worker_with
@@ -67,7 +68,11 @@ class _Start:
 async def start_edges(services: Services, pool: Executor, *, logs_listeners: bool) -> Edges:
     """Open every port that the configuration names. Raises Malformed when a certificate cannot be used."""
     edges = Edges()
-    start = _Start(services, pool, Throttle(time.monotonic), logs_listeners)
+
+    def note(login: str, network: str) -> None:
+        services.login_failures.note(login, network, datetime.now(UTC))
+
+    start = _Start(services, pool, Throttle(time.monotonic, note), logs_listeners)
     _start_gateway(start, edges)
     await _start_smtp(start, edges)
     await _start_imap(start, edges)

@@ -15,6 +15,7 @@ from mailserver.store.writer import Unit
 
 SWEEP_SECONDS = 86400.0
 VACUUM_SECONDS = 3600.0
+FLUSH_SECONDS = 300.0
 SHREDDED = tuple(
     table.name
     for table in (
@@ -53,8 +54,14 @@ class Housekeeping:
             database = self._services.store.database
             await asyncio.get_running_loop().run_in_executor(pool, database.vacuum, SHREDDED)
 
+        async def flush() -> None:
+            failures = self._services.login_failures
+            await asyncio.get_running_loop().run_in_executor(pool, failures.flush, datetime.now(UTC))
+
         await asyncio.gather(
-            keep_doing("sweep", SWEEP_SECONDS, sweep), keep_doing("vacuum", VACUUM_SECONDS, vacuum)
+            keep_doing("sweep", SWEEP_SECONDS, sweep),
+            keep_doing("vacuum", VACUUM_SECONDS, vacuum),
+            keep_doing("login failures", FLUSH_SECONDS, flush),
         )
 
     def sweep_once(self, now: datetime) -> int:

@@ -19,6 +19,7 @@ from mailserver.service.delivery import Delivery
 from mailserver.service.directory import Directory
 from mailserver.service.filing import Archives
 from mailserver.service.keys import Keys
+from mailserver.service.login_failures import LoginFailures
 from mailserver.service.mail_permit import MailPermits
 from mailserver.service.mailboxes import Mailboxes
 from mailserver.service.messages import Messages
@@ -50,6 +51,7 @@ class Services:
     messages: Messages
     search_index: SearchIndex
     permits: MailPermits
+    login_failures: LoginFailures
     outbound: Outbound
     notices: Notices
     delivery: Delivery
@@ -100,6 +102,7 @@ def build_services(
         Messages(store, Amount(config.limits.messages, config.limits.storage_bytes)),
         SearchIndex(store),
         MailPermits(store),
+        LoginFailures(store, directory),
         outbound,
         notices,
         delivery,

@@ -11,6 +11,7 @@ import socket
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import uvloop
 
@@ -23,7 +24,7 @@ from mailserver.app.services import Services, build_services
 from mailserver.app.trust_watch import TrustWatch
 from mailserver.config import Config
 from mailserver.crypto.custodian_channel import CustodianClient
-from mailserver.model.errors import Unavailable
+from mailserver.model.errors import PliError, Unavailable
 from mailserver.store.feed import Feed
 
 POOL_THREADS = 16
@@ -103,8 +104,17 @@ async def _serve(services: Services, links: WorkerLinks) -> None:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        await loop.run_in_executor(pool, _flush_failures, services)
         loop.remove_reader(feed.fileno())
         feed.close()
+
+
+def _flush_failures(services: Services) -> None:
+    """What this worker counted of failed logins must not end with it."""
+    try:
+        services.login_failures.flush(datetime.now(UTC), is_final=True)
+    except PliError as error:
+        logger.warning("login failures were not written", extra={"code": error.code})
 
 
 def _read_feed(feed: Feed, services: Services, edges: Edges) -> None:

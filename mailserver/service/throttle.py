@@ -39,10 +39,16 @@ class _Kind(Enum):
 
 
 class Throttle:
-    """``clock`` gives monotonic seconds. Safe to use from one thread (the event loop)."""
+    """``clock`` gives monotonic seconds. Safe to use from one thread (the event loop).
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    ``on_failure`` gets the login and the network of each failure that names somebody (L1).
+    """
+
+    def __init__(
+        self, clock: Callable[[], float], on_failure: Callable[[str, str], None] | None = None
+    ) -> None:
         self._clock = clock
+        self._on_failure = on_failure
         self._salt = os.urandom(16)
         self._failures: OrderedDict[bytes, tuple[float, float]] = OrderedDict()
         self._under_way: Counter[bytes] = Counter()
@@ -77,6 +83,8 @@ class Throttle:
             self._failures.move_to_end(key)
         while len(self._failures) > MOST_KEYS:
             self._failures.popitem(last=False)
+        if login and self._on_failure is not None:
+            self._on_failure(login, network_of(peer))
 
     def note_success(self, peer: str, login: str) -> None:
         """A right secret clears the account's and the address's count; the network's stays."""

@@ -1,7 +1,7 @@
 """Logging in on the web, in two steps: password, then a code. No session opens anything before both.
 
 What fails says the same words after the same work whoever was named (K22). A success is in the account's log in the
-same transaction as the session (L4); failures are folded (``web_failures``).
+same transaction as the session (L4); failures are folded (``login_failures``).
 """
 
 import unicodedata

@@ -11,9 +11,9 @@ from mailserver.crypto.x509 import certificate_facts, der_from_pem
 from mailserver.mime.composer import FileToAttach, Letter, Person, format_mail
 from mailserver.mime.trace import Hop
 from mailserver.model.address import parse_address
+from mailserver.service.login_failures import LoginFailures
 from mailserver.service.receive import PeerEnvelope
 from mailserver.service.web_codes import WebCodes
-from mailserver.service.web_failures import WebFailures
 from mailserver.service.web_login import WebLogin
 from mailserver.service.web_sessions import WebSessions
 from mailserver.store.jobs import Lane
@@ -29,7 +29,7 @@ class WebNode:
     node: Node
     sessions: WebSessions
     login: WebLogin
-    failures: WebFailures
+    failures: LoginFailures
 
     @classmethod
     def over(cls, node: Node) -> "WebNode":
@@ -37,7 +37,7 @@ class WebNode:
         sessions = WebSessions(services.store, services.keys, services.custody)
         codes = WebCodes(services.store, services.directory, services.notices)
         login = WebLogin(services.store, services.keys, sessions, codes, services.directory.domains)
-        return cls(node, sessions, login, WebFailures(services.store, services.directory))
+        return cls(node, sessions, login, LoginFailures(services.store, services.directory))
 
     def codes_sent(self) -> list[str]:
         """Every code in a waiting notice, oldest first within one second."""

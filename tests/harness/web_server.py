@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from harness.node import Node
@@ -26,7 +27,12 @@ BOUNDARY = "----pliTestBoundary"
 def web_services(node: Node) -> WebServices:
     services = node.services
     names = [name for name in WebServices.__dataclass_fields__ if name not in {"throttle", "clock"}]
-    return WebServices(**{name: getattr(services, name) for name in names}, throttle=Throttle(time.monotonic))
+
+    def note(login: str, network: str) -> None:
+        services.login_failures.note(login, network, datetime.now(UTC))
+
+    throttle = Throttle(time.monotonic, note)
+    return WebServices(**{name: getattr(services, name) for name in names}, throttle=throttle)
 
 
 @contextmanager
@@ -52,6 +58,7 @@ def running(node: Node, caps: Caps = Caps(1000, 1000)) -> Iterator[WebServer]:
     finally:
         server.stop()
         thread.join(30)
+        node.services.login_failures.flush(datetime.now(UTC), is_final=True)
 
 
 @dataclass

@@ -122,3 +122,14 @@ def test_networks() -> None:
     assert network_of("::ffff:192.0.2.7") == "192.0.2.0/24"
     assert network_of("fe80::1%eth0") == "fe80::/48"
     assert network_of("not an address") == ""
+
+
+def test_each_failure_that_names_somebody_is_told() -> None:
+    """For the log (L1): who was named, and the network it came from; an attempt that names nobody is not told."""
+    told: list[tuple[str, str]] = []
+    throttle = Throttle(lambda: 0.0, lambda login, network: told.append((login, network)))
+    throttle.note_failure("192.0.2.7", "camille@a.localhost")
+    throttle.note_failure("192.0.2.8", "")
+    throttle.note_failure("2001:db8::1", "camille@a.localhost", is_known=True)
+    throttle.note_success("192.0.2.7", "camille@a.localhost")
+    assert told == [("camille@a.localhost", "192.0.2.0/24"), ("camille@a.localhost", "2001:db8::/48")]

@@ -75,7 +75,13 @@ def test_who_is_refused_unjudged_is_told_alike_and_counted(
     ours: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted: list[str] = []
-    monkeypatch.setattr(Throttle, "note_failure", lambda self, peer, login, **_more: counted.append(login))
+    note = Throttle.note_failure
+
+    def counting(throttle: Throttle, peer: str, login: str, *, is_known: bool = False) -> None:
+        counted.append(login)
+        note(throttle, peer, login, is_known=is_known)
+
+    monkeypatch.setattr(Throttle, "note_failure", counting)
     pages = []
     with running(ours) as server:
         for login in (LOGIN, NOBODY):

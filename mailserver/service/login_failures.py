@@ -1,4 +1,4 @@
-"""Failed web logins, folded: one entry per account, network and hour, written later and off the login's path, so that
+"""Failed logins of every edge, folded: one entry per account, network and hour, written later and off the login's path, so that
 neither a flood nor a stopwatch learns anything (L1, K22). Counted in memory, bounded; flushed by the edge.
 """
 
@@ -42,7 +42,7 @@ class _Place:
     hour: int
 
 
-class WebFailures:
+class LoginFailures:
     """``note`` costs a dictionary entry; ``flush`` looks accounts up and writes."""
 
     def __init__(self, store: Store, directory: Directory) -> None:
