@@ -1,0 +1,128 @@
+"""``pli serve`` as an operator runs it: what it says when it starts, a trust list that changes under it, SIGTERM with a
+message in flight, and failed logins that are in the person's log afterwards.
+"""
+
+import imaplib
+import json
+import smtplib
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from harness.log_reading import read_log
+
+from mailserver.audit.events import EventKind
+from mailserver.cli.demo_stage import (
+    PATIENT_CONTACT,
+    PATIENT_INS,
+    Operator,
+    add_account,
+    reserve_ports,
+    run_pli,
+)
+from mailserver.cli.opened import opened
+from mailserver.cli.operator_folder import OperatorPlan, make_operator, parse_domains
+
+LISTENERS = {"mx", "submission", "submissions", "imap", "imaps", "web"}
+PASSWORD = "trois chats gris sur un toit"
+PATIENT = "279035121518989@a.localhost"
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Iterator[Operator]:
+    (block,) = reserve_ports(1)
+    plan = OperatorPlan(
+        tmp_path / "a", parse_domains(["a.localhost"]), block.base, tmp_path / "authority", key_bits=2048
+    )
+    make_operator(plan, datetime.now(UTC))
+    made = Operator("a", tmp_path / "a", block)
+    with ExitStack() as at_end:
+        at_end.callback(block.release)
+        at_end.callback(made.stop)
+        yield made
+
+
+def lines(operator: Operator) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (operator.folder / "serve.log").read_text().splitlines()]
+
+
+def await_change(operator: Operator, domain: str) -> list[dict[str, object]]:
+    """The lines about ``domain`` in the trust list, once there is one; meanwhile the server is called upon."""
+    found: list[dict[str, object]] = []
+    for _turn in range(2000):
+        found = [line for line in lines(operator) if domain in str(line.get("change"))]
+        if found:
+            break
+        with suppress(OSError), socket.create_connection(("127.0.0.1", operator.port("imaps")), 5):
+            pass
+    return found
+
+
+def context(operator: Operator) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(operator.folder.parent / "authority" / "demo-ca.pem"))
+
+
+def test_from_ready_to_stopped(operator: Operator, tmp_path: Path) -> None:
+    person = add_account(operator, "PER", "camille@a.localhost", "Camille FICTIF")
+    options = ("--ins", PATIENT_INS, "--contact-email", PATIENT_CONTACT, "--password-stdin")
+    add_account(operator, "PATIENT", PATIENT, "Dominique FICTIF", *options)
+    operator.start(workers=2)
+    said = lines(operator)
+    assert sorted(str(line["service"]) for line in said if line["what"] == "listening") == sorted(LISTENERS)
+    assert said.index(next(line for line in said if line["what"] == "ready")) > max(
+        at for at, line in enumerate(said) if line["what"] == "listening"
+    )
+    # another operator joins the trust list: a line for each change, once, though there are two workers
+    (block,) = reserve_ports(1)
+    joining = OperatorPlan(
+        tmp_path / "b", parse_domains(["b.localhost"]), block.base, tmp_path / "authority", key_bits=2048
+    )
+    make_operator(joining, datetime.now(UTC))
+    block.release()
+    assert [line["what"] for line in await_change(operator, "b.localhost")] == ["trust list changed"]
+    fail_to_log_in(operator)
+    client = begin_a_message(operator, person.address, person.app_password)
+    assert operator.process is not None
+    operator.process.terminate()
+    client.send(b"x\r\n.\r\n")
+    code, _words = client.getreply()
+    assert code in {250, 421}
+    assert operator.stop() == 0
+    kept = run_pli("check", "-c", str(operator.config))
+    assert kept["problems"] == []
+    assert count_failures(operator) == 2, "one at each door"
+
+
+def fail_to_log_in(operator: Operator) -> None:
+    client = imaplib.IMAP4_SSL("localhost", operator.port("imaps"), ssl_context=context(operator))
+    with pytest.raises(imaplib.IMAP4.error, match="AUTHENTICATIONFAILED"):
+        client.login(PATIENT, "aaaa-bbbb-cccc-dddd-eeee-ffff-gggg-hhhh-iiii-jjjj")
+    client.shutdown()
+    with smtplib.SMTP_SSL("localhost", operator.port("submissions"), context=context(operator)) as sender:
+        with pytest.raises(smtplib.SMTPAuthenticationError):
+            sender.login(PATIENT, "aaaa-bbbb-cccc-dddd-eeee-ffff-gggg-hhhh-iiii-jjjj")
+
+
+def begin_a_message(operator: Operator, address: str, app_password: str) -> smtplib.SMTP_SSL:
+    client = smtplib.SMTP_SSL("localhost", operator.port("submissions"), context=context(operator))
+    client.login(address, app_password)
+    client.mail(address)
+    client.rcpt(address)
+    code, _words = client.docmd("DATA")
+    assert code == 354
+    client.send(f"From: <{address}>\r\nSubject: en vol\r\n\r\n".encode())
+    return client
+
+
+def count_failures(operator: Operator) -> int:
+    """What the patient's own log says; each worker writes what it counted."""
+    with opened(operator.config) as pli:
+        account, _keys = pli.services.keys.open_with_password(PATIENT, PASSWORD)
+        entries = read_log(pli.services.store, account.account, account.space_root())
+    failed = [entry.event for entry in entries if entry.event.kind is EventKind.LOGIN_FAILED]
+    assert {event.origin.network for event in failed} == {"127.0.0.0/24"}
+    return sum(int(dict(event.what.parameters)["count"]) for event in failed)
