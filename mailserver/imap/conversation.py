@@ -135,6 +135,7 @@ class Conversation:
         if not verdict.is_allowed:
             self._refuse(tag, reply_to_verdict(verdict))
             return
+        self._session.tag = tag
         match command:
             case c.StartTls():
                 await self._start_tls(tag)

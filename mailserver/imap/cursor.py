@@ -170,10 +170,15 @@ class Cursor:
         found = self.find_string()
         return self._decode_mailbox(self.expect(LIST_ATOM, "bad_mailbox") if found is None else found)
 
-    def sequence_set(self) -> SequenceSet:
-        """Malformed ``bad_sequence_set``, or ``too_many_ranges`` when all sets of the command pass S3's limit."""
+    def sequence_set(self, *, may_be_saved: bool = True) -> SequenceSet:
+        """Malformed ``bad_sequence_set``, or ``too_many_ranges`` when all sets of the command pass S3's limit.
+
+        ``may_be_saved``: ``$`` is a set too (RFC 5182 §3).
+        """
         octets = self.expect(SEQUENCE_SET, "bad_sequence_set")
         numbers = parse_sequence_set(octets, most_ranges=self._ranges_left)
+        if numbers.is_saved and not may_be_saved:
+            raise Malformed("bad_sequence_set")
         self._ranges_left -= len(numbers.ranges)
         return numbers
 

@@ -218,13 +218,6 @@ def format_quota_root(mailbox: str, roots: Iterable[bytes], *, is_utf8: bool = F
     return b"* QUOTAROOT " + format_mailbox(mailbox, is_utf8=is_utf8) + names + b"\r\n"
 
 
-def format_search(numbers: Iterable[int], *, highest_modseq: int | None = None) -> bytes:
-    """RFC 3501 §7.2.5; with a modseq, RFC 7162 §3.1.5."""
-    found = "".join(f" {number}" for number in numbers)
-    suffix = f" (MODSEQ {highest_modseq})" if found and highest_modseq is not None else ""
-    return f"* SEARCH{found}{suffix}\r\n".encode("ascii")
-
-
 def format_flags_response(flags: bytes) -> bytes:
     """RFC 9051 §7.3.5; ``flags`` is a formatted flag-list."""
     return b"* FLAGS " + flags + b"\r\n"

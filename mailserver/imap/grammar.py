@@ -33,9 +33,10 @@ LITERAL_MARK = re.compile(rb"\{([0-9]++)(\+?)\}")
 # number = 1*DIGIT (0 <= n < 4,294,967,296); mod-sequence values are 63 bits (RFC 7162 §7)
 NUMBER = re.compile(rb"[0-9]{1,20}+")
 
-# seq-number = nz-number / "*"; sequence-set = (seq-number / seq-range) ["," sequence-set]
+# seq-number = nz-number / "*"; sequence-set = (seq-number / seq-range) ["," sequence-set] / seq-last-command
+# seq-last-command = "$" (RFC 5182 §3)
 SEQUENCE_RANGE = re.compile(rb"([1-9][0-9]{0,9}|\*)(?::([1-9][0-9]{0,9}|\*))?")
-SEQUENCE_SET = re.compile(rb"[0-9*:,]++")
+SEQUENCE_SET = re.compile(rb"[0-9*:,]++|\$")
 
 # flag = "\Answered" / … / flag-keyword / flag-extension; flag-extension = "\" atom
 FLAG = re.compile(rb'\\?[^\x00-\x20\x7f-\xff(){%*"\\\]]++')

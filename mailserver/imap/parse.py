@@ -51,7 +51,7 @@ ID_PAIRS = 30
 
 
 class BadCommand(Malformed):
-    """``code`` bad_charset wants NO [BADCHARSET] (RFC 9051 §6.4.4); every other code wants BAD."""
+    """What cannot be understood, with the tag if one could be read."""
 
     def __init__(self, code: str, detail: str = "", *, tag: str | None = None) -> None:
         super().__init__(code, detail)

@@ -1,5 +1,7 @@
 """Verbs about mailboxes: SELECT to APPEND (RFC 9051 §6.3). Each function stands after the verb and its space."""
 
+from functools import partial
+
 from mailserver.imap.commands import (
     Create,
     Delete,
@@ -92,11 +94,12 @@ def _parse_resync(cursor: Cursor) -> Resync:
     known_uids: SequenceSet | None = None
     numbers: SequenceSet | None = None
     uids: SequenceSet | None = None
+    exact_set = partial(cursor.sequence_set, may_be_saved=False)
     if cursor.is_before(b" ") and not cursor.is_before(b" ("):
         cursor.space()
-        known_uids = cursor.sequence_set()
+        known_uids = exact_set()
     if cursor.skip(b" "):
-        sample = cursor.listed(cursor.sequence_set, most=2)
+        sample = cursor.listed(exact_set, most=2)
         if len(sample) != 2:
             raise Malformed("bad_parameter")
         numbers, uids = sample

@@ -9,6 +9,7 @@ from mailserver.imap.commands import Search
 from mailserver.imap.cursor import Cursor, decode_text
 from mailserver.imap.grammar import ATOM, DATE, MAX_NUMBER64, parse_date, parse_flag
 from mailserver.imap.parse_messages import parse_field_name
+from mailserver.imap.parse_results import parse_returns
 from mailserver.imap.search_keys import (
     AndKey,
     DateField,
@@ -42,25 +43,30 @@ CHARSETS: dict[str, str] = {
     "WINDOWS-1252": "cp1252",
 }
 """Charsets a SEARCH may name, as Python spells them. Without one, UTF-8 (RFC 9051 §6.4.4)."""
+_ANY_OCTETS = "latin-1"
 
 
 def parse_search(cursor: Cursor, uid: bool) -> Search:
-    """Stands after the verb and its space. Malformed ``bad_charset`` for a charset not in CHARSETS."""
-    charset = None
+    """Stands after the verb and its space. A charset that we lack is read over: its refusal is no matter of syntax."""
+    returns = charset = None
     parser = _Keys(cursor, "utf-8")
     found = parser.name()
+    if found == "RETURN":  # RFC 4731 §4
+        cursor.space()
+        returns = parse_returns(cursor)
+        cursor.space()
+        found = parser.name()
     if found == "CHARSET":
         cursor.space()
-        charset = decode_text(cursor.astring(), "ascii").upper()
-        if charset not in CHARSETS:
-            raise Malformed("bad_charset")
+        charset = _parse_charset(cursor)
+        parser = _Keys(cursor, CHARSETS.get(charset, _ANY_OCTETS))
         cursor.space()
-        parser = _Keys(cursor, CHARSETS[charset])
         found = parser.name()
-    keys = [parser.key(found, 0)]
-    while cursor.skip(b" "):
-        keys.append(parser.key(parser.name(), 0))
-    return Search(_joined(keys), charset, uid)
+    return Search(parser.rest(found), charset, uid, returns)
+
+
+def _parse_charset(cursor: Cursor) -> str:
+    return decode_text(cursor.astring(), "ascii").upper()
 
 
 class _Keys:
@@ -76,6 +82,13 @@ class _Keys:
         if self._cursor.is_before(b"(") or self._cursor.is_before_sequence_set():
             return ""
         return self._cursor.keyword("bad_search_key")
+
+    def rest(self, name: str) -> SearchKey:
+        """All keys up to the end of the command, the first one's name being read."""
+        keys = [self.key(name, 0)]
+        while self._cursor.skip(b" "):
+            keys.append(self.key(self.name(), 0))
+        return _joined(keys)
 
     def key(self, name: str, depth: int) -> SearchKey:
         if depth > MOST_NESTING:

@@ -88,6 +88,7 @@ _BAD_URL = _no(
 _NOT_IN_CODE = re.compile(rb"[^\x21-\x5c\x5e-\x7e]")
 
 _BY_CODE: dict[str, Reply] = {
+    "bad_charset": Reply(Status.NO, "Use UTF-8", code_bad_charset(CHARSETS)),  # RFC 9051 §6.4.4
     "login": LOGIN_FAILED,
     "scope": LOGIN_FAILED,
     "mailbox": IS_GONE,
@@ -172,9 +173,7 @@ def reply_to_bad_url(url: bytes) -> Reply:
 
 
 def reply_to_bad_command(error: BadCommand) -> Reply:
-    """BAD for what does not parse; NO for a charset that we lack (RFC 9051 §6.4.4)."""
-    if error.code == "bad_charset":
-        return Reply(Status.NO, "Use UTF-8", code_bad_charset(CHARSETS))
+    """BAD for what does not parse."""
     return Reply(Status.BAD, error.code.replace("_", " ").capitalize())
 
 

@@ -121,3 +121,16 @@ SearchKey = (
     | OrKey
     | AndKey
 )
+
+
+def has_modseq(key: SearchKey) -> bool:
+    """Whether the client asks for mod-sequences, and so is told them (RFC 7162 §3.1.5)."""
+    match key:
+        case NotKey():
+            return has_modseq(key.key)
+        case OrKey():
+            return has_modseq(key.left) or has_modseq(key.right)
+        case AndKey():
+            return any(map(has_modseq, key.keys))
+        case _:
+            return isinstance(key, ModseqKey)

@@ -20,12 +20,17 @@ Run = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class SequenceSet:
-    """Ranges (first, last) with first ≤ last, in the client's order; ``STAR`` may be either end."""
+    """Ranges (first, last) with first ≤ last, in the client's order; ``STAR`` may be either end.
+
+    ``is_saved``: it is ``$``, which has no ranges of its own and which only a view can resolve (RFC 5182 §2.1).
+    """
 
     ranges: tuple[tuple[int, int], ...]
+    is_saved: bool = False
 
     def __post_init__(self) -> None:
-        if not self.ranges or any(not 1 <= first <= last <= STAR for first, last in self.ranges):
+        is_empty = not self.ranges
+        if is_empty != self.is_saved or any(not 1 <= first <= last <= STAR for first, last in self.ranges):
             raise Malformed("bad_sequence_set")
 
     def resolved(self, highest: int) -> list[tuple[int, int]]:
@@ -65,8 +70,14 @@ class SequenceSet:
         return all(last <= exists or (last == STAR and exists > 0) for _, last in self.ranges)
 
 
+SAVED = SequenceSet((), is_saved=True)
+"""``$``."""
+
+
 def parse_sequence_set(text: bytes, *, most_ranges: int) -> SequenceSet:
     """RFC 9051 §9 sequence-set; Malformed ``bad_sequence_set``, or ``too_many_ranges`` beyond ``most_ranges``."""
+    if text == b"$":
+        return SAVED
     if text.count(b",") >= most_ranges:
         raise Malformed("too_many_ranges")
     return SequenceSet(tuple(_parse_range(piece) for piece in text.split(b",")))
@@ -74,13 +85,16 @@ def parse_sequence_set(text: bytes, *, most_ranges: int) -> SequenceSet:
 
 def format_sequence_set(numbers: SequenceSet) -> bytes:
     """The wire form; parsing it gives an equal set."""
+    if numbers.is_saved:
+        return b"$"
     return b",".join(_format_range(first, last) for first, last in numbers.ranges)
 
 
 def compact(numbers: Iterable[int]) -> SequenceSet:
-    """The set that holds exactly these ascending numbers; Malformed when there are none.
+    """The set that holds exactly these numbers; Malformed when there are none.
 
-    Order is kept, as COPYUID needs (RFC 4315 §3).
+    Order is kept, as COPYUID (RFC 4315 §3) and a sorted result (RFC 5267 §3.2) need: only what ascends by one is a
+    range.
     """
     ranges: list[tuple[int, int]] = []
     first = last = 0

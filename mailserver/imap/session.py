@@ -110,6 +110,8 @@ class Session:
     has_news: bool = False
     has_untold: bool = False
     """News of the selected mailbox that a client did not want to hear between commands."""
+    tag: str = ""
+    """Of the command that runs."""
     client: str = ""
     enabled: set[Feature] = field(default_factory=set)
     notifier: Notifier | None = None

@@ -150,6 +150,8 @@ _AFTER_LOGIN = (
     "REPLACE",
     "METADATA",
     "UNAUTHENTICATE",
+    "ESEARCH",
+    "SEARCHRES",
 )
 
 OFFERED: frozenset[Feature] = frozenset({Feature.CONDSTORE, Feature.QRESYNC})

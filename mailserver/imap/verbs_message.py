@@ -195,7 +195,6 @@ def _expunge(session: Session, command: Expunge) -> None:
     selected = session.open_mailbox()
     within = None
     if command.uids is not None:
-        highest = selected.view.uids[-1] if len(selected.view.uids) else 0
-        within = command.uids.resolved(highest)
+        within = selected.view.uid_ranges_of(command.uids)
     known = selected.deleted_uids(), selected.modseq
     session.services.messages.expunge_deleted(selected.account, selected.info.mailbox_id, known, within)

@@ -1,48 +1,89 @@
 """SEARCH (RFC 9051 §6.4.4): columns first, in one pass; then sealed summaries and bodies, page by page in the pool."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from mailserver.imap.candidates import MessageUnderTest
-from mailserver.imap.commands import Search
-from mailserver.imap.encode import format_search
+from mailserver.imap.commands import ResultOption, Returns, Search
+from mailserver.imap.parse_search import CHARSETS
+from mailserver.imap.results import format_esearch, format_numbers
 from mailserver.imap.search import Cost, Plan, plan_search
-from mailserver.imap.search_keys import SearchKey
+from mailserver.imap.search_keys import has_modseq
 from mailserver.imap.session import Reply, Session, done
+from mailserver.imap.states import Feature
 from mailserver.imap.text_candidates import TextGatherer, find_texts, look_up
-from mailserver.model.errors import Corrupt
+from mailserver.model.errors import Corrupt, Malformed, PliError
 from mailserver.service.messages import OpenedItem, uid_ranges
 
 SUMMARY_PAGE_ITEMS = 500
 BODY_PAGE_ITEMS = 16
+_EVERYTHING = Returns(frozenset({ResultOption.ALL}))
 
 logger = logging.getLogger("pli.imap")
 
 
 async def run_search(session: Session, command: Search) -> Reply:
-    """The numbers, or with UID the UIDs, of what matches."""
-    view = session.open_mailbox().view
-    places = await find_places(session, command.key)
-    found = [view.uids[at] for at in places] if command.uid else [at + 1 for at in places]
-    session.wire.send(format_search(found))
+    """RFC 9051 §6.4.4; a client of IMAP4rev2 never sees a SEARCH response."""
+    return await saving(session, command, _search(session, command))
+
+
+async def _search(session: Session, command: Search) -> Reply:
+    places = await find_places(session, command)
+    tell_result(session, command, places, "SEARCH")
     return done("SEARCH")
 
 
-async def find_places(session: Session, key: SearchKey) -> list[int]:
-    """Places in the view, ascending. The sealed index answers for the texts that it covers."""
+async def saving(session: Session, command: Search, search: Awaitable[Reply]) -> Reply:
+    """A search that was to be saved and fails leaves ``$`` empty (RFC 5182 §2.1)."""
+    try:
+        return await search
+    except PliError:
+        if command.returns is not None and command.returns.saves:
+            session.open_mailbox().view.save_result(())
+        raise
+
+
+async def find_places(session: Session, command: Search) -> list[int]:
+    """Places (message number less one) of what matches, ascending. The sealed index answers for the texts that it
+    covers. Raises Malformed ``bad_charset``.
+    """
     view = session.open_mailbox().view
-    plan = plan_search(key, view)
+    if has_modseq(command.key):
+        session.enable_condstore()
+    if command.charset is not None and command.charset not in CHARSETS:
+        raise Malformed("bad_charset")
+    plan = plan_search(command.key, view)
     places = plan.narrow(view)
-    texts = find_texts(key)
+    texts = find_texts(command.key)
     if not (texts and places):
         return await _test(session, plan, places)
     hits = await look_up(session, texts, places)
-    known = plan_search(hits.resolve(key), view)
+    known = plan_search(hits.resolve(command.key), view)
     found = await _test(session, known, [at for at in known.narrow(view) if view.uids[at] in hits.covered])
     gatherer = TextGatherer(session, hits.spans)
     found += await _test(session, plan, [at for at in places if view.uids[at] not in hits.covered], gatherer)
     await session.wire.call(gatherer.finish)
     return sorted(found)
+
+
+def tell_result(session: Session, command: Search, places: Sequence[int], verb: str) -> None:
+    """The numbers, or with UID the UIDs, of a result in its order; and ``$``, when it is to be saved."""
+    view, returns = session.open_mailbox().view, command.returns
+    if returns is None and Feature.REV2 in session.enabled:
+        returns = _EVERYTHING
+    numbers = [view.uids[at] for at in places] if command.uid else [at + 1 for at in places]
+    concerned = places if returns is None else returns.concerned(places)
+    highest = None
+    if concerned and has_modseq(command.key):
+        highest = max(view.modseqs[at] for at in concerned)
+    if returns is None:
+        session.wire.send(format_numbers(verb, numbers, highest_modseq=highest))
+        return
+    if returns.saves:
+        view.save_result(concerned)
+    if not returns.is_silent:
+        esearch = format_esearch(session.tag, numbers, returns, uid=command.uid, highest_modseq=highest)
+        session.wire.send(esearch)
 
 
 async def _test(

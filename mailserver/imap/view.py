@@ -80,6 +80,7 @@ class MailboxView:
         self._flags = array("Q", flags)
         self._modseqs = array("Q", modseqs)
         self._vanished: set[int] = set()
+        self._saved: SequenceSet | None = None
         ascending = self._uids.tolist()
         is_sorted = all(map(int.__lt__, ascending, ascending[1:]))
         if not is_sorted or not len(self._uids) == len(self._flags) == len(self._modseqs):
@@ -135,7 +136,9 @@ class MailboxView:
         return next((number for number, flags in enumerate(self._flags, 1) if not flags & seen_bit), None)
 
     def runs_of(self, messages: SequenceSet, *, uid: bool) -> list[Run]:
-        """Slices of the columns that a client's set names."""
+        """Slices of the columns that a client's set names; ``$`` is what a SEARCH saved (RFC 5182 §2.1)."""
+        if messages.is_saved:
+            return self._saved.runs_of_uids(self._uids) if self._saved else []
         return messages.runs_of_uids(self._uids) if uid else messages.runs_of_numbers(len(self._uids))
 
     def uids_of(self, messages: SequenceSet, *, uid: bool) -> Sequence[int]:
@@ -144,6 +147,20 @@ class MailboxView:
         for start, stop in self.runs_of(messages, uid=uid):
             found += self._uids[start:stop]
         return found
+
+    def uid_ranges_of(self, uids: SequenceSet) -> list[tuple[int, int]]:
+        """The sorted, disjoint UID ranges that a client's set of UIDs names, known here or not."""
+        if uids.is_saved:
+            return list(self._saved.ranges) if self._saved else []
+        return uids.resolved(self._uids[-1] if self._uids else 0)
+
+    def save_result(self, places: Iterable[int]) -> None:
+        """Remember these messages as ``$`` until the next ``save_result`` (RFC 5182 §2.1).
+
+        Kept as UIDs, so that what is expunged leaves by itself; a new SELECT has a new view, where ``$`` is empty.
+        """
+        uids = sorted(self._uids[at] for at in places)
+        self._saved = compact(uids) if uids else None
 
     def note_flags(self, changes: Iterable[FlagsChanged]) -> None:
         """Believe these without telling: STORE .SILENT (RFC 9051 §6.4.6), and flags that a FETCH just told."""

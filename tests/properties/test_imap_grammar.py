@@ -11,7 +11,14 @@ from mailserver.imap.flags import format_flags, split_flags
 from mailserver.imap.framing import CommandReceived, Framer, RawCommand, limits_after_login
 from mailserver.imap.grammar import MAX_NUMBER, parse_date_time
 from mailserver.imap.search import fold
-from mailserver.imap.sequence_set import STAR, SequenceSet, compact, format_sequence_set, parse_sequence_set
+from mailserver.imap.sequence_set import (
+    SAVED,
+    STAR,
+    SequenceSet,
+    compact,
+    format_sequence_set,
+    parse_sequence_set,
+)
 from mailserver.imap.utf7 import decode_utf7, encode_utf7
 from mailserver.model.account import FLAG_NAMES
 from mailserver.model.errors import Malformed
@@ -36,7 +43,7 @@ def received(wire):
     return cursor
 
 
-@given(sets)
+@given(sets | st.just(SAVED))
 def test_sequence_set(numbers):
     assert parse_sequence_set(format_sequence_set(numbers), most_ranges=20) == numbers
 

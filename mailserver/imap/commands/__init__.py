@@ -46,7 +46,6 @@ from mailserver.imap.commands.messages import (
     FetchItem,
     Move,
     Partial,
-    Search,
     Section,
     SectionText,
     Store,
@@ -55,6 +54,12 @@ from mailserver.imap.commands.messages import (
 from mailserver.imap.commands.metadata import GetMetadata, SetMetadata
 from mailserver.imap.commands.notify import Notify, NotifyEvent, NotifyFilter, NotifyGroup
 from mailserver.imap.commands.quotas import GetQuota, GetQuotaRoot, SetQuota
+from mailserver.imap.commands.searching import (
+    ResultOption,
+    ResultRange,
+    Returns,
+    Search,
+)
 from mailserver.imap.commands.uploads import (
     Append,
     MessageBegins,
@@ -105,7 +110,10 @@ __all__ = [
     "Partial",
     "Rename",
     "Replace",
+    "ResultOption",
+    "ResultRange",
     "Resync",
+    "Returns",
     "Search",
     "Section",
     "SectionText",

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mailserver.imap.search_keys import SearchKey
 from mailserver.imap.sequence_set import SequenceSet
 
 
@@ -109,13 +108,4 @@ class Move:
 
     messages: SequenceSet
     mailbox: str
-    uid: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """RFC 9051 §6.4.4; texts are already decoded from ``charset``."""
-
-    key: SearchKey
-    charset: str | None = None
     uid: bool = False

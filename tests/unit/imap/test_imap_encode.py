@@ -119,10 +119,6 @@ def test_data_responses():
     assert e.format_status("x", [(StatusItem.MESSAGES, 3), (StatusItem.UIDNEXT, 4)]) == (
         b"* STATUS x (MESSAGES 3 UIDNEXT 4)\r\n"
     )
-    assert e.format_search([]) == b"* SEARCH\r\n"
-    assert e.format_search([], highest_modseq=3) == b"* SEARCH\r\n"
-    assert e.format_search([2, 4]) == b"* SEARCH 2 4\r\n"
-    assert e.format_search([2, 4], highest_modseq=9) == b"* SEARCH 2 4 (MODSEQ 9)\r\n"
     assert e.format_flags_response(b"(\\Seen)") == b"* FLAGS (\\Seen)\r\n"
 
 

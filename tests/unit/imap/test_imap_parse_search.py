@@ -4,6 +4,7 @@ from datetime import date
 
 import pytest
 
+from mailserver.imap.commands import ResultOption, Returns
 from mailserver.imap.framing import RawCommand
 from mailserver.imap.parse import BadCommand, parse_command
 from mailserver.imap.search_keys import (
@@ -22,7 +23,7 @@ from mailserver.imap.search_keys import (
     SizeKey,
     TextKey,
 )
-from mailserver.imap.sequence_set import STAR, SequenceSet
+from mailserver.imap.sequence_set import SAVED, STAR, SequenceSet
 
 DAY = date(2026, 2, 1)
 SEEN = FlagKey("\\Seen")
@@ -52,6 +53,8 @@ KEYS = {
     b"SMALLER 5": SizeKey(5, is_larger=False),
     b"1,3:*": SetKey(SequenceSet(((1, 1), (3, STAR))), uid=False),
     b"UID 4": SetKey(SequenceSet(((4, 4),)), uid=True),
+    b"$": SetKey(SAVED, uid=False),
+    b"UID $ SEEN": AndKey((SetKey(SAVED, uid=True), SEEN)),
     b"MODSEQ 7": ModseqKey(7),
     b'MODSEQ "/flags/\\\\draft" all 7': ModseqKey(7),
     b"HEADER X-Spam yes": HeaderKey("x-spam", "yes"),
@@ -88,7 +91,11 @@ BAD = {
     b"LARGER x": "bad_number",
     b"HEADER a:b c": "bad_field_name",
     b'SUBJECT "\xff"': "bad_text",
-    b"CHARSET KLINGON ALL": "bad_charset",
+    b"CHARSET KLINGON COLOUR": "bad_search_key",
+    b"RETURN ALL": "bad_syntax",
+    b"RETURN ()": "missing_space",
+    b"RETURN (SAVE) $x": "trailing_octets",
+    b"$,1": "trailing_octets",
     b"CHARSET UTF-8": "missing_space",
     b"KEYWORD (": "bad_flag",
     b"(" * 51 + b"ALL" + b")" * 51: "too_deep",
@@ -102,6 +109,17 @@ def test_refusal(text):
     with pytest.raises(BadCommand) as caught:
         search(b"SEARCH " + text)
     assert (caught.value.code, caught.value.tag) == (BAD[text], "a")
+
+
+def test_return_and_charset():
+    found = search(b"SEARCH RETURN (MIN) CHARSET utf-8 ALL")
+    assert (found.returns, found.charset) == (Returns(frozenset({ResultOption.MIN})), "UTF-8")
+    assert search(b"SEARCH ALL").returns is None
+
+
+def test_a_charset_that_we_lack_is_read_over():
+    found = search(b"SEARCH CHARSET KLINGON TEXT ", b"", literals=(b"\xff",))
+    assert found.charset == "KLINGON"
 
 
 def test_nesting_just_fits():

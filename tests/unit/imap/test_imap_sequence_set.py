@@ -3,6 +3,7 @@ from array import array
 import pytest
 
 from mailserver.imap.sequence_set import (
+    SAVED,
     STAR,
     SequenceSet,
     compact,
@@ -97,6 +98,12 @@ def test_is_within(text, exists, expected):
 
 def test_format():
     assert format_sequence_set(parsed(b"5:3,7,*,2:*")) == b"3:5,7,*,2:*"
+
+
+def test_saved():
+    assert parse_sequence_set(b"$", most_ranges=1) is SAVED
+    assert format_sequence_set(SAVED) == b"$"
+    assert SAVED.is_within(0)
 
 
 def test_compact():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailserver.imap.sequence_set import parse_sequence_set
+from mailserver.imap.sequence_set import SAVED, STAR, SequenceSet, parse_sequence_set
 from mailserver.imap.view import Arrived, Dialect, FlagsChanged, MailboxView, Vanished
 from mailserver.model.account import Flag
 from mailserver.model.errors import Corrupt, NotFound
@@ -42,6 +42,20 @@ def test_sets():
     odd = parse_sequence_set(b"1,3:*", most_ranges=9)
     assert list(mailbox.uids_of(odd, uid=False)) == [2, 6, 8]
     assert list(mailbox.uids_of(odd, uid=True)) == [4, 6, 8]
+
+
+def test_a_saved_result_follows_the_mailbox():
+    """RFC 5182 §2.1."""
+    mailbox = MailboxView([2, 4, 6, 8], [0] * 4, [1] * 4)
+    assert (list(mailbox.uids_of(SAVED, uid=False)), mailbox.uid_ranges_of(SAVED)) == ([], [])
+    mailbox.save_result([3, 0, 2])
+    assert list(mailbox.uids_of(SAVED, uid=False)) == [2, 6, 8]
+    assert mailbox.runs_of(SAVED, uid=True) == [(0, 1), (2, 4)]
+    mailbox.apply([Vanished(6), Arrived(9, 0, 5)], hold_expunges=False)
+    assert mailbox.runs_of(SAVED, uid=False) == [(0, 1), (2, 3)]
+    mailbox.save_result([])
+    assert mailbox.runs_of(SAVED, uid=False) == []
+    assert mailbox.uid_ranges_of(SequenceSet(((7, STAR),))) == [(7, 9)]
 
 
 def test_arrival():
