@@ -19,7 +19,7 @@ from mailserver.mime.part import Content, Part
 SUMMARY_BYTES = 65_535
 CUT_MARK = "…"
 _STRUCTURE_BYTES = 60_000
-_SUBJECT_BYTES = 2048
+SUBJECT_BYTES = 2048
 _NAME_BYTES = 256
 _ADDRESS_BYTES = 320
 _ADDRESSES_SHOWN = 30
@@ -123,7 +123,7 @@ def summarise(root: Part, head: bytes, size: int) -> HeaderSummary:
     senders, are_senders_cut = _show_addresses(headers.find_all(b"from"))
     recipients, are_recipients_cut = _show_addresses(headers.find_all(b"to"))
     references = _show_references(find_message_ids(headers.find(b"references") or b""))
-    is_cut = len(subject.encode()) > _SUBJECT_BYTES or are_senders_cut or are_recipients_cut
+    is_cut = len(subject.encode()) > SUBJECT_BYTES or are_senders_cut or are_recipients_cut
     summary = HeaderSummary(
         size_bytes=size,
         header_bytes=len(head),
@@ -132,7 +132,7 @@ def summarise(root: Part, head: bytes, size: int) -> HeaderSummary:
         bodystructure=b"",
         parts=(),
         attachments=(),
-        subject=_cut(subject, _SUBJECT_BYTES),
+        subject=_cut(subject, SUBJECT_BYTES),
         senders=senders,
         recipients=recipients,
         date=find_date(headers.find(b"date") or b""),

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import accumulate, islice
 
 from mailserver.mime.summary import (
+    SUBJECT_BYTES,
     SUMMARY_BYTES,
     Attachment,
     DisplayAddress,
@@ -25,12 +26,15 @@ from mailserver.model.errors import Malformed, OverLimit
 VERSION = 1
 _HEAD = struct.Struct(">BBQIHHHH")
 _VIEW = struct.Struct(">BxQIHHH")  # the same, as far as SummaryView looks
+_GLANCE = struct.Struct(">BxQIHHHH")  # the same, as far as the rest
 _DATE = struct.Struct(">Bq")
 _ROW = struct.Struct(">III")
 _ATTACHMENT = struct.Struct(">HQ")
 _U16 = struct.Struct(">H")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HEAD_BYTES = _HEAD.size
+_CUT_BYTES = 8
+"""A subject this near to its limit may have been cut inside a character."""
 
 
 class SummaryView:
@@ -53,6 +57,79 @@ class SummaryView:
         self.envelope = octets[_HEAD_BYTES:envelope_end]
         self.bodystructure = octets[envelope_end:structure_end]
         self.message_id = octets[structure_end:message_id_end]
+
+
+class SummaryGlance:
+    """What searching, sorting and threading ask of a stored summary, each read where it stands and nothing else.
+
+    Raises Malformed ``summary`` for octets of another version or too short.
+    """
+
+    __slots__ = ("_head", "_octets")
+
+    def __init__(self, octets: bytes) -> None:
+        try:
+            head = _GLANCE.unpack_from(octets)
+        except struct.error as error:
+            raise Malformed("summary", "short") from error
+        if head[0] != VERSION or head[6] + _DATE.size > len(octets):
+            raise Malformed("summary", "version")
+        self._octets = octets
+        self._head: tuple[int, ...] = head  # version, size, header, and where the four strings end
+
+    @property
+    def size_bytes(self) -> int:
+        return self._head[1]
+
+    @property
+    def header_bytes(self) -> int:
+        return self._head[2]
+
+    @property
+    def envelope(self) -> bytes:
+        return self._octets[_HEAD_BYTES : self._head[3]]
+
+    @property
+    def message_id(self) -> bytes:
+        """With its brackets; empty when there is none."""
+        return self._octets[self._head[4] : self._head[5]]
+
+    @property
+    def sent_at(self) -> int | None:
+        """The instant of the Date field in seconds since the epoch; None when it cannot be read."""
+        has_date, seconds = _DATE.unpack_from(self._octets, self._head[6])
+        return seconds if has_date else None
+
+    @property
+    def subject(self) -> str:
+        """Decoded; ``is_subject_whole`` tells whether its end is missing."""
+        start, end = self._text_at(self._head[6] + _DATE.size)
+        return self._octets[start:end].decode("utf-8", "replace")
+
+    @property
+    def is_subject_whole(self) -> bool:
+        start, end = self._text_at(self._head[6] + _DATE.size)
+        return end - start < SUBJECT_BYTES - _CUT_BYTES
+
+    def ancestors(self) -> list[bytes]:
+        """The ids in References, oldest first; without any, the one in In-Reply-To (RFC 5256 §3)."""
+        octets = self._octets
+        _, at = self._text_at(self._head[6] + _DATE.size)
+        start, at = self._text_at(at)
+        parent = octets[start:at]
+        count, at = int.from_bytes(octets[at : at + 2], "big"), at + 2
+        if not count:
+            return [parent] if parent else []
+        found = []
+        for _ in range(count):
+            start, at = self._text_at(at)
+            found.append(octets[start:at])
+        return found
+
+    def _text_at(self, at: int) -> tuple[int, int]:
+        """Where a text with its length before it starts and ends."""
+        start = at + 2
+        return start, start + int.from_bytes(self._octets[at:start], "big")
 
 
 def format_summary(summary: HeaderSummary) -> bytes:

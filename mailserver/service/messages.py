@@ -19,6 +19,7 @@ from mailserver.service.keys import OpenAccount
 from mailserver.service.mail_permit import MailPermit
 from mailserver.service.placing import Draft, Leaving, Placed, place_drafts
 from mailserver.service.quotas import DEFAULT_QUOTA, Amount, Quotas
+from mailserver.service.scanning import Scan
 from mailserver.service.sealing import (
     Place,
     open_away_summary,
@@ -40,6 +41,7 @@ from mailserver.store.item_changes import FlagChange, Marked
 from mailserver.store.items import BlobRow, ItemRow, UidRange
 from mailserver.store.mailboxes import MailboxRow
 from mailserver.store.store import Store
+from mailserver.store.summary_rows import list_summary_rows
 from mailserver.store.writer import Unit
 
 __all__ = [
@@ -158,6 +160,16 @@ class Messages:
         with self._store.database.read() as connection:
             rows = items.list_items(connection, account.account_id, mailbox_id, ranges)
         return self._open_page(account, mailbox_id, [(row, None) for row in rows])
+
+    def scan(self, account: OpenAccount, mailbox_id: MailboxId, uids: Sequence[int]) -> Scan:
+        """As ``page``, for a look at many messages; ``uids`` ascend."""
+        with self._store.database.read() as connection:
+            rows = list_summary_rows(connection, account.account_id, mailbox_id, uids)
+
+        def open_away(ranges: Sequence[UidRange]) -> list[tuple[int, bytes]]:
+            return [(item.row.uid, item.summary) for item in self.page(account, mailbox_id, ranges)]
+
+        return Scan(rows, account.mail_keys().summary_opener(account.account_id, mailbox_id), open_away)
 
     def page_with_octets(
         self, account: OpenAccount, mailbox_id: MailboxId, uids: Sequence[int]

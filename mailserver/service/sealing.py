@@ -20,6 +20,7 @@ from mailserver.model.ids import AccountId, BlobId, EmailId, ItemId, MailboxId
 from mailserver.service.intake import SharedBlob
 from mailserver.store.items import BlobRow, ItemRow, NewItem, Resealed
 from mailserver.store.row_macs import RowMacs
+from mailserver.store.summary_rows import SummaryRow
 
 SUMMARY_PAD_BYTES = 256
 
@@ -166,12 +167,14 @@ class MailKeys:
         data_key = self.open_key(macs, place, row)
         return open_away_summary(place, row, data_key)
 
-    def summary_opener(self, account_id: AccountId, mailbox_id: MailboxId) -> Callable[[ItemRow], bytes]:
+    def summary_opener(
+        self, account_id: AccountId, mailbox_id: MailboxId
+    ) -> Callable[[ItemRow | SummaryRow], bytes]:
         """``open_summary`` for pages of adopted items of one mailbox: their common context is made once."""
         prefix = ctx("item-summary", account_id, mailbox_id)
         unwrap_summary = self._wrapper.unwrap
 
-        def open_one(row: ItemRow) -> bytes:
+        def open_one(row: ItemRow | SummaryRow) -> bytes:
             context = prefix + row.uid.to_bytes(8, "big") + row.item_id
             return unpad_summary(unwrap_summary(row.summary, context))
 
