@@ -5,64 +5,116 @@ Only the first TEXT_BYTES of each text part are looked at, so that no message is
 """
 
 import re
-from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Iterable
+from datetime import date
 
 from mailserver.imap.envelope_fields import find_field
-from mailserver.imap.search import Candidate, fold
+from mailserver.imap.search import fold
 from mailserver.imap.sections import SectionReader
 from mailserver.imap.session import Session
+from mailserver.imap.view import MailboxView
 from mailserver.mime.dates import find_date
 from mailserver.mime.decode import decode_body, decode_text
 from mailserver.mime.encoded_words import decode_words
 from mailserver.mime.headers import HeaderBlock, unfold
 from mailserver.mime.section import Span
 from mailserver.mime.summary import PartRow
-from mailserver.mime.summary_wire import SummaryView
+from mailserver.mime.summary_wire import SummaryGlance
+from mailserver.model.ids import EmailId
 from mailserver.service.messages import OpenedItem
 from mailserver.service.text_segment import TextEntry, make_entry
+from mailserver.store.items import ItemRow
+from mailserver.store.summary_rows import SummaryRow
 
+Row = SummaryRow | ItemRow
 TEXT_BYTES = 1024 * 1024
 WHOLE_BYTES = 256 * 1024
 """A message up to this size is opened once, not part by part."""
 _ZONE = re.compile(rb"(:[0-9]{2})\s+(?:[+-][0-9]{4}|[A-Za-z]{1,5}).*", re.DOTALL)
 
 
-class MessageUnderTest:
-    """Remembers what was opened for one message."""
+class SummaryUnderTest:
+    """One message after another, whose key tree asks for no more than columns and the summary, opened at most once."""
 
-    def __init__(self, session: Session, item: OpenedItem) -> None:
+    __slots__ = ("_glance", "_open_summary", "_row", "_view", "number")
+
+    def __init__(self, view: MailboxView, open_summary: Callable[[Row], bytes]) -> None:
+        self._view = view
+        self._open_summary = open_summary
+
+    def move_to(self, number: int, row: Row) -> None:
+        """Stand before another message."""
+        self.number = number
+        self._row = row
+        self._glance: SummaryGlance | None = None
+
+    @property
+    def flags(self) -> int:
+        return self._view.flags[self.number - 1]
+
+    @property
+    def modseq(self) -> int:
+        return self._view.modseqs[self.number - 1]
+
+    @property
+    def is_recent(self) -> bool:
+        return self._view.is_recent(self._row.uid)
+
+    @property
+    def received_at(self) -> int:
+        return self._row.received_at
+
+    @property
+    def saved_at(self) -> int:
+        return self._row.saved_at
+
+    @property
+    def email_id(self) -> EmailId:
+        return self._row.email_id
+
+    @property
+    def summary(self) -> SummaryGlance:
+        """Raises Corrupt or Malformed when it cannot be read (S12)."""
+        glance = self._glance
+        if glance is None:
+            glance = self._glance = SummaryGlance(self._open_summary(self._row))
+        return glance
+
+    def subject(self) -> str:
+        """Decoded and whole."""
+        summary = self.summary
+        if summary.is_subject_whole:
+            return summary.subject
+        return "".join(find_field(summary.envelope, "subject"))
+
+    def sent_day(self) -> date | None:
+        """The day that the Date field writes, in its own zone."""
+        texts = find_field(self.summary.envelope, "date")
+        found = find_date(_ZONE.sub(rb"\1 +0000", texts[0].encode("utf-8", "replace"))) if texts else None
+        return None if found is None else found.date()
+
+    def header_field(self, name: str) -> Iterable[str]:  # noqa: ARG002 # for those that may open a message
+        """Not of a summary: the plan's cost says so before."""
+        raise AssertionError("a search of summaries asked for a header")
+
+    def text(self, with_header: bool) -> str:  # noqa: ARG002
+        """Not of a summary: the plan's cost says so before."""
+        raise AssertionError("a search of summaries asked for a body")
+
+
+class MessageUnderTest(SummaryUnderTest):
+    """A message of which everything may be asked. Remembers what was opened."""
+
+    __slots__ = ("_item", "_reader", "_session", "_texts", "_whole")
+
+    def __init__(self, session: Session, item: OpenedItem, number: int) -> None:
+        super().__init__(session.open_mailbox().view, lambda _row: item.summary)
+        self.move_to(number, item.row)
         self._session = session
         self._item = item
         self._reader: SectionReader | None = None
         self._whole: bytes | None = None
         self._texts: tuple[str, str | None] | None = None
-        self._summary = SummaryView(item.summary)
-
-    def candidate(self, number: int) -> Candidate:
-        """The message as a key tree sees it."""
-        view, row = self._session.open_mailbox().view, self._item.row
-        return Candidate(
-            number=number,
-            flags=view.flags[number - 1],
-            modseq=view.modseqs[number - 1],
-            is_recent=view.is_recent(row.uid),
-            internal_day=datetime.fromtimestamp(row.received_at, UTC).date(),
-            size_bytes=self._summary.size_bytes,
-            sent_day=self.sent_day,
-            summary_field=self.summary_field,
-            header_field=self.header_field,
-            text=self.text,
-        )
-
-    def sent_day(self) -> date | None:
-        """The day that the Date field writes, in its own zone."""
-        texts = find_field(self._summary.envelope, "date")
-        found = find_date(_ZONE.sub(rb"\1 +0000", texts[0].encode("utf-8", "replace"))) if texts else None
-        return None if found is None else found.date()
-
-    def summary_field(self, name: str) -> Iterable[str]:
-        return find_field(self._summary.envelope, name)
 
     def header_field(self, name: str) -> Iterable[str]:
         """Every value of a field, decoded; a name that no field can have has none."""
@@ -104,13 +156,13 @@ class MessageUnderTest:
         return decode_words(unfold(head.replace(b"\r\n ", b" ").replace(b"\r\n\t", b" ")))
 
     def _open_head(self) -> bytes:
-        return self._read(0, self._summary.header_bytes)
+        return self._read(0, self.summary.header_bytes)
 
     def _read(self, start: int, stop: int) -> bytes:
-        if self._summary.size_bytes > WHOLE_BYTES:
+        if self.summary.size_bytes > WHOLE_BYTES:
             return self._open().read(Span(start, stop))
         if self._whole is None:
-            self._whole = self._open().read(Span(0, self._summary.size_bytes))
+            self._whole = self._open().read(Span(0, self.summary.size_bytes))
         return self._whole[start:stop]
 
     def _open(self) -> SectionReader:

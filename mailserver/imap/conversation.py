@@ -39,7 +39,7 @@ BAD_BEFORE_LOGIN = 3
 _FATAL_CODES = {"message_too_big": b"TOOBIG"}
 """RFC 7888 §4: a message that is pushed and too big closes the connection, and says why."""
 
-_BY_UID = c.Fetch | c.Store | c.Search | c.Copy | c.Move | c.Replace
+_BY_UID = c.Fetch | c.Store | c.Search | c.Sort | c.Thread | c.Copy | c.Move | c.Replace
 
 
 class Line(Protocol):

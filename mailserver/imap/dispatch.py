@@ -13,6 +13,7 @@ from mailserver.imap import (
     verbs_quotas,
     verbs_search,
     verbs_session,
+    verbs_sort,
 )
 from mailserver.imap.session import Reply, Session
 
@@ -30,6 +31,10 @@ def run_command(session: Session, command: c.Command) -> Awaitable[Reply]:
             return verbs_notify.run_notify(session, command)
         case c.Search():
             return verbs_search.run_search(session, command)
+        case c.Sort():
+            return verbs_sort.run_sort(session, command)
+        case c.Thread():
+            return verbs_sort.run_thread(session, command)
         case c.GetMetadata():
             return verbs_metadata.run_get_metadata(session, command)
         case c.SetMetadata():

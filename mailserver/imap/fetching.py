@@ -53,7 +53,7 @@ class FetchStream:
         """The untagged responses, in message order, in blocks of about BLOCK_BYTES."""
         view = self.session.open_mailbox().view
         runs = view.runs_of(self.command.messages, uid=self.command.uid)
-        places = [at for start, stop in runs for at in range(start, stop)]
+        places: Sequence[int] = [at for start, stop in runs for at in range(start, stop)]
         items = self.command.items
         since = self.command.changed_since
         if since is not None:
@@ -61,6 +61,8 @@ class FetchStream:
             places = [at for at in places if modseqs[at] > since]
             if FetchItem.MODSEQ not in items:
                 items = (*items, FetchItem.MODSEQ)  # RFC 7162 §3.1.4.1
+        if self.command.partial is not None:
+            places = self.command.partial.part_of(places)  # RFC 9394 §3.3: of what the other modifiers leave
         if self.command.uid and FetchItem.UID not in items:
             items = (FetchItem.UID, *items)  # RFC 9051 §6.4.9
         if _COLUMN_ITEMS.issuperset(items):

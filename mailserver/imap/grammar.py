@@ -59,6 +59,9 @@ PARTIAL = re.compile(rb"<([0-9]{1,20})\.([0-9]{1,20})>")
 # header-fld-name = astring; RFC 5322 §3.6.8: printable US-ASCII except colon
 FIELD_NAME = re.compile(rb"[\x21-\x39\x3b-\x7e]++")
 
+# objectid = 1*255(ALPHA / DIGIT / "_" / "-") (RFC 8474 §7)
+OBJECT_ID = re.compile(rb"[A-Za-z0-9_-]{1,255}+")
+
 # fetch-att names before any "[" or "<"
 FETCH_NAME = re.compile(rb"[A-Za-z0-9.]++")
 

@@ -42,7 +42,7 @@ from mailserver.imap.parse_messages import parse_copy, parse_fetch, parse_move, 
 from mailserver.imap.parse_metadata import parse_get_metadata, parse_set_metadata
 from mailserver.imap.parse_notify import parse_notify
 from mailserver.imap.parse_quotas import parse_get_quota, parse_get_quota_root, parse_set_quota
-from mailserver.imap.parse_search import parse_search
+from mailserver.imap.parse_search import parse_search, parse_sort, parse_thread
 from mailserver.imap.parse_uploads import parse_append, parse_replace
 from mailserver.model.errors import Malformed
 
@@ -202,4 +202,6 @@ _ON_MESSAGES: dict[str, Callable[[Cursor, bool], Command]] = {
     "MOVE": parse_move,
     "SEARCH": parse_search,
     "REPLACE": parse_replace,
+    "SORT": parse_sort,
+    "THREAD": parse_thread,
 }

@@ -9,6 +9,7 @@ from mailserver.imap.commands import (
     FetchItem,
     Move,
     Partial,
+    ResultRange,
     Section,
     SectionText,
     Store,
@@ -25,10 +26,13 @@ from mailserver.imap.grammar import (
     parse_number,
 )
 from mailserver.imap.parse_mailboxes import MOST_FLAGS
+from mailserver.imap.parse_results import parse_range
 from mailserver.model.errors import Malformed
 
 MOST_ITEMS = 256
 """Items of one FETCH, and fields of one section: bounds what one short line can ask for."""
+
+MOST_MODIFIERS = 3
 
 MACROS: dict[str, tuple[FetchItem, ...]] = {
     "FAST": (FetchItem.FLAGS, FetchItem.INTERNALDATE, FetchItem.RFC822_SIZE),
@@ -59,12 +63,19 @@ def parse_fetch(cursor: Cursor, uid: bool) -> Fetch:
     messages = cursor.sequence_set()
     cursor.space()
     items = _parse_items(cursor)
-    changed_since, wants_vanished = None, False
+    said = _Modifiers()
     if cursor.skip(b" "):
-        changed_since, wants_vanished = _parse_modifiers(cursor)
-        if wants_vanished and not uid:  # RFC 7162 §3.2.6
-            raise Malformed("bad_modifier", "VANISHED is for UID FETCH")
-    return Fetch(messages, tuple(dict.fromkeys(items)), uid, changed_since, wants_vanished)
+        cursor.listed(lambda: said.take(cursor), most=MOST_MODIFIERS)
+    if said.wants_vanished and (said.changed_since is None or not uid):  # RFC 7162 §3.2.6
+        raise Malformed("bad_modifier", "VANISHED is for UID FETCH with CHANGEDSINCE")
+    return Fetch(
+        messages,
+        tuple(dict.fromkeys(items)),
+        uid,
+        said.changed_since,
+        said.wants_vanished,
+        said.partial,
+    )
 
 
 def parse_store(cursor: Cursor, uid: bool) -> Store:
@@ -165,25 +176,26 @@ def _parse_partial(cursor: Cursor) -> Partial | None:
     return Partial(offset, count)
 
 
-def _parse_modifiers(cursor: Cursor) -> tuple[int | None, bool]:
-    """``(CHANGEDSINCE n [VANISHED])``, RFC 7162 §3.1.4.1; some clients send 0."""
-    found = cursor.listed(lambda: _parse_modifier(cursor), most=2)
-    numbers = [number for number in found if number is not None]
-    if len(numbers) != 1:
-        raise Malformed("bad_modifier")
-    return numbers[0], len(found) == 2
+class _Modifiers:
+    """``(CHANGEDSINCE n VANISHED PARTIAL a:b)``, each once, in any order (RFC 7162 §3.1.4.1, RFC 9394 §3.3)."""
 
+    changed_since: int | None = None
+    wants_vanished = False
+    partial: ResultRange | None = None
 
-def _parse_modifier(cursor: Cursor) -> int | None:
-    """The number of CHANGEDSINCE, or None for VANISHED."""
-    match cursor.keyword():
-        case "CHANGEDSINCE":
-            cursor.space()
-            return cursor.number(MAX_NUMBER64)
-        case "VANISHED":
-            return None
-        case _:
-            raise Malformed("bad_modifier")
+    def take(self, cursor: Cursor) -> None:
+        """One modifier with its argument. Some clients send CHANGEDSINCE 0."""
+        match cursor.keyword("bad_modifier"):
+            case "CHANGEDSINCE" if self.changed_since is None:
+                cursor.space()
+                self.changed_since = cursor.number(MAX_NUMBER64)
+            case "PARTIAL" if self.partial is None:
+                cursor.space()
+                self.partial = parse_range(cursor)
+            case "VANISHED" if not self.wants_vanished:
+                self.wants_vanished = True
+            case _:
+                raise Malformed("bad_modifier")
 
 
 def _parse_unchanged_since(cursor: Cursor) -> int | None:

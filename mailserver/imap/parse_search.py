@@ -1,20 +1,24 @@
-"""SEARCH: the whole key tree of RFC 9051 §6.4.4 and RFC 3501 §6.4.4, with MODSEQ (RFC 7162 §3.1.5).
+"""SEARCH, SORT and THREAD: the whole key tree of RFC 9051 §6.4.4 and RFC 3501 §6.4.4, with MODSEQ (RFC 7162 §3.1.5).
 
 Nesting is bounded (S3), counting parentheses, NOT and OR; texts are decoded from the command's charset.
 """
 
+import re
 from collections.abc import Callable
 
-from mailserver.imap.commands import Search
+from mailserver.imap.commands import Search, Sort, SortCriterion, SortKey, Thread, ThreadAlgorithm
 from mailserver.imap.cursor import Cursor, decode_text
-from mailserver.imap.grammar import ATOM, DATE, MAX_NUMBER64, parse_date, parse_flag
+from mailserver.imap.grammar import ATOM, DATE, MAX_NUMBER64, OBJECT_ID, parse_date, parse_flag
 from mailserver.imap.parse_messages import parse_field_name
 from mailserver.imap.parse_results import parse_returns
 from mailserver.imap.search_keys import (
+    NOTHING,
+    AgeKey,
     AndKey,
     DateField,
     DateKey,
     DateOrder,
+    EmailIdKey,
     EveryKey,
     FlagKey,
     HeaderKey,
@@ -28,10 +32,12 @@ from mailserver.imap.search_keys import (
     TextKey,
 )
 from mailserver.model.errors import Malformed
+from mailserver.model.ids import EmailId
 
 MOST_NESTING = 50
 """S3."""
 MOST_KEYS = 1000
+MOST_CRITERIA = 32
 MOST_TEXT_KEYS = 8
 """Each looks through the whole of every message: a person asks for one or two (S4)."""
 
@@ -63,6 +69,51 @@ def parse_search(cursor: Cursor, uid: bool) -> Search:
         cursor.space()
         found = parser.name()
     return Search(parser.rest(found), charset, uid, returns)
+
+
+def parse_sort(cursor: Cursor, uid: bool) -> Sort:
+    """RFC 5256 §5 sort; RETURN as RFC 5267 §5 has it."""
+    returns = None
+    if not cursor.is_before(b"("):
+        if cursor.keyword() != "RETURN":
+            raise Malformed("bad_syntax")
+        cursor.space()
+        returns = parse_returns(cursor)
+        cursor.space()
+    criteria = cursor.listed(lambda: _parse_criterion(cursor), most=MOST_CRITERIA)
+    charset, key = _parse_criteria(cursor)
+    return Sort(criteria, key, charset, uid, returns)
+
+
+def parse_thread(cursor: Cursor, uid: bool) -> Thread:
+    """RFC 5256 §5 thread."""
+    try:
+        algorithm = ThreadAlgorithm(cursor.keyword())
+    except ValueError:
+        raise Malformed("bad_thread_algorithm") from None
+    charset, key = _parse_criteria(cursor)
+    return Thread(algorithm, key, charset, uid)
+
+
+def _parse_criteria(cursor: Cursor) -> tuple[str, SearchKey]:
+    """search-criteria = charset 1*(SP search-key), after a space (RFC 5256 §5)."""
+    cursor.space()
+    charset = _parse_charset(cursor)
+    parser = _Keys(cursor, CHARSETS.get(charset, _ANY_OCTETS))
+    cursor.space()
+    return charset, parser.rest(parser.name())
+
+
+def _parse_criterion(cursor: Cursor) -> SortCriterion:
+    name = cursor.keyword("bad_sort_key")
+    is_reverse = name == "REVERSE"
+    if is_reverse:
+        cursor.space()
+        name = cursor.keyword("bad_sort_key")
+    try:
+        return SortCriterion(SortKey(name), is_reverse)
+    except ValueError:
+        raise Malformed("bad_sort_key") from None
 
 
 def _parse_charset(cursor: Cursor) -> str:
@@ -144,6 +195,29 @@ class _Keys:
     def size(self, is_larger: bool) -> SizeKey:
         return SizeKey(self._cursor.number(MAX_NUMBER64), is_larger)
 
+    def age(self, is_younger: bool) -> AgeKey:
+        """RFC 5032 §3: a non-zero number of seconds."""
+        seconds = self._cursor.number()
+        if not seconds:
+            raise Malformed("bad_number")
+        return AgeKey(seconds, is_younger)
+
+    def object_id(self) -> bytes:
+        """RFC 8474 §7 objectid."""
+        octets = self._cursor.astring()
+        if not OBJECT_ID.fullmatch(octets):
+            raise Malformed("bad_object_id")
+        return octets
+
+    def email_id(self) -> EmailIdKey:
+        found = _EMAIL_ID.fullmatch(self.object_id())
+        return EmailIdKey(EmailId(bytes.fromhex(found[1].decode("ascii"))) if found else None)
+
+    def thread_id(self) -> SearchKey:
+        """RFC 8474 §5.4: threads have no ids here, so no message has this one."""
+        self.object_id()
+        return NOTHING
+
     def modseq(self) -> ModseqKey:
         """RFC 7162 §3.1.5: the entry name and type are read and, as there is one modseq per message, ignored."""
         if self._cursor.is_before(b'"'):
@@ -174,8 +248,12 @@ _FLAGS = {
     "SEEN": "\\Seen",
 }
 
+_EMAIL_ID = re.compile(rb"M([0-9a-f]{32})")
+"""As FETCH writes it."""
+
 _SIMPLE: dict[str, SearchKey] = {
     "ALL": EveryKey(),
+    "SAVEDATESUPPORTED": EveryKey(),  # RFC 8514 §4.2: by every mailbox
     "RECENT": RecentKey(),
     "OLD": NotKey(RecentKey()),
     "NEW": AndKey((RecentKey(), FlagKey("\\Seen", is_set=False))),
@@ -190,6 +268,13 @@ _ARGUMENT_KEYS: dict[str, Callable[[_Keys], SearchKey]] = {
     "SENTBEFORE": lambda keys: keys.date(DateField.SENT, DateOrder.BEFORE),
     "SENTON": lambda keys: keys.date(DateField.SENT, DateOrder.ON),
     "SENTSINCE": lambda keys: keys.date(DateField.SENT, DateOrder.SINCE),
+    "SAVEDBEFORE": lambda keys: keys.date(DateField.SAVED, DateOrder.BEFORE),
+    "SAVEDON": lambda keys: keys.date(DateField.SAVED, DateOrder.ON),
+    "SAVEDSINCE": lambda keys: keys.date(DateField.SAVED, DateOrder.SINCE),
+    "OLDER": lambda keys: keys.age(is_younger=False),
+    "YOUNGER": lambda keys: keys.age(is_younger=True),
+    "EMAILID": _Keys.email_id,
+    "THREADID": _Keys.thread_id,
     "LARGER": lambda keys: keys.size(is_larger=True),
     "SMALLER": lambda keys: keys.size(is_larger=False),
     "KEYWORD": lambda keys: keys.keyword(is_set=True),

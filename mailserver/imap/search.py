@@ -4,6 +4,7 @@ A tree is split by what it costs: columns that are clear at rest, the header sum
 dear parts are asked only for messages that passed the cheap ones. Text matches anywhere, without case or accents.
 """
 
+import operator
 import re
 import unicodedata
 from bisect import bisect_right
@@ -12,15 +13,18 @@ from dataclasses import dataclass
 from datetime import date
 from enum import IntEnum
 from functools import lru_cache
-from typing import assert_never
+from typing import Protocol, assert_never
 
+from mailserver.imap.envelope_fields import FieldMatcher
 from mailserver.imap.flags import find_flag_bit
 from mailserver.imap.search_keys import (
     NOTHING,
+    AgeKey,
     AndKey,
     DateField,
     DateKey,
     DateOrder,
+    EmailIdKey,
     EveryKey,
     FlagKey,
     HeaderKey,
@@ -35,6 +39,8 @@ from mailserver.imap.search_keys import (
 )
 from mailserver.imap.sequence_set import Run, intersect_runs
 from mailserver.imap.view import MailboxView
+from mailserver.mime.summary_wire import SummaryGlance
+from mailserver.model.ids import EmailId
 
 SUMMARY_FIELDS = frozenset(
     {"from", "sender", "reply-to", "to", "cc", "bcc", "subject", "date", "message-id", "in-reply-to"}
@@ -47,6 +53,15 @@ _FOLDED_ONE_BY_ONE = 64
 """Other than ASCII, how many characters a text may be made of to be folded one character after another."""
 
 
+_EPOCH = date(1970, 1, 1)
+_DAY_SECONDS = 86400
+_COMPARED: dict[DateOrder, Callable[[int, int], bool]] = {
+    DateOrder.BEFORE: operator.lt,
+    DateOrder.ON: operator.eq,
+    DateOrder.SINCE: operator.ge,
+}
+
+
 class Cost(IntEnum):
     """What a key needs, cheapest first. MESSAGE opens the body: an access that is logged."""
 
@@ -55,24 +70,36 @@ class Cost(IntEnum):
     MESSAGE = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One message under test. The callables open sealed data, are called only when needed and should remember.
+class Candidate(Protocol):
+    """One message under test. What is sealed is opened only when it is asked for. Times are seconds since the epoch."""
 
-    ``internal_day`` and ``sent_day`` disregard time and zone. Fields and texts are decoded.
-    """
+    @property
+    def number(self) -> int: ...
+    @property
+    def flags(self) -> int: ...
+    @property
+    def modseq(self) -> int: ...
+    @property
+    def is_recent(self) -> bool: ...
+    @property
+    def received_at(self) -> int: ...
+    @property
+    def saved_at(self) -> int: ...
+    @property
+    def email_id(self) -> EmailId: ...
+    @property
+    def summary(self) -> SummaryGlance: ...
+    def subject(self) -> str:
+        """Decoded and whole."""
 
-    number: int
-    flags: int
-    modseq: int
-    is_recent: bool
-    internal_day: date
-    size_bytes: int
-    sent_day: Callable[[], date | None]
-    summary_field: Callable[[str], Iterable[str]]
-    header_field: Callable[[str], Iterable[str]]
-    text: Callable[[bool], str]
-    """Every decoded text of the message, folded (``fold``); with its header when the argument is true."""
+    def sent_day(self) -> date | None:
+        """The day that the Date field writes, whatever its time and zone."""
+
+    def header_field(self, name: str) -> Iterable[str]:
+        """The values of a field that the summary does not hold, decoded."""
+
+    def text(self, with_header: bool) -> str:
+        """Every decoded text of the message, folded (``fold``); with its header when the argument is true."""
 
 
 Test = Callable[[Candidate], bool]
@@ -90,21 +117,18 @@ class Plan:
     message: tuple[Test, ...]
 
     @property
-    def cost(self) -> Cost:
-        """The dearest data that may be opened."""
-        if self.message:
-            return Cost.MESSAGE
-        return Cost.SUMMARY if self.summary else Cost.COLUMNS
+    def rounds(self) -> int:
+        """How often messages that ``narrow`` left are gone through: by summaries, by messages, both or not at all."""
+        return bool(self.columns or self.summary) + bool(self.message)
 
-    @property
-    def is_decided(self) -> bool:
-        """Whether ``narrow`` alone gives the answer."""
-        return not (self.columns or self.summary or self.message)
+    def cheap_test(self) -> Test | None:
+        """Of what ``narrow`` left, by columns and summary; None: there is nothing to ask of them."""
+        tests = (*self.columns, *self.summary)
+        return _all_of(tests) if tests else None
 
-    def is_match(self, candidate: Candidate) -> bool:
-        """Whether a message that ``narrow`` left is found."""
-        tests = (*self.columns, *self.summary, *self.message)
-        return all(test(candidate) for test in tests)
+    def deep_test(self) -> Test | None:
+        """Of what the cheap test left, by the messages themselves; None as above."""
+        return _all_of(self.message) if self.message else None
 
     def narrow(self, view: MailboxView) -> list[int]:
         """Places (message number less one) that flags and sets leave; vanished messages are never among them."""
@@ -116,8 +140,10 @@ class Plan:
         return [at for at in places if uids[at] not in vanished]
 
 
-def plan_search(key: SearchKey, view: MailboxView) -> Plan:
-    """Split ``key`` for ``view`` as it is now: a later ``apply`` that expunges makes the plan stale."""
+def plan_search(key: SearchKey, view: MailboxView, now: int) -> Plan:
+    """Split ``key`` for ``view`` as it is now, at ``now`` in seconds: a later ``apply`` that expunges makes the plan
+    stale.
+    """
     runs: list[Run] = [(0, view.exists)]
     is_set = is_clear = 0
     parts: dict[Cost, list[Test]] = {cost: [] for cost in Cost}
@@ -137,7 +163,7 @@ def plan_search(key: SearchKey, view: MailboxView) -> Plan:
                 pass
             case _:
                 runs = [] if part == NOTHING else runs
-                parts[cost_of(part)].append(_compile(part, view))
+                parts[cost_of(part)].append(_compile(part, view, now))
     if is_set & is_clear:
         runs = []
     tests = (tuple(parts[cost]) for cost in Cost)
@@ -147,8 +173,10 @@ def plan_search(key: SearchKey, view: MailboxView) -> Plan:
 def cost_of(key: SearchKey) -> Cost:
     """The dearest data that deciding ``key`` may open."""
     match key:
-        case EveryKey() | FlagKey() | RecentKey() | SizeKey() | SetKey() | ModseqKey():
+        case EveryKey() | FlagKey() | RecentKey() | SetKey() | ModseqKey() | AgeKey() | EmailIdKey():
             return Cost.COLUMNS
+        case SizeKey():
+            return Cost.SUMMARY
         case DateKey():
             return Cost.SUMMARY if key.field is DateField.SENT else Cost.COLUMNS
         case HeaderKey():
@@ -202,7 +230,7 @@ def _conjuncts(key: SearchKey) -> list[SearchKey]:
     return [key]
 
 
-def _compile(key: SearchKey, view: MailboxView) -> Test:
+def _compile(key: SearchKey, view: MailboxView, now: int) -> Test:
     match key:
         case EveryKey():
             return lambda _: True
@@ -212,10 +240,17 @@ def _compile(key: SearchKey, view: MailboxView) -> Test:
             return lambda candidate: candidate.is_recent
         case DateKey():
             return _date_test(key)
+        case AgeKey(seconds, is_younger):  # RFC 5032 §2: both hold what is exactly as old
+            target = now - seconds
+            if is_younger:
+                return lambda candidate: candidate.received_at >= target
+            return lambda candidate: candidate.received_at <= target
+        case EmailIdKey(email_id):
+            return lambda candidate: candidate.email_id == email_id
         case SizeKey(size_bytes, is_larger):
             if is_larger:
-                return lambda candidate: candidate.size_bytes > size_bytes
-            return lambda candidate: candidate.size_bytes < size_bytes
+                return lambda candidate: candidate.summary.size_bytes > size_bytes
+            return lambda candidate: candidate.summary.size_bytes < size_bytes
         case ModseqKey(modseq):
             return lambda candidate: candidate.modseq >= modseq
         case SetKey():
@@ -226,20 +261,25 @@ def _compile(key: SearchKey, view: MailboxView) -> Test:
             needle = fold(text)
             return lambda candidate: needle in candidate.text(with_header)
         case NotKey():
-            inner = _compile(key.key, view)
+            inner = _compile(key.key, view, now)
             return lambda candidate: not inner(candidate)
         case OrKey():
-            choices = _compile_cheapest_first((key.left, key.right), view)
+            choices = _compile_cheapest_first((key.left, key.right), view, now)
             return lambda candidate: any(test(candidate) for test in choices)
         case AndKey():
-            tests = _compile_cheapest_first(key.keys, view)
-            return lambda candidate: all(test(candidate) for test in tests)
+            return _all_of(_compile_cheapest_first(key.keys, view, now))
         case _:
             assert_never(key)
 
 
-def _compile_cheapest_first(keys: Iterable[SearchKey], view: MailboxView) -> list[Test]:
-    return [_compile(key, view) for key in sorted(keys, key=cost_of)]
+def _compile_cheapest_first(keys: Iterable[SearchKey], view: MailboxView, now: int) -> tuple[Test, ...]:
+    return tuple(_compile(key, view, now) for key in sorted(keys, key=cost_of))
+
+
+def _all_of(tests: tuple[Test, ...]) -> Test:
+    if len(tests) == 1:
+        return tests[0]
+    return lambda candidate: all(test(candidate) for test in tests)
 
 
 def _flag_test(key: FlagKey, view: MailboxView) -> Test:
@@ -251,23 +291,22 @@ def _flag_test(key: FlagKey, view: MailboxView) -> Test:
 
 
 def _date_test(key: DateKey) -> Test:
-    """Only the day counts (RFC 9051 §6.4.4); a message without a date is found by no SENT key."""
-    compare: Callable[[date], bool]
-    match key.order:
-        case DateOrder.BEFORE:
-            compare = key.day.__gt__
-        case DateOrder.ON:
-            compare = key.day.__eq__
-        case DateOrder.SINCE:
-            compare = key.day.__le__
-        case _:
-            assert_never(key.order)
+    """Only the day counts (RFC 9051 §6.4.4, RFC 8514 §4.2); a message without a date is found by no SENT key."""
+    wanted, compare = (key.day - _EPOCH).days, _COMPARED[key.order]
     if key.field is DateField.INTERNAL:
-        return lambda candidate: compare(candidate.internal_day)
+        return lambda candidate: compare(candidate.received_at // _DAY_SECONDS, wanted)
+    if key.field is DateField.SAVED:
+        return lambda candidate: compare(candidate.saved_at // _DAY_SECONDS, wanted)
 
     def is_sent(candidate: Candidate) -> bool:
+        sent_at = candidate.summary.sent_at
+        if sent_at is None:
+            return False
+        near = sent_at // _DAY_SECONDS
+        if abs(near - wanted) > 1:  # whatever its zone, the field writes this day or a neighbour of it
+            return compare(near, wanted)
         day = candidate.sent_day()
-        return day is not None and compare(day)
+        return day is not None and compare((day - _EPOCH).days, wanted)
 
     return is_sent
 
@@ -285,6 +324,9 @@ def _set_test(runs: list[Run]) -> Test:
 
 def _header_test(key: HeaderKey) -> Test:
     needle, name = fold(key.text), key.name
+    if name == "subject" and needle:
+        return lambda candidate: needle in fold(candidate.subject())
     if name in SUMMARY_FIELDS:
-        return lambda candidate: any(needle in fold(value) for value in candidate.summary_field(name))
+        matcher = FieldMatcher(name, key.text, fold)
+        return lambda candidate: matcher.is_match(candidate.summary.envelope)
     return lambda candidate: any(needle in fold(value) for value in candidate.header_field(name))

@@ -1,6 +1,6 @@
 """The closed family of SEARCH keys (RFC 9051 §6.4.4, RFC 3501 §6.4.4): a tree, its texts decoded.
 
-NEW, OLD and the negative flag keys have no class: they are spelled with these.
+NEW, OLD, the negative flag keys and those that match all or nothing have no class: they are spelled with these.
 """
 
 from dataclasses import dataclass, field
@@ -8,6 +8,7 @@ from datetime import date
 from enum import StrEnum
 
 from mailserver.imap.sequence_set import SequenceSet
+from mailserver.model.ids import EmailId
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class RecentKey:
 class DateField(StrEnum):
     INTERNAL = "INTERNAL"
     SENT = "SENT"
+    SAVED = "SAVED"
+    """When the message came into this mailbox (RFC 8514 §4.2)."""
 
 
 class DateOrder(StrEnum):
@@ -44,6 +47,21 @@ class DateKey:
     field: DateField
     order: DateOrder
     day: date
+
+
+@dataclass(frozen=True, slots=True)
+class AgeKey:
+    """YOUNGER, or OLDER when not ``is_younger``, than so many seconds; never 0 (RFC 5032 §2)."""
+
+    seconds: int
+    is_younger: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EmailIdKey:
+    """EMAILID; None: an id that no message here can have (RFC 8474 §5.1)."""
+
+    email_id: EmailId | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +130,8 @@ SearchKey = (
     | FlagKey
     | RecentKey
     | DateKey
+    | AgeKey
+    | EmailIdKey
     | SizeKey
     | HeaderKey
     | TextKey

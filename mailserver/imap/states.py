@@ -102,7 +102,20 @@ STATES_OF: dict[type[c.Command], frozenset[State]] = {
         _LOGGED_IN,
     ),
     **dict.fromkeys(
-        (c.Check, c.Close, c.Unselect, c.Expunge, c.Search, c.Fetch, c.Store, c.Copy, c.Move, c.Replace),
+        (
+            c.Check,
+            c.Close,
+            c.Unselect,
+            c.Expunge,
+            c.Search,
+            c.Sort,
+            c.Thread,
+            c.Fetch,
+            c.Store,
+            c.Copy,
+            c.Move,
+            c.Replace,
+        ),
         _WITH_MAILBOX,
     ),
 }
@@ -152,6 +165,14 @@ _AFTER_LOGIN = (
     "UNAUTHENTICATE",
     "ESEARCH",
     "SEARCHRES",
+    "WITHIN",
+    "SORT",
+    "SORT=DISPLAY",
+    "THREAD=ORDEREDSUBJECT",
+    "THREAD=REFERENCES",
+    "ESORT",
+    "PARTIAL",
+    "INPROGRESS",
 )
 
 OFFERED: frozenset[Feature] = frozenset({Feature.CONDSTORE, Feature.QRESYNC})
@@ -194,4 +215,4 @@ def state_after(state: State, command: c.Command, *, is_done: bool) -> State:
 
 def holds_expunges(command: c.Command) -> bool:
     """Whether EXPUNGE must wait for the next command (RFC 9051 §7.5.1): not while message numbers are in use."""
-    return isinstance(command, c.Fetch | c.Store | c.Search) and not command.uid
+    return isinstance(command, c.Fetch | c.Store | c.Search | c.Sort | c.Thread) and not command.uid

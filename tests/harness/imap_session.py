@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Callable
 
 from harness.imap_harness import ImapNode
+from mailserver.imap.progress import Progress
 from mailserver.imap.search import plan_search
 from mailserver.imap.search_keys import SearchKey
-from mailserver.imap.session import Selected, Session
+from mailserver.imap.session import Selected, Session, now_seconds
 from mailserver.imap.states import State
 from mailserver.imap.verbs_search import _test, find_places
 from mailserver.imap.view import MailboxView
@@ -29,7 +30,7 @@ class StillWire:
         return None
 
     async def call(self, work: Callable, *args, **kwargs):
-        self.hops.append(work.__name__)
+        self.hops.append(getattr(work, "func", work).__name__)
         return work(*args, **kwargs)
 
 
@@ -47,17 +48,18 @@ def open_session(node: ImapNode, account: OpenAccount, box: MailboxInfo | None =
 
 def search(session: Session, key: SearchKey) -> list[int]:
     """The UIDs that match."""
-    places = asyncio.run(find_places(session, key))
+    places = asyncio.run(find_places(session, key, Progress(session)))
     return [session.open_mailbox().view.uids[at] for at in places]
 
 
 def scan(session: Session, key: SearchKey) -> list[int]:
     """The same search with no index at all."""
     view = session.open_mailbox().view
-    plan = plan_search(key, view)
-    return [view.uids[at] for at in asyncio.run(_test(session, plan, plan.narrow(view)))]
+    plan = plan_search(key, view, now_seconds())
+    places = asyncio.run(_test(session, plan, plan.narrow(view), Progress(session)))
+    return [view.uids[at] for at in places]
 
 
 def opened_bodies(session: Session) -> int:
     """In how many hops messages were looked at, one by one."""
-    return session.wire.hops.count("_test_page")
+    return session.wire.hops.count("_find_messages")

@@ -59,6 +59,11 @@ from mailserver.imap.commands.searching import (
     ResultRange,
     Returns,
     Search,
+    Sort,
+    SortCriterion,
+    SortKey,
+    Thread,
+    ThreadAlgorithm,
 )
 from mailserver.imap.commands.uploads import (
     Append,
@@ -120,6 +125,9 @@ __all__ = [
     "Select",
     "SetMetadata",
     "SetQuota",
+    "Sort",
+    "SortCriterion",
+    "SortKey",
     "StartTls",
     "Status",
     "StatusItem",
@@ -127,6 +135,8 @@ __all__ = [
     "Store",
     "StoreMode",
     "Subscribe",
+    "Thread",
+    "ThreadAlgorithm",
     "Unauthenticate",
     "Unselect",
     "Unsubscribe",
@@ -169,6 +179,8 @@ Command = (
     | Unselect
     | Expunge
     | Search
+    | Sort
+    | Thread
     | Fetch
     | Store
     | Copy

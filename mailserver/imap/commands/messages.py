@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mailserver.imap.commands.searching import ResultRange
 from mailserver.imap.sequence_set import SequenceSet
 
 
@@ -66,13 +67,16 @@ class BodySection:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """RFC 9051 §6.4.5; macros are expanded. ``changed_since`` and ``wants_vanished``: RFC 7162 §3.1.4.1, §3.2.6."""
+    """RFC 9051 §6.4.5; macros are expanded. ``changed_since`` and ``wants_vanished``: RFC 7162 §3.1.4.1, §3.2.6; ``partial``:
+    RFC 9394 §3.3.
+    """
 
     messages: SequenceSet
     items: tuple[FetchItem | BodySection, ...]
     uid: bool = False
     changed_since: int | None = None
     wants_vanished: bool = False
+    partial: ResultRange | None = None
 
 
 class StoreMode(StrEnum):

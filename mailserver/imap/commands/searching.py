@@ -1,4 +1,6 @@
-"""SEARCH (RFC 9051 §6.4.4), and which part of a result is asked for (RFC 4731 §3.1, RFC 5182, RFC 9394)."""
+"""SEARCH, SORT and THREAD (RFC 9051 §6.4.4, RFC 5256 §3), and which part of a result is asked for (RFC 4731 §3.1,
+RFC 5182, RFC 5267 §3, RFC 9394).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,3 +87,51 @@ class Search:
     charset: str | None = None
     uid: bool = False
     returns: Returns | None = None
+
+
+class SortKey(StrEnum):
+    """RFC 5256 §3; the last two RFC 5957 §4."""
+
+    ARRIVAL = "ARRIVAL"
+    CC = "CC"
+    DATE = "DATE"
+    FROM = "FROM"
+    SIZE = "SIZE"
+    SUBJECT = "SUBJECT"
+    TO = "TO"
+    DISPLAYFROM = "DISPLAYFROM"
+    DISPLAYTO = "DISPLAYTO"
+
+
+@dataclass(frozen=True, slots=True)
+class SortCriterion:
+    key: SortKey
+    is_reverse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """RFC 5256 §3; with ``returns``, RFC 5267 §3. The first criterion matters most."""
+
+    criteria: tuple[SortCriterion, ...]
+    key: SearchKey
+    charset: str
+    uid: bool = False
+    returns: Returns | None = None
+
+
+class ThreadAlgorithm(StrEnum):
+    """RFC 5256 §3."""
+
+    ORDEREDSUBJECT = "ORDEREDSUBJECT"
+    REFERENCES = "REFERENCES"
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """RFC 5256 §3."""
+
+    algorithm: ThreadAlgorithm
+    key: SearchKey
+    charset: str
+    uid: bool = False

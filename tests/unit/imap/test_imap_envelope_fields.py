@@ -1,9 +1,11 @@
 """What SEARCH reads back from a stored ENVELOPE is what the header said."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailserver.imap.envelope_fields import FIELDS, find_field, parse_nodes
+from mailserver.imap.envelope_fields import FIELDS, FieldMatcher, find_field, member_pattern, parse_nodes
+from mailserver.imap.search import fold
 from mailserver.mime.envelope import build_envelope
 from mailserver.mime.headers import HeaderBlock
 
@@ -38,3 +40,98 @@ def test_any_octets_give_all_fields(octets: bytes) -> None:
     assert len(nodes) >= len(FIELDS)
     for name in FIELDS:
         find_field(octets, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "is_found"),
+    [
+        ("from", "fictif", True),
+        ("from", "ALIX@B", True),
+        ("from", 'dr alix "x" fictif <alix@b.localhost>', True),
+        ("from", "<alix", True),
+        ("from", "<dr", False),
+        ("from", "b.localhost>", True),
+        ("from", "nil", False),
+        ("from", " ", True),
+        ("from", "", True),
+        ("sender", "alix", True),
+        ("to", "un@a", True),
+        ("to", "groupe", True),
+        ("to", "groupe@", False),
+        ("to", "deux <deux@a", True),
+        ("to", "un@a@", False),
+        ("to", "nil nil", False),
+        ("to", '" "', False),
+        ("cc", "", False),
+        ("subject", "resultats du", True),
+        ("subject", '"labo"', True),
+        ("message-id", "<1@b.localhost>", True),
+        ("in-reply-to", "", False),
+        ("date", "5 oct", True),
+    ],
+)
+def test_matcher(name: str, text: str, is_found: bool) -> None:
+    envelope = build_envelope(HeaderBlock(HEAD)).octets
+    assert FieldMatcher(name, text, fold).is_match(envelope) is is_found
+
+
+PIECES = st.sampled_from(
+    [
+        "a",
+        "B",
+        "nil",
+        "NIL",
+        "@",
+        " ",
+        '"',
+        "\\",
+        "(",
+        ")",
+        "<",
+        ">",
+        "é",
+        "=?utf-8?q?=C3=A9?=",
+        "x.y",
+        ",",
+        ":",
+        ";",
+        "\t",
+        "\x01",
+    ]
+)
+TEXTS = st.lists(PIECES, max_size=6).map("".join)
+ADDRESSES = st.tuples(
+    TEXTS, st.sampled_from(["a", "nil", "x.y", '"a@b"', "é"]), st.sampled_from(["b.localhost", "nil"])
+).map(lambda parts: f"{parts[0]} <{parts[1]}@{parts[2]}>")
+
+
+@given(
+    TEXTS,
+    st.lists(ADDRESSES | TEXTS, max_size=3),
+    st.sampled_from(FIELDS),
+    TEXTS | st.sampled_from(["a@b", "a <a@"]),
+)
+def test_matcher_finds_what_the_texts_hold(subject: str, people: list[str], name: str, needle: str) -> None:
+    head = f"Subject: {subject}\r\nFrom: {', '.join(people)}\r\nTo: {', '.join(people[1:])}\r\nMessage-ID: {subject}\r\n\r\n"
+    envelope = build_envelope(HeaderBlock(head.encode())).octets
+    expected = any(fold(needle) in fold(value) for value in find_field(envelope, name))
+    assert FieldMatcher(name, needle, fold).is_match(envelope) is expected
+
+
+@given(st.sampled_from(FIELDS), TEXTS, st.lists(ADDRESSES, max_size=3))
+def test_pattern_finds_the_field(name: str, subject: str, people: list[str]) -> None:
+    head = f"Subject: {subject}\r\nFrom: {', '.join(people)}\r\nCc: {', '.join(people)}\r\n\r\n"
+    envelope = build_envelope(HeaderBlock(head.encode())).octets
+    found = member_pattern(name).match(envelope)
+    if found is not None:
+        place = FIELDS.index(name)
+        assert parse_nodes(b"(" + found[1] + b")", 1)[0] == parse_nodes(envelope)[place]
+
+
+@given(
+    st.binary(max_size=200)
+    | st.lists(st.sampled_from([b"(", b")", b'"', b"NIL", b" ", b"a", b"{1}\r\n"])).map(b"".join)
+)
+def test_any_octets_can_be_matched(octets: bytes) -> None:
+    for name in FIELDS:
+        assert FieldMatcher(name, "a", fold).is_match(octets) in {True, False}

@@ -83,6 +83,17 @@ def test_capabilities():
     assert {"APPENDLIMIT", "MULTIAPPEND", "CATENATE", "REPLACE", "METADATA", "UNAUTHENTICATE"} <= selected
     assert "QUOTASET" not in selected
     assert "LITERAL-" not in selected, "RFC 7888 §5: never both"
+    assert {
+        "ESEARCH",
+        "SEARCHRES",
+        "WITHIN",
+        "SORT",
+        "SORT=DISPLAY",
+        "ESORT",
+        "PARTIAL",
+        "INPROGRESS",
+    } <= selected
+    assert {"THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES"} <= selected
 
 
 @pytest.mark.parametrize(
@@ -92,6 +103,9 @@ def test_capabilities():
         (c.Fetch(ONE, (), uid=True), False),
         (c.Store(ONE, c.StoreMode.ADD, ()), True),
         (c.Search(EveryKey()), True),
+        (c.Sort((), EveryKey(), "UTF-8"), True),
+        (c.Sort((), EveryKey(), "UTF-8", uid=True), False),
+        (c.Thread(c.ThreadAlgorithm.REFERENCES, EveryKey(), "UTF-8"), True),
         (c.Copy(ONE, "x"), False),
         (c.Idle(), False),
     ],
