@@ -57,8 +57,11 @@ class FormStream:
 
     def parts(self) -> Iterator[FormPart]:
         """Each part in order. Raises Malformed("form"), OverLimit("form-parts")."""
-        for _unused in self._until_delimiter():
-            pass  # the preamble says nothing
+        preamble_bytes = 0  # it says nothing, and browsers write none
+        for piece in self._until_delimiter():
+            preamble_bytes += len(piece)
+            if preamble_bytes > HEADER_BYTES:
+                raise Malformed("form", "preamble")
         for _number in range(PARTS):
             if self._is_at_end():
                 return

@@ -4,7 +4,10 @@ The work runs on a thread that asks the event loop for one piece after the other
 gives the page back with the text in it.
 """
 
-from collections.abc import Iterator
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,15 +21,22 @@ from mailserver.mime.composer import FileToAttach
 from mailserver.model.errors import Malformed, OverLimit
 from mailserver.policy.decision import Decision
 from mailserver.service.web_answers import Draft
+from mailserver.service.web_sessions import WebSession
 from webmail.desk import Desk, go_to
 from webmail.form_stream import FormPart, FormStream, find_boundary
 from webmail.form_token import find_form_mark
 from webmail.pages_mail import AnswerState, MailPages, Reading, say, writable_type
+from webmail.shares import Shares
 
-UPLOADS = 8
-PIECE_SECONDS = 60
+UPLOADS = 24
+UPLOADS_OF_ACCOUNT = 2
+PATIENCE_SECONDS = 60
+LEAST_RATE = 500
+"""Octets a second on average, once PATIENCE_SECONDS are over (S4)."""
 FILES = 10
+FIELDS = 8
 DRAIN_BYTES = 200 * 1024 * 1024
+DRAIN_SECONDS = 60
 _NEVER = 2**63
 
 
@@ -40,14 +50,21 @@ class _Sending:
 
 
 class Body:
-    """The request's octets, pulled from a thread. ``drain`` reads the rest, so that the browser hears the answer."""
+    """The request's octets, pulled from a thread. ``drain`` reads the rest, so that the browser hears the answer.
 
-    def __init__(self, request: Request) -> None:
+    ``clock`` gives monotonic seconds.
+    """
+
+    def __init__(self, request: Request, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = request.stream()
+        self._clock = clock
+        self._began_at: float | None = None
+        self._total_bytes = 0
+        self._ends_at = math.inf
         self._is_done = False
 
     def pieces(self, limit_bytes: int = _NEVER) -> Iterator[bytes]:
-        """From the upload thread only. Raises TimeoutError when the browser says nothing for PIECE_SECONDS."""
+        """From the upload thread only. Raises TimeoutError when the browser is slower than S4 allows."""
         while not self._is_done and limit_bytes > 0:
             piece = anyio.from_thread.run(self._next)
             if piece is None:
@@ -57,12 +74,25 @@ class Body:
             yield piece
 
     async def _next(self) -> bytes | None:
-        with anyio.fail_after(PIECE_SECONDS):
-            return await anext(self._stream, None)
+        """A minute at any rate, then the least rate on average."""
+        now = self._clock()
+        if self._began_at is None:
+            self._began_at = now
+        allowed = max(PATIENCE_SECONDS, self._total_bytes / LEAST_RATE)
+        left = min(self._began_at + allowed, self._ends_at) - now
+        if left <= 0:
+            raise TimeoutError
+        with anyio.fail_after(left):
+            piece = await anext(self._stream, None)
+        self._total_bytes += len(piece or b"")
+        return piece
 
     def drain(self) -> None:
-        for _unused in self.pieces(DRAIN_BYTES):
-            pass
+        """At most DRAIN_SECONDS: who sends for longer does not hear the answer."""
+        self._ends_at = self._clock() + DRAIN_SECONDS
+        with contextlib.suppress(TimeoutError):
+            for _unused in self.pieces(DRAIN_BYTES):
+                pass
 
 
 class AnswerPages:
@@ -70,6 +100,7 @@ class AnswerPages:
         self._desk = desk
         self._mail = mail
         self._limiter = CapacityLimiter(UPLOADS)
+        self._shares = Shares(UPLOADS_OF_ACCOUNT)
 
     async def post_answer(self, request: Request) -> Response:
         """Send, then redirect; or the page again, with the reason and the text."""
@@ -78,6 +109,16 @@ class AnswerPages:
         boundary = find_boundary(request.headers.get("content-type", ""))
         if boundary is None:
             return desk.problem(request, "form", 400, session)
+        try:
+            with self._shares.take(session.account.account_id):
+                return await self._answer(request, session, boundary)
+        except OverLimit as error:
+            if error.code != "share":
+                raise
+            return desk.problem(request, "busy", 429, session)
+
+    async def _answer(self, request: Request, session: WebSession, boundary: str) -> Response:
+        desk = self._desk
         reading = await self._mail.read(request, session)
         sending = _Sending()
         body = Body(request)
@@ -140,6 +181,8 @@ def read_fields(parts: Iterator[FormPart]) -> tuple[dict[str, str], FormPart | N
     for part in parts:
         if part.filename is not None:
             return fields, part
+        if len(fields) >= FIELDS:
+            raise Malformed("form", "fields")
         fields.setdefault(part.name, part.read_text())
     return fields, None
 

@@ -1,6 +1,6 @@
 """Multipart forms: any split of the bytes gives the same parts; only Malformed and OverLimit escape."""
 
-from itertools import pairwise
+from itertools import pairwise, repeat
 
 import pytest
 from hypothesis import given
@@ -75,6 +75,11 @@ def test_bounds() -> None:
         read([many])
     with pytest.raises(Malformed, match="form"):
         read([b"--bound\r\n" + b"a" * 9000])
+    with pytest.raises(Malformed, match="form"):
+        read([b"x" * 100] * 41 + [b"\r\n", format_form([("text", None, b"x")])[10:]])
+    endless = FormStream(repeat(b"x" * 100), "bound")
+    with pytest.raises(Malformed, match="form"):
+        next(endless.parts())
     long = format_form([("text", None, b"x" * 500_000)])
     with pytest.raises(OverLimit, match="field"):
         next(FormStream(iter([long]), "bound").parts()).read_text()
