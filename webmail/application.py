@@ -183,6 +183,8 @@ async def _told(desk: Desk, request: Request, error: Exception) -> Response:
             key, status = "absent", 404
         case Denied():
             key, status = "denied", 403
+        case OverLimit(code="many-answers" | "many-documents"):
+            key, status = error.code, 429
         case OverLimit():
             key, status = "too-large", 413
         case Malformed() | Conflict():

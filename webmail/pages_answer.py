@@ -100,7 +100,7 @@ class AnswerPages:
         self._desk = desk
         self._mail = mail
         self._limiter = CapacityLimiter(UPLOADS)
-        self._shares = Shares(UPLOADS_OF_ACCOUNT)
+        self._shares = Shares(UPLOADS_OF_ACCOUNT, "many-answers")
 
     async def post_answer(self, request: Request) -> Response:
         """Send, then redirect; or the page again, with the reason and the text."""
@@ -109,13 +109,8 @@ class AnswerPages:
         boundary = find_boundary(request.headers.get("content-type", ""))
         if boundary is None:
             return desk.problem(request, "form", 400, session)
-        try:
-            with self._shares.take(session.account.account_id):
-                return await self._answer(request, session, boundary)
-        except OverLimit as error:
-            if error.code != "share":
-                raise
-            return desk.problem(request, "busy", 429, session)
+        with self._shares.take(session.account.account_id):
+            return await self._answer(request, session, boundary)
 
     async def _answer(self, request: Request, session: WebSession, boundary: str) -> Response:
         desk = self._desk

@@ -3,17 +3,19 @@
 import base64
 import binascii
 import re
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import quote
 
+from anyio import CapacityLimiter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from mailserver.audit.events import readable
 from mailserver.audit.wording import describe
 from mailserver.documents.codes import find_class_label, find_type_label
-from mailserver.documents.display import find_shown, human_title, safe_file_name
+from mailserver.documents.display import find_plain_type, find_shown, human_title, safe_file_name
 from mailserver.documents.record import DocumentRecord
 from mailserver.model.errors import NotFound
 from mailserver.model.ids import ID_BYTES, DocumentId
@@ -22,9 +24,15 @@ from mailserver.service.shown_names import isolated
 from mailserver.service.space_documents import FiledDocument, OpenedDocument, Replacement
 from mailserver.service.web_sessions import WebSession
 from webmail.desk import Desk
+from webmail.sending import Content, HeldResponse, slices
+from webmail.shares import Shares
 from webmail.words import Words
 
 HISTORY_LINES = 50
+WHOLE_BYTES = 40 * 1024 * 1024
+"""A text or a CDA above this is not shown, but downloaded as it was sent."""
+WHOLE_AT_ONCE = 2
+DOCUMENTS_OF_ACCOUNT = 4
 ALL_LINES = 10_000
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/jpg"})
 _FRAMES = frozenset({"application/pdf", "text/plain"})
@@ -52,6 +60,8 @@ class DocumentLine:
 class DocumentPages:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._shares = Shares(DOCUMENTS_OF_ACCOUNT, "many-documents")
+        self._whole = CapacityLimiter(WHOLE_AT_ONCE)
 
     async def show_list(self, request: Request) -> Response:
         """The patient's documents; nothing of them is opened."""
@@ -70,30 +80,45 @@ class DocumentPages:
     async def send_content(self, request: Request) -> Response:
         """What is shown in place: exactly the type found in the bytes, in a frame that runs nothing."""
         session = await self._desk.session(request)
-        opened = await self._open(request, session)
-        shown = await self._desk.run(partial(find_shown, opened.record.media_type, opened.data))
-        if shown is None:
-            return self._desk.problem(request, "not-shown", 404, session)
-        # browsers refuse their PDF viewer inside a sandbox; a PDF has its type from its own octets and runs nothing
-        sandbox = "" if shown.content_type == "application/pdf" else "; sandbox"
-        headers = {"content-security-policy": CONTENT_POLICY + sandbox, "content-disposition": "inline"}
-        return Response(shown.data, media_type=shown.content_type, headers=headers)
+        with ExitStack() as held:
+            held.enter_context(self._shares.take(session.account.account_id))
+            opened = await self._open(request, session)
+            content = await self._find_content(opened)
+            if content is None:
+                return self._desk.problem(request, "not-shown", 404, session)
+            # browsers refuse their PDF viewer inside a sandbox; a PDF has its type from its octets and runs nothing
+            sandbox = "" if content.content_type == "application/pdf" else "; sandbox"
+            headers = {"content-security-policy": CONTENT_POLICY + sandbox, "content-disposition": "inline"}
+            return HeldResponse(content, headers, held.pop_all())
 
     async def send_download(self, request: Request) -> Response:
         """The readable file; for a document made for software alone, the file as it was sent."""
         session = await self._desk.session(request)
-        opened = await self._open(request, session)
-        shown = await self._desk.run(partial(find_shown, opened.record.media_type, opened.data))
-        record = opened.record
-        content_type = shown.content_type if shown else "application/octet-stream"
-        name = safe_file_name(_title(record), shown.content_type if shown else record.media_type)
-        return download(shown.data if shown else opened.data, content_type, name)
+        with ExitStack() as held:
+            held.enter_context(self._shares.take(session.account.account_id))
+            opened = await self._open(request, session)
+            record = opened.record
+            shown = await self._find_content(opened)
+            name = safe_file_name(_title(record), shown.content_type if shown else record.media_type)
+            sent = shown or Content("application/octet-stream", record.size_bytes, opened.pieces())
+            return HeldResponse(sent, download_headers(name), held.pop_all())
 
     async def _open(self, request: Request, session: WebSession) -> OpenedDocument:
         desk = self._desk
         document_id, origin = _document_id(request), desk.origin(request)
         show = desk.works.documents.open_document
         return await desk.run(partial(show, session.account, document_id, origin, desk.now()))
+
+    async def _find_content(self, opened: OpenedDocument) -> Content | None:
+        """What is shown of a document. A text or a CDA must be held whole to be judged: few at once, none too long."""
+        record, desk = opened.record, self._desk
+        plain = find_plain_type(record.media_type, await desk.run(opened.head))
+        if plain is not None:
+            return Content(plain, record.size_bytes, opened.pieces())
+        if record.size_bytes > WHOLE_BYTES:
+            return None
+        shown = await desk.run(lambda: find_shown(record.media_type, opened.whole()), self._whole)
+        return None if shown is None else Content(shown.content_type, len(shown.data), slices(shown.data))
 
     async def show_history(self, request: Request) -> Response:
         """The log in words, by month. The reading is its first line."""
@@ -175,10 +200,6 @@ def _document_id(request: Request) -> DocumentId:
     if len(raw) != ID_BYTES:
         raise NotFound("document")
     return DocumentId(raw)
-
-
-def download(data: bytes, content_type: str, name: str) -> Response:
-    return Response(data, media_type=content_type, headers=download_headers(name))
 
 
 def download_headers(name: str) -> dict[str, str]:

@@ -9,17 +9,18 @@ from mailserver.model.ids import AccountId
 
 
 class Shares:
-    """At most ``most`` of each account; on the event loop only. Who has none is not kept."""
+    """At most ``most`` of each account; on the event loop only. Who has none is not kept. ``code`` names the refusal."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, code: str) -> None:
         self._most = most
+        self._code = code
         self._taken: Counter[AccountId] = Counter()
 
     @contextmanager
     def take(self, account_id: AccountId) -> Iterator[None]:
-        """One more, until the block ends. Raises OverLimit("share")."""
+        """One more, until the block ends. Raises OverLimit, with the code."""
         if self._taken[account_id] >= self._most:
-            raise OverLimit("share")
+            raise OverLimit(self._code)
         self._taken[account_id] += 1
         try:
             yield

@@ -45,6 +45,15 @@ class Shown:
     data: bytes = field(repr=False)
 
 
+def find_plain_type(media_type: str, head: bytes) -> str | None:
+    """The type of a document that is shown as it is, judged by its first octets. None for the others: a text or a CDA
+    is judged whole, by ``find_shown``.
+    """
+    name = _bare(media_type)
+    signature = _SIGNATURES.get(name)
+    return name if signature is not None and head.startswith(signature) else None
+
+
 def find_shown(media_type: str, data: bytes) -> Shown | None:
     """What to show in place: the document itself, or the file in a level 1 CDA; None means download only."""
     if is_cda(data):
@@ -52,14 +61,11 @@ def find_shown(media_type: str, data: bytes) -> Shown | None:
             media_type, data = extract_embedded(data)
         except (Malformed, OverLimit):
             return None
-    media_type = _bare(media_type)
-    if media_type == "text/plain":
+    if _bare(media_type) == "text/plain":
         text = _as_text(data)
         return None if text is None else Shown(PLAIN_TEXT, text)
-    signature = _SIGNATURES.get(media_type)
-    if signature is None or not data.startswith(signature):
-        return None
-    return Shown(media_type, data)
+    plain = find_plain_type(media_type, data)
+    return None if plain is None else Shown(plain, data)
 
 
 def safe_file_name(title: str, media_type: str) -> str:

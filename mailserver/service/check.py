@@ -144,7 +144,8 @@ def _open_documents(
     documents, opened = SpaceDocuments(store), 0
     for row in _rows(store, account, store.space.list_documents, problems):
         try:
-            documents.open_document(account, row.document_id, *reading)
+            for _piece in documents.open_document(account, row.document_id, *reading).pieces():
+                pass
             opened += 1
         except NotFound:
             continue  # not for the patient to see

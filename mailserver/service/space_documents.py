@@ -5,7 +5,7 @@ marked invisible to the patient is stored and not listed, and cannot be opened e
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -32,6 +32,8 @@ from mailserver.store.space_rows import DocumentRow
 from mailserver.store.store import Store
 from mailserver.store.writer import Unit
 
+PIECE_BYTES = 256 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
@@ -57,11 +59,29 @@ class FiledDocument:
 
 @dataclass(frozen=True, slots=True)
 class OpenedDocument:
+    """A document whose opening is in the log. Its octets are opened as they are asked for, never all at once unasked.
+
+    ``read`` gives those from a place up to another and raises Corrupt for an altered blob.
+    """
+
     record: DocumentRecord
-    data: bytes
+    read: Callable[[int, int], bytes]
 
     def __repr__(self) -> str:
         return "OpenedDocument(…)"
+
+    def head(self) -> bytes:
+        """Its first octets, at most one piece."""
+        return self.read(0, min(PIECE_BYTES, self.record.size_bytes))
+
+    def whole(self) -> bytes:
+        return self.read(0, self.record.size_bytes)
+
+    def pieces(self) -> Iterator[bytes]:
+        """All of it, in flat memory."""
+        size = self.record.size_bytes
+        for start in range(0, size, PIECE_BYTES):
+            yield self.read(start, min(start + PIECE_BYTES, size))
 
 
 class SpaceDocuments:
@@ -97,7 +117,7 @@ class SpaceDocuments:
     def open_document(
         self, account: OpenAccount, document_id: DocumentId, origin: Origin, now: datetime
     ) -> OpenedDocument:
-        """Log the opening, then give the octets. Raises NotFound("document"), Corrupt, and Unavailable when the
+        """Log the opening, then give what opens the octets. Raises NotFound("document"), Corrupt, and Unavailable when the
         log cannot be written: nothing is shown then (L4).
         """
         _demand_patient(account)
@@ -119,8 +139,8 @@ class SpaceDocuments:
 
     def _show(
         self, account: OpenAccount, row: DocumentRow, record: DocumentRecord, receipt: ReadReceipt
-    ) -> bytes:
-        """The octets of a document, for one receipt. No other code opens them for showing."""
+    ) -> Callable[[int, int], bytes]:
+        """What reads the octets of a document, for one receipt. No other code opens them for showing."""
         receipt.consume(account.account_id, row.document_id, Purpose.SHOW)
         data_key = _data_key(account, row)
         with self._store.database.read() as connection:
@@ -132,7 +152,7 @@ class SpaceDocuments:
         decryptor = Decryptor(data_key, ctx("blob", row.blob_id), read_at, blob.stored_bytes)
         if record.size_bytes > decryptor.plain_bytes:
             raise Corrupt("blob-length")
-        return decryptor.read(0, record.size_bytes)
+        return decryptor.read
 
     def _open_record(self, account: OpenAccount, row: DocumentRow) -> DocumentRecord:
         """What lists say of a document; its octets stay closed."""

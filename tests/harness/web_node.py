@@ -1,22 +1,29 @@
 """The web's services over a test operator, and the code that a login's notice holds."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.node import Node, make_node
 from mailserver.audit.events import Origin
 from mailserver.crypto.x509 import certificate_facts, der_from_pem
+from mailserver.documents.coherence import XdmReading, read_documents
+from mailserver.documents.record import DocumentRecord, records_of
 from mailserver.mime.composer import FileToAttach, Letter, Person, format_mail
 from mailserver.mime.trace import Hop
 from mailserver.model.address import parse_address
+from mailserver.model.ids import DocumentId
+from mailserver.service.filing import DocumentSealer
+from mailserver.service.keys import OpenAccount
 from mailserver.service.login_failures import LoginFailures
 from mailserver.service.receive import PeerEnvelope
 from mailserver.service.web_codes import WebCodes
 from mailserver.service.web_login import WebLogin
 from mailserver.service.web_sessions import WebSessions
+from mailserver.store.items import add_blob
 from mailserver.store.jobs import Lane
+from mailserver.store.writer import Unit
 
 PASSWORD = "un mot de passe long"
 PATIENT = "279035121518989@a.localhost"
@@ -107,3 +114,24 @@ def archive_mail(message_id: str, subject: str, archive: bytes) -> bytes:
     file = FileToAttach("IHE_XDM.ZIP", "application/zip", [archive])
     words = "Bonjour,\n\nVous trouverez ci-joint votre lettre d’adressage.\n\nDr Camille FICTIF"
     return format_mail(letter(message_id, subject, words), "nonce12345", [file])
+
+
+def sample_record() -> DocumentRecord:
+    """The record of the sample letter."""
+    reading = read_documents((DATA / "ok-lettre-adressage.zip").read_bytes())
+    assert isinstance(reading, XdmReading)
+    return records_of(reading, source_message_id="<x@b.localhost>", received=datetime.now(UTC))[0]
+
+
+def file(ours: Node, patient: OpenAccount, record: DocumentRecord, data: bytes) -> DocumentId:
+    """Put a document into a patient's space, as its delivery would."""
+    store = ours.services.store
+    sealer = DocumentSealer(store.blobs, patient.account, datetime.now(UTC))
+    sealed = sealer.seal(data, replace(record, size_bytes=len(data)))
+
+    def run(connection) -> None:
+        add_blob(connection, patient.account_id, sealed.blob)
+        store.space.add_document(connection, patient.account_id, sealed.row)
+
+    store.writer.commit(Unit(patient.account_id, run))
+    return sealed.row.document_id

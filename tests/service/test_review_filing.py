@@ -66,7 +66,7 @@ def _opened(bench: Bench, patient: OpenAccount) -> set[bytes]:
     """Every document, by the path that shows it."""
     space, now = SpaceDocuments(bench.store), datetime.now(UTC)
     ids = [row.document_id for row in bench.documents(patient)]
-    return {space.open_document(patient, document_id, ORIGIN, now).data for document_id in ids}
+    return {space.open_document(patient, document_id, ORIGIN, now).whole() for document_id in ids}
 
 
 @pytest.mark.parametrize("count", [2, 300])

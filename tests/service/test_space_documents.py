@@ -7,24 +7,20 @@ from datetime import UTC, datetime
 import pytest
 from harness.log_reading import read_log
 from harness.node import Node
-from harness.web_node import DATA, ORIGIN, PASSWORD, PATIENT, deliver, health_mail, make_peers
+from harness.web_node import ORIGIN, PASSWORD, PATIENT, deliver, file, health_mail, make_peers, sample_record
 from sqlalchemy import update
 
 from mailserver.audit.events import EventKind
 from mailserver.audit.receipt import Purpose
 from mailserver.documents.codes import Visibility
-from mailserver.documents.coherence import XdmReading, read_documents
 from mailserver.documents.display import find_shown
-from mailserver.documents.record import DocumentRecord, records_of
+from mailserver.documents.record import DocumentRecord
 from mailserver.model.errors import Corrupt, Denied, NotFound, Unavailable
-from mailserver.model.ids import DocumentId
 from mailserver.service.check import check_account
-from mailserver.service.filing import DocumentSealer
 from mailserver.service.history import read_history
 from mailserver.service.keys import OpenAccount
 from mailserver.service.space_documents import Replacement, SpaceDocuments
 from mailserver.store import read_receipts, schema
-from mailserver.store.items import add_blob
 from mailserver.store.writer import Unit
 
 
@@ -58,25 +54,6 @@ def kinds(ours: Node, patient: OpenAccount) -> list[EventKind]:
     return [each.event.kind for each in entries]
 
 
-def sample_record() -> DocumentRecord:
-    reading = read_documents((DATA / "ok-lettre-adressage.zip").read_bytes())
-    assert isinstance(reading, XdmReading)
-    return records_of(reading, source_message_id="<x@b.localhost>", received=now())[0]
-
-
-def file(ours: Node, patient: OpenAccount, record: DocumentRecord, data: bytes) -> DocumentId:
-    store = ours.services.store
-    sealer = DocumentSealer(store.blobs, patient.account, now())
-    sealed = sealer.seal(data, replace(record, size_bytes=len(data)))
-
-    def run(connection) -> None:
-        add_blob(connection, patient.account_id, sealed.blob)
-        store.space.add_document(connection, patient.account_id, sealed.row)
-
-    store.writer.commit(Unit(patient.account_id, run))
-    return sealed.row.document_id
-
-
 def test_listing_opens_no_document(ours: Node, patient: OpenAccount, documents: SpaceDocuments) -> None:
     before = kinds(ours, patient)
     listed = documents.list_documents(patient)
@@ -88,9 +65,9 @@ def test_opening_is_logged_then_shown(ours: Node, patient: OpenAccount, document
     (listed,) = documents.list_documents(patient)
     opened = documents.open_document(patient, listed.document_id, ORIGIN, now())
     assert kinds(ours, patient)[-1] is EventKind.DOCUMENT_OPENED
-    shown = find_shown(opened.record.media_type, opened.data)
+    shown = find_shown(opened.record.media_type, opened.whole())
     assert shown is None or shown.data
-    assert len(opened.data) == opened.record.size_bytes
+    assert len(opened.whole()) == opened.record.size_bytes
 
 
 def test_each_opening_has_its_entry(ours: Node, patient: OpenAccount, documents: SpaceDocuments) -> None:

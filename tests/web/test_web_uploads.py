@@ -102,11 +102,11 @@ def test_many_fields_are_no_form() -> None:
 
 
 def test_shares() -> None:
-    shares = Shares(2)
+    shares = Shares(2, "many-answers")
     with ExitStack() as stack:
         for _turn in range(2):
             stack.enter_context(shares.take(ONE))
-        with pytest.raises(OverLimit, match="share"), shares.take(ONE):
+        with pytest.raises(OverLimit, match="many-answers"), shares.take(ONE):
             pass
         with shares.take(OTHER):
             pass
