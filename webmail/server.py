@@ -13,7 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from mailserver.tls.crowd import Caps, Crowd
-from mailserver.tls.door import Door, Handshakes
+from mailserver.tls.door import Door, Handshakes, bind_listener
 from webmail.connection import WebConnection
 
 HEADER_BYTES = 16 * 1024
@@ -91,14 +91,5 @@ def serve_web(
         timeout_graceful_shutdown=GRACE_SECONDS,
         h11_max_incomplete_event_size=HEADER_BYTES,
     )
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind((host, port))
-    except OSError:
-        listener.close()
-        raise
+    listener = bind_listener(host, port, reuse_port=reuse_port)
     return WebServer(config, listener, context, caps)

@@ -10,6 +10,8 @@ from concurrent.futures import Executor
 
 from mailserver.imap.connection import HANDSHAKE_SECONDS, Hub, ImapConnection
 from mailserver.imap.session import ImapServices
+from mailserver.tls.crowd import Caps
+from mailserver.tls.door import Door, Handshakes, bind_listener
 
 BACKLOG = 1024
 SWEEP_SECONDS = 2.0
@@ -17,6 +19,7 @@ SHUTDOWN_SECONDS = 5.0
 MOST_CONNECTIONS = 50_000
 MOST_PER_ADDRESS = 2000
 """A hospital hides behind one address; a flood does too, but its 30 seconds without a login are soon over."""
+HANDSHAKES = Handshakes(Caps(MOST_CONNECTIONS, MOST_PER_ADDRESS), HANDSHAKE_SECONDS, SHUTDOWN_SECONDS)
 
 __all__ = ["ImapServer", "ImapServices"]
 
@@ -28,7 +31,7 @@ class ImapServer:
         self._services = services
         self._pool = pool
         self._hub: Hub | None = None
-        self._listeners: list[asyncio.Server] = []
+        self._listeners: list[asyncio.Server | Door] = []
         self._sweep: asyncio.TimerHandle | None = None
 
     async def listen(
@@ -48,17 +51,20 @@ class ImapServer:
             self._hub = Hub(self._services, self._pool, loop)
             self._sweep = loop.call_later(SWEEP_SECONDS, self._expire)
         hub = self._hub
-        listener = await loop.create_server(
-            lambda: ImapConnection(hub, starttls, self._may_enter),
-            host,
-            port,
-            ssl=tls,
-            backlog=BACKLOG,
-            reuse_port=reuse_port or None,
-            ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
-            ssl_shutdown_timeout=SHUTDOWN_SECONDS if tls else None,
-        )
-        self._listeners.append(listener)
+
+        def make_connection() -> ImapConnection:
+            return ImapConnection(hub, starttls, self._may_enter)
+
+        if tls is not None:
+            listener = bind_listener(host, port, reuse_port=reuse_port)
+            door = Door(listener, tls, make_connection, "imaps", HANDSHAKES)
+            door.open()
+            self._listeners.append(door)
+        else:
+            server = await loop.create_server(
+                make_connection, host, port, backlog=BACKLOG, reuse_port=reuse_port or None
+            )
+            self._listeners.append(server)
 
     @property
     def ports(self) -> list[int]:

@@ -18,6 +18,8 @@ from mailserver.smtp.desks import ClientDesk, Desk, PeerDesk
 from mailserver.smtp.engine import Engine, Port, quiet_library
 from mailserver.smtp.link import Role, Timing
 from mailserver.smtp.services import SmtpServices
+from mailserver.tls.crowd import Caps
+from mailserver.tls.door import Door, Handshakes, bind_listener
 from mailserver.tls.failures import HandshakeFailures
 
 BACKLOG = 1024
@@ -78,7 +80,7 @@ class SmtpServer:
         self._setting = Setting(services, pool, Throttle(time.monotonic))
         self._failures = HandshakeFailures()
         self._register = Register(services.connections, services.connections_per_address)
-        self._listeners: list[asyncio.Server] = []
+        self._listeners: list[asyncio.Server | Door] = []
 
     async def listen(
         self,
@@ -100,17 +102,25 @@ class SmtpServer:
         shared = Port(
             self._role, self._setting, self._timing, self._register, self._failures, source, self._make_desk
         )
-        listener = await loop.create_server(
-            lambda: Engine(shared, loop),
-            host,
-            port,
-            ssl=tls,
-            backlog=BACKLOG,
-            reuse_port=reuse_port or None,
-            ssl_handshake_timeout=self._timing.handshake_seconds if tls else None,
-            ssl_shutdown_timeout=self._timing.shutdown_seconds if tls else None,
-        )
-        self._listeners.append(listener)
+
+        def make_engine() -> Engine:
+            return Engine(shared, loop)
+
+        if tls is not None:
+            timing, caps = (
+                self._timing,
+                Caps(self._services.connections, self._services.connections_per_address),
+            )
+            handshakes = Handshakes(caps, timing.handshake_seconds, timing.shutdown_seconds)
+            listener = bind_listener(host, port, reuse_port=reuse_port)
+            door = Door(listener, tls, make_engine, f"{self._role.value}s", handshakes)
+            door.open()
+            self._listeners.append(door)
+        else:
+            server = await loop.create_server(
+                make_engine, host, port, backlog=BACKLOG, reuse_port=reuse_port or None
+            )
+            self._listeners.append(server)
 
     @property
     def ports(self) -> list[int]:

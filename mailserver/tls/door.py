@@ -50,6 +50,11 @@ class Door:
         self._accepting: asyncio.Task[None] | None = None
         self._greeting: set[asyncio.Task[None]] = set()
 
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """As the event loop's own servers have them."""
+        return (self._listener,)
+
     def open(self) -> None:
         """Listen and accept, in the running loop."""
         self._listener.setblocking(False)
@@ -107,3 +112,17 @@ class Door:
             )
         except OSError:
             sock.close()
+
+
+def bind_listener(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
+    """A socket on its port, not yet listening. Raises OSError for a port that is taken."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener

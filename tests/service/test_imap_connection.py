@@ -1,6 +1,7 @@
 """A connection's life: news while idling, revocation, time limits, back-pressure, faults, the end of the server."""
 
 import asyncio
+import contextlib
 import socket
 import tracemalloc
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ from harness.imap_transcript import Client, message
 from mailserver.audit.events import EventKind
 from mailserver.imap import connection as connection_module
 from mailserver.imap import dispatch
+from mailserver.imap import server as server_module
+from mailserver.tls.crowd import Caps
+from mailserver.tls.door import Handshakes
 
 
 @pytest.fixture(scope="module")
@@ -253,3 +257,17 @@ def test_clear_octets_after_starttls_close(running: RunningImap) -> None:
         assert raw.recv(1000) == b"a OK Begin TLS now\r\n"
         raw.sendall(b"b LOGIN a b\r\n")
         assert b"OK" not in raw.recv(1000)
+
+
+def test_silent_handshakes_are_counted(
+    node: ImapNode, tls: TlsFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S4: who connects and says nothing is counted before TLS is up; a client that speaks still gets in."""
+    monkeypatch.setattr(server_module, "HANDSHAKES", Handshakes(Caps(100, 2)))
+    with running_imap(node, tls) as running, contextlib.ExitStack() as held:
+        silent = [
+            held.enter_context(socket.create_connection((HOST, running.tls_port), 20)) for _ in range(3)
+        ]
+        with contextlib.suppress(ConnectionResetError):
+            assert silent[2].recv(1) == b""
+        held.enter_context(tls.client.wrap_socket(silent[0], server_hostname="localhost"))

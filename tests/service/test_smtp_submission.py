@@ -1,8 +1,10 @@
 """The submission ports: login over TLS only, one's own addresses, and mail that goes where it may."""
 
 import base64
+import contextlib
 import json
 import smtplib
+import socket
 import threading
 
 import pytest
@@ -256,3 +258,14 @@ def test_the_sending_is_in_the_senders_log(smtp, client):
     client.sendmail(OURS, [OTHER], letter(OURS, OTHER, "logged"))
     with smtp.node.services.store.database.read() as connection:
         assert len(connection.execute(schema.log_entry.select()).all()) == before + 1
+
+
+def test_silent_handshakes_are_counted(operators):
+    """S4: who connects to 465 and says nothing is counted before TLS is up; a client that speaks still gets in."""
+    with running_smtp(operators[0], connections_per_address=2) as running, contextlib.ExitStack() as held:
+        place = ("127.0.0.1", running.submissions_port)
+        silent = [held.enter_context(socket.create_connection(place, 20)) for _ in range(3)]
+        with contextlib.suppress(ConnectionResetError):
+            assert silent[2].recv(1) == b""
+        spoken = held.enter_context(client_context().wrap_socket(silent[0]))
+        assert spoken.recv(100).startswith(b"220 ")
