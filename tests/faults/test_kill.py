@@ -160,17 +160,19 @@ def send_and_kill(operator: Operator, context: ssl.SSLContext, tally: Tally) -> 
 
 
 def kill_in_turn(operator: Operator, tally: Tally) -> None:
-    """A worker, then the supervisor, twelve kills in all; after each, mail must get through again."""
+    """A worker, then the supervisor, twelve kills in all: six and six, either worker; after each, mail must get
+    through again.
+    """
     for number in range(KILLS):
         wait_for_progress(tally)
         assert operator.process is not None
-        if number % 3 == 2:
+        if number % 2:
             os.kill(operator.process.pid, signal.SIGKILL)
             operator.process.wait()
             operator.start(workers=2)
         else:
             pids = list_children(operator.process.pid)
-            os.kill(pids[number % len(pids)], signal.SIGKILL)
+            os.kill(pids[number // 2 % len(pids)], signal.SIGKILL)
 
 
 def wait_for_progress(tally: Tally) -> None:
