@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
 import pytest
 from sqlalchemy import Connection, LargeBinary, String, delete, insert, select, update
 from sqlalchemy.types import Boolean
 from store.store_rows import NOW, account_row, add_account, job_row, read, slot_row, write
 
-from mailserver.crypto.secret import Secret, random_id
+from mailserver.crypto.secret import Secret
 from mailserver.model.account import AccountKind
 from mailserver.model.errors import Corrupt, NotFound
 from mailserver.model.ids import AccountId, BlobId, DocumentId, EntryId, SessionId, SlotId
@@ -22,92 +23,116 @@ from mailserver.store.store import Store
 from mailserver.store.web_rows import CodeRow, SessionRow
 
 ME, OTHER = AccountId(b"\x01" * 16), AccountId(b"\x02" * 16)
-MAC, SESSION = b"\x07" * 32, SessionId(b"\x05" * 16)
-DOCUMENT = DocumentId(b"\x06" * 16)
+
+
+@dataclass(frozen=True)
+class Key:
+    """What tells one row from another: its account, a value that its ids are made of, its place in a sequence."""
+
+    account: AccountId
+    mac: bytes
+    sequence: int = 0
+
+    @property
+    def id(self) -> bytes:
+        return self.mac[:16]
+
+
+MINE, MY_OTHER, FOREIGN = Key(ME, b"\x07" * 32), Key(ME, b"\x08" * 32, 1), Key(OTHER, b"\x09" * 32)
 
 
 @dataclass(frozen=True)
 class Family:
-    """One table: how its row is written, how it is read, which columns its MAC leaves free and why."""
+    """One table: how a row is written, how it is read, which columns its MAC leaves free and why, and whether an
+    account has more than one.
+    """
 
-    add: Callable[[Store, Connection], object]
-    reads: tuple[Callable[[Store, Connection], object], ...]
+    add: Callable[[Store, Connection, Key], object]
+    reads: tuple[Callable[[Store, Connection, Key], object], ...]
     free: frozenset[str] = frozenset()
+    is_single: bool = False
 
 
-def _entry(store: Store, connection: Connection) -> None:
-    new = NewEntry(EntryId(random_id()), 0, NOW, b"leaf", b"sealed")
-    log_rows.add_entries(connection, store.macs, ME, [new], LogHead(1, bytes(32)))
+def _entry(store: Store, connection: Connection, key: Key) -> None:
+    new = NewEntry(EntryId(key.id), key.sequence, NOW, b"leaf", b"sealed")
+    log_rows.add_entries(connection, store.macs, key.account, [new], LogHead(key.sequence + 1, key.mac))
 
 
 def _head(
-    store: Store, connection: Connection, reader: Callable[[Connection, RowMacs, AccountId], LogHead]
+    store: Store,
+    connection: Connection,
+    key: Key,
+    reader: Callable[[Connection, RowMacs, AccountId], LogHead],
 ) -> LogHead | None:
-    head = reader(connection, store.macs, ME)
+    head = reader(connection, store.macs, key.account)
     return head if head.next_sequence else None
 
 
 FAMILIES = {
     "account": Family(
-        lambda s, c: s.accounts.add_account(c, account_row(account_id=ME, second_factor=b"totp")),
-        (lambda s, c: s.accounts.load_account(c, ME), lambda s, c: list(s.accounts.list_accounts(c))),
+        lambda s, c, k: s.accounts.add_account(c, account_row(account_id=k.account, second_factor=b"totp")),
+        (lambda s, c, k: s.accounts.load_account(c, k.account), lambda s, c, k: list(s.accounts.list_accounts(c))),
+        is_single=True,
     ),
     "address": Family(
-        lambda s, c: s.accounts.add_address(c, ME, MAC, b"sealed"),
-        (lambda s, c: s.accounts.find_by_address(c, MAC), lambda s, c: s.accounts.list_addresses(c, ME)),
+        lambda s, c, k: s.accounts.add_address(c, k.account, k.mac, b"sealed"),
+        (lambda s, c, k: s.accounts.find_by_address(c, k.mac), lambda s, c, k: s.accounts.list_addresses(c, k.account)),
     ),
     "identity": Family(
-        lambda s, c: s.accounts.add_identity(c, ME, MAC),
-        (lambda s, c: s.accounts.find_by_identity(c, MAC), lambda s, c: s.accounts.find_identity(c, ME)),
+        lambda s, c, k: s.accounts.add_identity(c, k.account, k.mac),
+        (lambda s, c, k: s.accounts.find_by_identity(c, k.mac), lambda s, c, k: s.accounts.find_identity(c, k.account)),
+        is_single=True,
     ),
     "slot": Family(
-        lambda s, c: s.accounts.add_slot(c, slot_row(ME, kind="password", tag_mac=MAC, expires_at=NOW)),
-        (lambda s, c: s.accounts.find_slots(c, ME, kind="password"),),
+        lambda s, c, k: s.accounts.add_slot(c, slot_row(k.account, kind="password", tag_mac=k.mac, expires_at=NOW)),
+        (lambda s, c, k: s.accounts.find_slots(c, k.account, kind="password"),),
     ),
     "member": Family(
-        lambda s, c: s.members.add_member(
-            c, MemberRow(ME, OTHER, SlotId(MAC[:16]), SlotId(MAC[:16]), NOW, b"rights", b"choices")
+        lambda s, c, k: s.members.add_member(
+            c, MemberRow(k.account, AccountId(k.id), SlotId(k.id), SlotId(k.id), NOW, b"rights", b"choices")
         ),
         (
-            lambda s, c: s.members.load_member(c, ME, OTHER),
-            lambda s, c: s.members.list_members(c, ME),
-            lambda s, c: s.members.list_boxes(c, OTHER),
+            lambda s, c, k: s.members.load_member(c, k.account, AccountId(k.id)),
+            lambda s, c, k: s.members.list_members(c, k.account),
+            lambda s, c, k: s.members.list_boxes(c, AccountId(k.id)),
         ),
     ),
     "document": Family(
-        lambda s, c: s.space.add_document(c, ME, DocumentRow(DOCUMENT, BlobId(MAC[:16]), NOW, 9, b"w", b"r")),
-        (lambda s, c: s.space.list_documents(c, ME), lambda s, c: s.space.load_document(c, ME, DOCUMENT)),
+        lambda s, c, k: s.space.add_document(c, k.account, DocumentRow(DocumentId(k.id), BlobId(k.id), NOW, 9, b"w", b"r")),
+        (lambda s, c, k: s.space.list_documents(c, k.account), lambda s, c, k: s.space.load_document(c, k.account, DocumentId(k.id))),
     ),
     "contact": Family(
-        lambda s, c: s.space.add_contact(c, ME, SealedRecord(MAC[:16], NOW, b"record"), 7),
-        (lambda s, c: s.space.list_contacts(c, ME),),
+        lambda s, c, k: s.space.add_contact(c, k.account, SealedRecord(k.id, NOW, b"record"), 7),
+        (lambda s, c, k: s.space.list_contacts(c, k.account),),
     ),
     "set_aside": Family(
-        lambda s, c: s.space.add_set_aside(c, ME, SealedRecord(MAC[:16], NOW, b"record")),
-        (lambda s, c: s.space.list_set_aside(c, ME),),
+        lambda s, c, k: s.space.add_set_aside(c, k.account, SealedRecord(k.id, NOW, b"record")),
+        (lambda s, c, k: s.space.list_set_aside(c, k.account),),
     ),
     "session": Family(
-        lambda s, c: s.web.add_session(c, SessionRow(ME, SESSION, NOW, NOW, NOW + 9, 4, "password", b"keys")),
-        (lambda s, c: s.web.find_session(c, ME, SESSION),),
+        lambda s, c, k: s.web.add_session(c, SessionRow(k.account, SessionId(k.id), NOW, NOW, NOW + 9, 4, "password", b"keys")),
+        (lambda s, c, k: s.web.find_session(c, k.account, SessionId(k.id)),),
         frozenset({"seen_at"}),  # moves at each request
     ),
     "code": Family(
-        lambda s, c: s.web.mark_code(c, CodeRow(ME, "mail", MAC, 5, NOW + 600, NOW, 1, NOW)),
-        (lambda s, c: s.web.find_code(c, ME, "mail"), lambda s, c: s.web.take_try(c, ME, "mail", NOW)),
+        lambda s, c, k: s.web.mark_code(c, CodeRow(k.account, "mail", k.mac, 5, NOW + 600, NOW, 1, NOW)),
+        (lambda s, c, k: s.web.find_code(c, k.account, "mail"), lambda s, c, k: s.web.take_try(c, k.account, "mail", NOW)),
+        is_single=True,
     ),
     "job": Family(
-        lambda s, c: s.jobs.add_jobs(c, [job_row(ME, blob_id=BlobId(MAC[:16]))]),
-        (lambda s, c: s.jobs.list_jobs(c), lambda s, c: s.jobs.lease_jobs(c, MAC[:16], NOW + 5, seconds=1, limit=9)),
+        lambda s, c, k: s.jobs.add_jobs(c, [job_row(k.account, blob_id=BlobId(k.id))]),
+        (lambda s, c, k: s.jobs.list_jobs(c), lambda s, c, k: s.jobs.lease_jobs(c, k.id, NOW + 5, seconds=1, limit=9)),
         # what moves with each try; the order is sealed for the job, and shredded at its end
         frozenset(
             {"state", "next_try_at", "lease_until", "lease_holder", "attempts", "delay_noticed", "order"}
         ),
     ),
-    "log_pending": Family(_entry, (lambda s, c: log_rows.list_pending(c, s.macs, 10),)),
-    "log_head": Family(_entry, (lambda s, c: _head(s, c, log_rows.load_head), lambda s, c: _head(s, c, log_rows.head_of))),
+    "log_pending": Family(_entry, (lambda s, c, k: log_rows.list_pending(c, s.macs, 10),)),
+    "log_head": Family(_entry, (lambda s, c, k: _head(s, c, k, log_rows.load_head), lambda s, c, k: _head(s, c, k, log_rows.head_of)), is_single=True),
     "lease": Family(
-        lambda s, c: leases.take_lease(c, s.macs, "log", MAC[:16], (NOW, 60)),
-        (lambda s, c: leases.list_leases(c, s.macs),),
+        lambda s, c, k: leases.take_lease(c, s.macs, f"log {k.id[0]}", k.id, (NOW, 60)),
+        (lambda s, c, k: leases.list_leases(c, s.macs),),
+        is_single=True,
     ),
 }  # fmt: skip
 
@@ -142,15 +167,15 @@ def test_every_mac_has_its_family() -> None:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_an_honest_row_is_read(store: Store, name: str) -> None:
     family = FAMILIES[name]
-    write(store, lambda c: family.add(store, c))
+    write(store, lambda c: family.add(store, c, MINE))
     for reader in family.reads:
-        assert write(store, lambda c, r=reader: r(store, c))
+        assert write(store, lambda c, r=reader: r(store, c, MINE))
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_an_altered_column_is_refused(store: Store, name: str) -> None:
     family, table = FAMILIES[name], schema.metadata.tables[name]
-    write(store, lambda c: family.add(store, c))
+    write(store, lambda c: family.add(store, c, MINE))
     columns = [column for column in table.columns if column.name not in family.free]
     for column in columns:
         for reader in family.reads:
@@ -158,7 +183,7 @@ def test_an_altered_column_is_refused(store: Store, name: str) -> None:
                 savepoint = connection.begin_nested()
                 value = connection.execute(select(column)).scalar_one()
                 connection.execute(update(table).values({column: _altered(name, column.name, value)}))
-                verdict = _verdict(lambda c=connection, r=reader: r(store, c))
+                verdict = _verdict(lambda c=connection, r=reader: r(store, c, MINE))
                 savepoint.rollback()
             # a key that was altered may simply not be found under its old value
             allowed = {f"row-mac {name}"} | ({"nothing"} if column.name in KEYS else set())
@@ -187,15 +212,52 @@ def _verdict(call: Callable[[], object]) -> str:
         return f"{refused.code} {refused.detail}"
 
 
+PAIRS = [
+    pytest.param(name, other, id=f"{name}, {other_name}")
+    for name, family in FAMILIES.items()
+    for other, other_name in ((FOREIGN, "of another"), (MY_OTHER, "of one's own"))
+    if other is FOREIGN or not family.is_single
+]
+
+
+@pytest.mark.parametrize(("name", "other"), PAIRS)
+def test_two_rows_that_are_exchanged_are_refused(store: Store, name: str, other: Key) -> None:
+    """Each column alone, and the whole content of both rows, MAC included, under one another's key."""
+    family, table = FAMILIES[name], schema.metadata.tables[name]
+    for key in (MINE, other):
+        write(store, lambda c, k=key: family.add(store, c, k))
+    left, right = read(store, lambda c: [dict(row) for row in c.execute(select(table)).mappings()])
+    differing = [
+        column.name
+        for column in table.columns
+        if not column.primary_key
+        and column.name not in family.free
+        and left[column.name] != right[column.name]
+    ]
+    assert "row_mac" in differing
+    for names in [[name] for name in differing] + [differing]:
+        exchanged = [
+            row | {each: source[each] for each in names} for row, source in ((left, right), (right, left))
+        ]
+        for key, reader in product((MINE, other), family.reads):
+            with store.database.write() as connection:
+                savepoint = connection.begin_nested()
+                connection.execute(delete(table))
+                connection.execute(insert(table), exchanged)
+                verdict = _verdict(lambda c=connection, r=reader, k=key: r(store, c, k))
+                savepoint.rollback()
+            assert verdict == f"row-mac {name}", names
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_planted_row_is_refused(store: Store, name: str) -> None:
     """A whole honest row, signed under another key: what a database writer can make."""
     family, table = FAMILIES[name], schema.metadata.tables[name]
-    write(store, lambda c: family.add(store, c))
+    write(store, lambda c: family.add(store, c, MINE))
     write(store, lambda c: c.execute(update(table).values(row_mac=bytes(32))).rowcount)
     for reader in family.reads:
         with pytest.raises(Corrupt) as refused:
-            write(store, lambda c, r=reader: r(store, c))
+            write(store, lambda c, r=reader: r(store, c, MINE))
         assert (refused.value.code, refused.value.detail) == ("row-mac", name)
 
 
@@ -205,7 +267,7 @@ def test_a_planted_row_is_refused(store: Store, name: str) -> None:
 def test_a_row_given_to_another_account_is_refused(store: Store, name: str) -> None:
     """Another person's slot, document or address, copied byte for byte under one's own account."""
     table = schema.metadata.tables[name]
-    write(store, lambda c: FAMILIES[name].add(store, c))
+    write(store, lambda c: FAMILIES[name].add(store, c, MINE))
     found = read(store, lambda c: dict(c.execute(select(table)).mappings().one()))
     key = {"address": "address_mac", "identity": "ins_mac"}.get(name)
     more = {} if key is None else {key: b"\x09" * 32}
@@ -218,7 +280,7 @@ def test_a_row_given_to_another_account_is_refused(store: Store, name: str) -> N
         "document": lambda c: store.space.list_documents(c, OTHER),
         "contact": lambda c: store.space.list_contacts(c, OTHER),
         "set_aside": lambda c: store.space.list_set_aside(c, OTHER),
-        "session": lambda c: store.web.find_session(c, OTHER, SESSION),
+        "session": lambda c: store.web.find_session(c, OTHER, SessionId(MINE.id)),
     }
     with pytest.raises(Corrupt) as refused:
         read(store, read_other[name])
@@ -248,7 +310,7 @@ def test_an_account_of_another_store_is_refused(store: Store) -> None:
 def test_a_refused_read_keeps_no_old_snapshot(store: Store, name: str) -> None:
     """The refusal is kept, as a log or a future does; what is read next is nevertheless of now."""
     family, table = FAMILIES[name], schema.metadata.tables[name]
-    write(store, lambda c: family.add(store, c))
+    write(store, lambda c: family.add(store, c, MINE))
     honest = read(store, lambda c: dict(c.execute(select(table)).mappings().one()))
     last = list(table.primary_key.columns)[-1]
     values = [_altered(name, last.name, honest[last.name])]
@@ -263,8 +325,8 @@ def test_a_refused_read_keeps_no_old_snapshot(store: Store, name: str) -> None:
         write(store, lambda c: c.execute(update(table).values(row_mac=bytes(32))).rowcount)
         write(store, lambda c: c.execute(insert(table), planted).rowcount)
         with pytest.raises(Corrupt) as refused:
-            read(store, lambda c, r=reader: r(store, c))
+            read(store, lambda c, r=reader: r(store, c, MINE))
         kept.append(refused)
         write(store, lambda c: c.execute(delete(table)).rowcount)
         write(store, lambda c: c.execute(insert(table), [honest]).rowcount)
-        assert read(store, lambda c, r=reader: r(store, c))
+        assert read(store, lambda c, r=reader: r(store, c, MINE))
