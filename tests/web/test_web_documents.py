@@ -1,31 +1,18 @@
 """A real document as it is shown in place and saved: its type from its own octets, in a frame that runs nothing."""
 
-import base64
-import re
 from dataclasses import dataclass
 
 import pytest
 from harness.web_node import PATIENT, archive_mail, deliver
 from harness.web_server import Client
 from harness.web_stage import Stage
-from unit.documents.xdm_archives import good_cda, with_document
+from unit.documents.xdm_archives import cda_around, with_document
 
 from webmail.pages_documents import CONTENT_POLICY
 
 SANDBOXED = f"{CONTENT_POLICY}; sandbox"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(24)
 SCRIPT = b"<html><script>alert(1)</script></html>"
-EMBEDDED = re.compile(rb'mediaType="application/pdf"( representation="B64">)[^<]*<')
-
-
-def cda_around(media_type: str, data: bytes) -> bytes:
-    """The sample letter around another file."""
-    encoded = base64.b64encode(data)
-    document, count = EMBEDDED.subn(
-        lambda found: b'mediaType="%b"%b%b<' % (media_type.encode(), found[1], encoded), good_cda()
-    )
-    assert count == 1
-    return document
 
 
 def file_document(stage: Stage, client: Client, name: str, document: bytes) -> str:

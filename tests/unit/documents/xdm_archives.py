@@ -1,7 +1,9 @@
 """Archives for the tests: the samples on disk, and builders that change one thing in a good one."""
 
+import base64
 import hashlib
 import io
+import re
 import zipfile
 from functools import cache
 from pathlib import Path
@@ -11,6 +13,7 @@ FOLDERS = ("xdm", "xdm-field", "xdm-direct-ri")
 METADATA = "IHE_XDM/SUBSET01/METADATA.XML"
 DOCUMENT = "IHE_XDM/SUBSET01/DOC0001.XML"
 SHA1 = "4432feb9822a16b229f0f79c11adbc073aacc0ff"
+_EMBEDDED = re.compile(rb'mediaType="application/pdf"( representation="B64">)[^<]*<')
 NUMBER, OID = "279035121518989", "1.2.250.1.213.1.4.10"
 
 
@@ -84,3 +87,13 @@ def cda_with(old: str, new: str) -> bytes:
     text = good_cda().decode()
     assert old in text
     return text.replace(old, new).encode()
+
+
+def cda_around(media_type: str, data: bytes) -> bytes:
+    """The good letter around another file than its PDF."""
+    encoded = base64.b64encode(data)
+    document, count = _EMBEDDED.subn(
+        lambda found: b'mediaType="%b"%b%b<' % (media_type.encode(), found[1], encoded), good_cda()
+    )
+    assert count == 1
+    return document
