@@ -58,6 +58,7 @@ class _Job:
     leaving: Leaving | None
     started_at: float
     last: c.OctetsFollow | None = None
+    received_bytes: int = 0
 
 
 class Uploads:
@@ -75,7 +76,7 @@ class Uploads:
         if job is None:
             return False
         waited = now - job.started_at
-        return waited > PATIENCE_SECONDS and job.upload.taken_bytes < waited * LEAST_BYTES_PER_SECOND
+        return waited > PATIENCE_SECONDS and job.received_bytes < waited * LEAST_BYTES_PER_SECOND
 
     def drop(self) -> str | None:
         """Forget the upload under way; the tag that still waits for its answer."""
@@ -168,6 +169,7 @@ class Uploads:
 
     async def _write(self, job: _Job, octets: bytes) -> Outcome | None:
         """The next octets. Small messages stay in memory and need no thread."""
+        job.received_bytes += len(octets)
         if b"\0" in octets:
             return self._fail(job, HOLDS_NUL)
         try:

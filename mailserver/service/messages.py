@@ -17,7 +17,7 @@ from mailserver.model.ids import AccountId, BlobId, MailboxId
 from mailserver.service.intake import Intake
 from mailserver.service.keys import OpenAccount
 from mailserver.service.mail_permit import MailPermit
-from mailserver.service.placing import Draft, Leaving, Placed, place_drafts
+from mailserver.service.placing import Leaving, NewMessage, Placed, place_messages
 from mailserver.service.quotas import DEFAULT_QUOTA, Amount, Quotas
 from mailserver.service.scanning import Scan
 from mailserver.service.sealing import (
@@ -235,18 +235,18 @@ class Messages:
         small = intake.small
         blob = seal_octets(small) if small is not None else shared_octets(intake.keep())
         flags, received_at, now = stamp
-        return self.place(account, mailbox_id, [Draft(blob, summary, flags, received_at)], now)
+        return self.place(account, mailbox_id, [NewMessage(blob, summary, flags, received_at)], now)
 
     def place(
         self,
         account: OpenAccount,
         mailbox_id: MailboxId,
-        drafts: Sequence[Draft],
+        new: Sequence[NewMessage],
         now: int,
         leaving: Leaving | None = None,
     ) -> Placed:
         """Messages into a mailbox, all or none; ``leaving`` gives way to them. See ``placing``."""
-        return place_drafts(self._store, account, mailbox_id, drafts, now, leaving)
+        return place_messages(self._store, account, mailbox_id, new, now, leaving)
 
     def mark_flags(
         self,

@@ -16,7 +16,7 @@ from mailserver.store.writer import Unit
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class NewMessage:
     """A message that only lacks its place: octets sealed under a data key, with what is said of them."""
 
     blob: SealedBlob
@@ -47,32 +47,32 @@ class Leaving:
     uid: int
 
 
-def place_drafts(
+def place_messages(
     store: Store,
     account: OpenAccount,
     mailbox_id: MailboxId,
-    drafts: Sequence[Draft],
+    messages: Sequence[NewMessage],
     now: int,
     leaving: Leaving | None = None,
 ) -> Placed:
-    """Place every draft, in order, and take away what leaves. Raises NotFound("mailbox"), NotFound("message")."""
+    """Place every message, in order, and take away what leaves. Raises NotFound("mailbox"), NotFound("message")."""
     keys = account.mail_keys()
-    ids = [(ItemId(random_id()), EmailId(random_id())) for _draft in drafts]
+    ids = [(ItemId(random_id()), EmailId(random_id())) for _new_message in messages]
 
     def run(connection: Connection) -> tuple[Placed, list[BlobId]]:
         modseq = mailboxes.next_modseq(connection, account.account_id)
-        arrivals = arrivals_of([(draft.flags, draft.blob.padded_bytes) for draft in drafts])
+        arrivals = arrivals_of([(message.flags, message.blob.padded_bytes) for message in messages])
         first = mailboxes.place(connection, account.account_id, mailbox_id, modseq, arrivals)
         rows = []
-        for uid, (draft, (item_id, email_id)) in enumerate(zip(drafts, ids, strict=True), first):
+        for uid, (message, (item_id, email_id)) in enumerate(zip(messages, ids, strict=True), first):
             place = Place(account.account_id, mailbox_id, uid, item_id)
-            stamp = PlaceStamp(draft.flags, modseq, draft.received_at, now)
-            rows.append(keys.seal_item(place, draft.blob, draft.summary, stamp, email_id))
-            items.add_blob(connection, account.account_id, draft.blob.row)
+            stamp = PlaceStamp(message.flags, modseq, message.received_at, now)
+            rows.append(keys.seal_item(place, message.blob, message.summary, stamp, email_id))
+            items.add_blob(connection, account.account_id, message.blob.row)
         items.add_items(connection, rows)
         orphans = [] if leaving is None else _expunge(connection, account, leaving, modseq)
         row = mailboxes.load_mailbox(connection, account.account_id, mailbox_id)
-        return Placed(row.uidvalidity, first, modseq, len(drafts)), orphans
+        return Placed(row.uidvalidity, first, modseq, len(messages)), orphans
 
     unit = Unit(account.account_id, run, shreds=leaving is not None)
     placed, orphans = store.writer.commit(unit)

@@ -14,7 +14,7 @@ from mailserver.service.keys import OpenAccount
 from mailserver.service.mailboxes import Mailboxes, MailboxInfo, flag_bits
 from mailserver.service.messages import Messages
 from mailserver.service.named_mailboxes import NamedMailbox
-from mailserver.service.placing import Draft, Leaving, Placed
+from mailserver.service.placing import Leaving, NewMessage, Placed
 from mailserver.service.quotas import Amount
 from mailserver.service.sealing import SealedBlob, seal_octets, shared_octets
 from mailserver.service.summaries import parse_intake
@@ -60,7 +60,6 @@ class Upload:
         self._flags: tuple[str, ...] = ()
         self._received_at = now
         self._finished: list[_Finished] = []
-        self.taken_bytes = 0
 
     def begin(self, flags: tuple[str, ...], received_at: int | None) -> None:
         """A message begins. Raises OverLimit("too-many-uploads")."""
@@ -79,7 +78,6 @@ class Upload:
     def write(self, octets: bytes) -> None:
         """The next octets of the message. Raises OverLimit("message-too-large"), Unavailable."""
         assert self._intake is not None
-        self.taken_bytes += len(octets)
         self._intake.write(octets)
 
     def end(self) -> None:
@@ -113,8 +111,8 @@ class Upload:
         self._demand_room(account, Amount(0, 0), leaving)
         names = [flag for each in self._finished for flag in each.flags]
         info = tools.mailboxes.add_keywords(account, target.info, names)
-        drafts = [self._draft(each, info) for each in self._finished]
-        return tools.messages.place(account, info.mailbox_id, drafts, self._now, leaving)
+        new = [self._new_message(each, info) for each in self._finished]
+        return tools.messages.place(account, info.mailbox_id, new, self._now, leaving)
 
     def close(self) -> None:
         """Forget everything: files without a name vanish."""
@@ -135,10 +133,10 @@ class Upload:
             octets -= messages.sum_padded(account, leaving.mailbox_id, [(leaving.uid, leaving.uid)])
         messages.quotas.demand_room(account.account_id, Amount(count, octets))
 
-    def _draft(self, each: _Finished, info: MailboxInfo) -> Draft:
+    def _new_message(self, each: _Finished, info: MailboxInfo) -> NewMessage:
         if each.sealed is not None:
             blob = each.sealed
         else:
             assert each.intake is not None
             blob = shared_octets(each.intake.keep())
-        return Draft(blob, each.summary, flag_bits(info, each.flags), each.received_at)
+        return NewMessage(blob, each.summary, flag_bits(info, each.flags), each.received_at)

@@ -5,6 +5,7 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mailserver.imap.commands import OctetsFollow
 from mailserver.imap.framing import (
     CommandReceived,
     Framer,
@@ -14,6 +15,8 @@ from mailserver.imap.framing import (
     RawCommand,
 )
 from mailserver.imap.parse import BadCommand, parse_command
+from mailserver.imap.parse_uploads import parse_further
+from mailserver.model.errors import Malformed
 
 LIMITS = Limits(line_bytes=60, literal_bytes=12, literals_bytes=20, message_bytes=30)
 PIECES = [
@@ -78,6 +81,19 @@ def parses_or_is_bad(raw):
 def test_only_bad_command_escapes(verb, head, rest):
     texts = (b"a " + verb + b" " + head, *(text for _, text in rest))
     parses_or_is_bad(RawCommand(texts, tuple(literal for literal, _ in rest)))
+
+
+@given(words, st.lists(st.tuples(st.binary(max_size=5), words), max_size=3), st.booleans(), st.booleans())
+def test_only_malformed_escapes_after_a_literal(head, rest, is_part, has_more):
+    texts = (head, *(text for _, text in rest))
+    raw = RawCommand(texts, tuple(literal for literal, _ in rest), 5 if has_more else None)
+    for is_only in (False, True):
+        try:
+            steps = parse_further(raw, OctetsFollow(3, is_part), is_only=is_only)
+        except Malformed as error:
+            assert error.code
+        else:
+            assert isinstance(steps[-1], OctetsFollow) == has_more, "octets come when they are announced"
 
 
 @given(st.binary(max_size=60))

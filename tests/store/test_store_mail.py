@@ -143,6 +143,29 @@ def test_ranges_that_overlap_count_once(store: Store, box: MailboxRow) -> None:
     assert (row.exists_count, row.deleted_count, row.padded_bytes) == (1, 0, 100)
 
 
+def test_octets_are_summed(store: Store, box: MailboxRow) -> None:
+    other = add_mailbox(store, box.account_id)
+    stranger = add_mailbox(store, add_account(store).account_id)
+    assert read(store, lambda c: mailboxes.sum_counters(c, box.account_id)) == (0, 0)
+    _fill(store, box, 5)
+    _fill(store, other, 2)
+    _fill(store, stranger, 3)
+    assert read(store, lambda c: mailboxes.sum_counters(c, box.account_id)) == (7, 700)
+    padded = read(store, lambda c: items.list_items(c, *_place(box), [(1, 1)]))[0].padded_bytes
+    change = (FlagChange.ADD, int(Flag.DELETED | Flag.SEEN))
+    write(store, lambda c: item_changes.mark_flags(c, _place(box), [(2, 3)], change, 9))
+    for ranges, only, count in (
+        (items.EVERY_UID, 0, 5),
+        ([(1, 2), (2, 2), (9, 9)], 0, 2),
+        (items.EVERY_UID, Flag.DELETED, 2),
+        (items.EVERY_UID, Flag.DELETED | Flag.FLAGGED, 0),
+        ([(3, 9)], Flag.DELETED, 1),
+        ([], 0, 0),
+    ):
+        found = read(store, lambda c, r=ranges, o=only: items.sum_padded(c, _place(box), r, o))
+        assert found == count * padded, (ranges, only)
+
+
 def test_nothing_asked_nothing_done(store: Store, box: MailboxRow) -> None:
     _fill(store, box, 2)
     place = _place(box)
