@@ -135,7 +135,9 @@ class LimitsConfig:
         rules.COUNT,
     )
     connections: int = _key(
-        5000, "Most SMTP connections at once, per worker, on mx and on the submission ports.", rules.COUNT
+        5000,
+        "Most connections at once, per worker, to each of: mx, the submission ports, web. IMAP has a limit of its own.",
+        rules.COUNT,
     )
     connections_per_address: int = _key(200, "As many of them from one network address.", rules.COUNT)
 

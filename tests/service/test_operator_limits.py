@@ -10,6 +10,7 @@ from mailserver.model.account import Role
 from mailserver.model.address import parse_address
 from mailserver.model.errors import OverLimit
 from mailserver.policy.decision import Reason
+from mailserver.service.quotas import Amount
 
 ADDRESS, PASSWORD = "camille@a.localhost", "un mot de passe long"
 
@@ -48,10 +49,11 @@ def test_messages_in_one_account(bench: Bench) -> None:
     for number in range(4):
         bench.deliver([ADDRESS], message(number))
     account, messages = open_with_password(bench, ADDRESS), bench.services.messages
+    one = Amount(1, 0)
     with pytest.raises(OverLimit, match="quota"):
-        messages.demand_room(account)
+        messages.quotas.demand_room(account.account_id, one)
     boxes = bench.box(account).mailbox_id, bench.box(account, Role.ARCHIVE).mailbox_id
     with pytest.raises(OverLimit, match="quota"):
         messages.copy(account, boxes, [(1, 4)], 0)
     messages.expunge(account, boxes[0], [(1, 2)])
-    messages.demand_room(account)
+    messages.quotas.demand_room(account.account_id, one)
