@@ -24,6 +24,7 @@ from mailserver.mime.summary import (
 from mailserver.model.errors import Malformed, OverLimit
 
 VERSION = 1
+_READABLE = (VERSION,)
 _HEAD = struct.Struct(">BBQIHHHH")
 _VIEW = struct.Struct(">BxQIHHH")  # the same, as far as SummaryView looks
 _GLANCE = struct.Struct(">BxQIHHHH")  # the same, as far as the rest
@@ -50,7 +51,7 @@ class SummaryView:
             version, size, header, envelope_end, structure_end, message_id_end = _VIEW.unpack_from(octets)
         except struct.error as error:
             raise Malformed("summary", "short") from error
-        if version != VERSION or message_id_end > len(octets):
+        if version not in _READABLE or message_id_end > len(octets):
             raise Malformed("summary", "version")
         self.size_bytes: int = size
         self.header_bytes: int = header
@@ -72,7 +73,7 @@ class SummaryGlance:
             head = _GLANCE.unpack_from(octets)
         except struct.error as error:
             raise Malformed("summary", "short") from error
-        if head[0] != VERSION or head[6] + _DATE.size > len(octets):
+        if head[0] not in _READABLE or head[6] + _DATE.size > len(octets):
             raise Malformed("summary", "version")
         self._octets = octets
         self._head: tuple[int, ...] = head  # version, size, header, and where the four strings end
@@ -227,7 +228,7 @@ def parse_summary(octets: bytes) -> HeaderSummary:
 
 def _parse(octets: bytes) -> HeaderSummary:
     version, flags, size, header, *ends = _HEAD.unpack_from(octets)
-    if version != VERSION or flags & ~sum(SummaryFlag):
+    if version not in _READABLE or flags & ~sum(SummaryFlag):
         raise Malformed("summary", "version")
     reader = _Reader(octets, _HEAD_BYTES)
     envelope, bodystructure, message_id, body = map(reader.take_until, ends)
