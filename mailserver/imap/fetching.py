@@ -11,7 +11,8 @@ from datetime import date
 from functools import lru_cache
 from typing import assert_never
 
-from mailserver.imap.commands import BodySection, Fetch, FetchItem
+from mailserver.imap.binary import binary_pieces, demand_decodable
+from mailserver.imap.commands import BodySection, Fetch, FetchItem, SectionItem
 from mailserver.imap.flags import format_flags
 from mailserver.imap.grammar import MONTHS
 from mailserver.imap.sections import SectionReader
@@ -32,7 +33,7 @@ BLOCK_BYTES = 256 * 1024
 _COLUMN_ITEMS = frozenset({FetchItem.UID, FetchItem.FLAGS, FetchItem.MODSEQ})
 _DAY_SECONDS = 86400
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
-Item = FetchItem | BodySection
+Item = FetchItem | SectionItem
 
 
 @dataclass(slots=True)
@@ -43,11 +44,12 @@ class FetchStream:
     command: Fetch
     has_gone: bool = False
     """Some messages of the set are gone, though the client does not know."""
-    is_damaged: bool = False
-    _sections: tuple[BodySection, ...] = field(init=False)
+    failure: PliError | None = None
+    """Why some messages were left out."""
+    _sections: tuple[SectionItem, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._sections = tuple(item for item in self.command.items if isinstance(item, BodySection))
+        self._sections = tuple(item for item in self.command.items if not isinstance(item, FetchItem))
 
     def blocks(self) -> Iterator[bytes]:
         """The untagged responses, in message order, in blocks of about BLOCK_BYTES."""
@@ -116,14 +118,19 @@ class FetchStream:
         head: list[bytes] = []
         try:
             _take_head(pieces, head)
-        except Corrupt:
-            self.is_damaged = True
+        except (Corrupt, Malformed) as error:
+            self._note_failure(error)
             return
         yield from head
         try:
             yield from pieces
         except PliError as error:
             raise ConnectionAbortedError from error  # nothing but closing tells that a literal is torn
+
+    def _note_failure(self, error: PliError) -> None:
+        """The command's answer: that a message is damaged outweighs that a part cannot be decoded."""
+        if not isinstance(self.failure, Corrupt):
+            self.failure = error
 
     def _open_page(self, places: Sequence[int]) -> list[tuple[int, OpenedItem]]:
         """The page with its message numbers; when an item of it is damaged, the others one by one."""
@@ -138,11 +145,11 @@ class FetchStream:
                 opened = messages.page_with_octets(account, mailbox_id, list(number_of))
             else:
                 opened = messages.page(account, mailbox_id, uid_ranges(list(number_of)))
-        except Corrupt:
-            self.is_damaged = True
+        except Corrupt as error:
+            self._note_failure(error)
             for uid in number_of:
                 opened += self._open_alone(uid)
-        self.has_gone |= len(opened) < len(number_of) and not self.is_damaged
+        self.has_gone |= len(opened) < len(number_of) and not self.failure
         return [(number_of[item.row.uid], item) for item in opened]
 
     def _open_alone(self, uid: int) -> list[OpenedItem]:
@@ -217,13 +224,18 @@ class _Writer:
     ) -> Iterator[bytes]:
         """One response in pieces of bounded size."""
         summary = SummaryView(item.summary)
+        for each in self._items:
+            if not isinstance(each, FetchItem | BodySection):
+                demand_decodable(reader, each)
         lead = b"* %d FETCH (" % number
         for each in self._items:
-            if isinstance(each, BodySection):
-                yield lead
-                yield from reader.pieces(each)
-            else:
+            if isinstance(each, FetchItem):
                 yield lead + _MAKERS[each](self._view, number, item, summary)
+            else:
+                yield lead
+                yield from (
+                    reader.pieces(each) if isinstance(each, BodySection) else binary_pieces(reader, each)
+                )
             lead = b" "
         if tells_flags:
             for told in self._told_with_flags:

@@ -3,6 +3,8 @@
 import re
 
 from mailserver.imap.commands import (
+    BinarySection,
+    BinarySize,
     BodySection,
     Copy,
     Fetch,
@@ -11,6 +13,7 @@ from mailserver.imap.commands import (
     Partial,
     ResultRange,
     Section,
+    SectionItem,
     SectionText,
     Store,
     StoreMode,
@@ -53,6 +56,8 @@ _LEGACY = {
     "RFC822.TEXT": BodySection(Section(text=SectionText.TEXT), label="RFC822.TEXT"),
 }
 """RFC 3501 §6.4.5: only RFC822.HEADER leaves \\Seen alone."""
+
+_BINARY = frozenset({"BINARY", "BINARY.PEEK", "BINARY.SIZE"})
 
 # store-att-flags = (["+" / "-"] "FLAGS" [".SILENT"]) SP (flag-list / (flag *(SP flag)))
 _STORE_ITEM = re.compile(rb"([+-]?FLAGS)(\.SILENT)? ", re.IGNORECASE)
@@ -107,13 +112,13 @@ def parse_move(cursor: Cursor, uid: bool) -> Move:
     return Move(messages, cursor.mailbox(), uid)
 
 
-def parse_fetch_list(cursor: Cursor) -> tuple[FetchItem | BodySection, ...]:
+def parse_fetch_list(cursor: Cursor) -> tuple[FetchItem | SectionItem, ...]:
     """A list of items in parentheses, each once (RFC 5465 §8)."""
     items = cursor.listed(lambda: _parse_item(cursor, _parse_name(cursor)), most=MOST_ITEMS)
     return tuple(dict.fromkeys(items))
 
 
-def _parse_items(cursor: Cursor) -> tuple[FetchItem | BodySection, ...]:
+def _parse_items(cursor: Cursor) -> tuple[FetchItem | SectionItem, ...]:
     if cursor.is_before(b"("):
         return cursor.listed(lambda: _parse_item(cursor, _parse_name(cursor)), most=MOST_ITEMS)
     name = _parse_name(cursor)
@@ -124,10 +129,12 @@ def _parse_name(cursor: Cursor) -> str:
     return cursor.expect(FETCH_NAME, "bad_fetch_item").decode("ascii").upper()
 
 
-def _parse_item(cursor: Cursor, name: str) -> FetchItem | BodySection:
+def _parse_item(cursor: Cursor, name: str) -> FetchItem | SectionItem:
     if name in {"BODY", "BODY.PEEK"} and cursor.skip(b"["):
         section = parse_section(cursor)
         return BodySection(section, _parse_partial(cursor), is_peek=name == "BODY.PEEK")
+    if name in _BINARY:
+        return _parse_binary(cursor, name)
     legacy = _LEGACY.get(name)
     if legacy is not None:
         return legacy
@@ -137,10 +144,24 @@ def _parse_item(cursor: Cursor, name: str) -> FetchItem | BodySection:
         raise Malformed("bad_fetch_item") from None
 
 
+def _parse_binary(cursor: Cursor, name: str) -> BinarySection | BinarySize:
+    """RFC 9051 §9 section-binary: a part's numbers alone; BINARY.SIZE has no partial."""
+    cursor.need(b"[", "bad_section")
+    part = _parse_part(cursor)
+    cursor.need(b"]", "bad_section")
+    if name == "BINARY.SIZE":
+        return BinarySize(part)
+    return BinarySection(part, _parse_partial(cursor), is_peek=name == "BINARY.PEEK")
+
+
+def _parse_part(cursor: Cursor) -> tuple[int, ...]:
+    digits = cursor.take(SECTION_PART)
+    return tuple(map(int, digits[0].split(b"."))) if digits else ()
+
+
 def parse_section(cursor: Cursor) -> Section:
     """RFC 9051 §9 section-spec, after its bracket."""
-    digits = cursor.take(SECTION_PART)
-    part = tuple(map(int, digits[0].split(b"."))) if digits else ()
+    part = _parse_part(cursor)
     if cursor.skip(b"]"):
         return Section(part)
     if part:

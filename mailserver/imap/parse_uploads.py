@@ -78,7 +78,8 @@ def _parse_message(cursor: Cursor) -> tuple[Step, ...]:
         cursor.space()
     begin = MessageBegins(tuple(dict.fromkeys(flags)), date)
     if not cursor.skip_word(b"CATENATE ("):
-        return begin, OctetsFollow(cursor.streamed_bytes())
+        is_binary = cursor.skip(b"~")
+        return begin, OctetsFollow(cursor.streamed_bytes(), is_binary=is_binary)
     return begin, *_parse_parts(cursor, is_first=True)
 
 

@@ -41,11 +41,12 @@ LOGIN_FAILED = _no(
 READ_ONLY = _no(
     "", "The mailbox is open for reading only. Open it with SELECT.", "La boîte est ouverte en lecture seule."
 )
-HOLDS_NUL = _no(
-    "",
-    "The message holds a NUL octet and cannot be kept.",
-    "Le message contient un octet nul : il ne peut pas être gardé.",
+_NUL_TEXTS = (
+    "The message holds a NUL octet and cannot be kept. Send that part in base64.",
+    "Le message contient un octet nul : il ne peut pas être gardé. Envoyez cette partie en base64.",
 )
+HOLDS_NUL = _no("", *_NUL_TEXTS)
+HOLDS_BINARY = _no("UNKNOWN-CTE", *_NUL_TEXTS)  # RFC 3516 §4.4
 TOO_BIG = _no(
     "TOOBIG",
     "The message is larger than this server allows. Reduce its attachments.",
@@ -102,6 +103,11 @@ _BY_CODE: dict[str, Reply] = {
     "too-many-messages": _no(
         "LIMIT", "Too many messages in one command: at most 20000.", "Trop de messages en une fois : 20000 au plus."
     ),
+    "unknown-cte": _no(
+        "UNKNOWN-CTE",
+        "A part has a transfer encoding that this server does not know. Fetch it undecoded, with BODY.PEEK.",
+        "Une partie a un codage de transfert inconnu. Demandez-la non décodée, avec BODY.PEEK.",
+    ),  # RFC 3516 §4.3
     "quota": _no(
         "OVERQUOTA", "The account is full. Delete messages.", "La messagerie est pleine. Supprimez des messages."
     ),

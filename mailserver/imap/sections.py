@@ -42,9 +42,9 @@ class SectionReader:
         if span is None:
             yield label + b" NIL"
             return
-        span = _cut(span, section.partial)
+        span = cut_span(span, section.partial)
         yield label + b" " + format_literal_mark(span.size_bytes)
-        yield from self._slices(span)
+        yield from self.slices(span)
 
     def find_content(self, section: Section, partial: Partial | None) -> Iterator[bytes] | None:
         """The section's octets alone, in the same pieces; None when the message has no such part."""
@@ -52,18 +52,19 @@ class SectionReader:
         if span is None:
             return None
         if section.text not in _FIELD_TEXTS:
-            return self._slices(_cut(span, partial))
+            return self.slices(cut_span(span, partial))
         return iter([self._fields(span, section, partial)])
 
-    def _slices(self, span: Span) -> Iterator[bytes]:
+    def slices(self, span: Span, step_bytes: int = SLICE_BYTES) -> Iterator[bytes]:
+        """The octets of a span, in order, in pieces of at most ``step_bytes``."""
         reader = self._open()
-        for start in range(span.start, span.end, SLICE_BYTES):
-            yield reader.read(start, min(span.end, start + SLICE_BYTES))
+        for start in range(span.start, span.end, step_bytes):
+            yield reader.read(start, min(span.end, start + step_bytes))
 
     def _fields(self, span: Span, section: Section, partial: Partial | None) -> bytes:
         is_inverted = section.text is SectionText.HEADER_FIELDS_NOT
         octets = filter_header_fields(self.read(span), section.fields, invert=is_inverted)
-        kept = _cut(Span(0, len(octets)), partial)
+        kept = cut_span(Span(0, len(octets)), partial)
         return octets[kept.start : kept.end]
 
     def locate(self, section: Section) -> Span | None:
@@ -91,7 +92,9 @@ class SectionReader:
         octets = self._fields(span, section.section, section.partial)
         yield label + b" " + format_literal_mark(len(octets)) + octets
 
-    def _size_bytes(self) -> int:
+    @property
+    def size_bytes(self) -> int:
+        """The message's size as stored."""
         return SummaryView(self._item.summary).size_bytes
 
     def _parsed(self) -> HeaderSummary:
@@ -104,7 +107,7 @@ class SectionReader:
 
     def _open(self) -> MessageReader:
         if self._reader is None:
-            self._reader = self._messages.reader(self._account, self._item, self._size_bytes(), self._permit)
+            self._reader = self._messages.reader(self._account, self._item, self.size_bytes, self._permit)
         return self._reader
 
 
@@ -117,8 +120,8 @@ def _locate_in_message(summary: SummaryView, text: SectionText) -> Span:
     return Span(0, summary.header_bytes)
 
 
-def _cut(span: Span, partial: Partial | None) -> Span:
-    """``<offset.count>``, cut at the section's end (RFC 9051 §6.4.5)."""
+def cut_span(span: Span, partial: Partial | None) -> Span:
+    """``<offset.count>`` of a span, cut at the section's end (RFC 9051 §6.4.5)."""
     if partial is None:
         return span
     start = min(span.end, span.start + partial.offset)

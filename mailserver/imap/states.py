@@ -173,6 +173,7 @@ _AFTER_LOGIN = (
     "ESORT",
     "PARTIAL",
     "INPROGRESS",
+    "BINARY",
 )
 
 OFFERED: frozenset[Feature] = frozenset({Feature.CONDSTORE, Feature.QRESYNC})

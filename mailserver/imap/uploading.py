@@ -17,6 +17,7 @@ from mailserver.imap.encode import code_append_uid, format_continuation, format_
 from mailserver.imap.parse import BadCommand, parse_command
 from mailserver.imap.parse_uploads import parse_further
 from mailserver.imap.replies import (
+    HOLDS_BINARY,
     HOLDS_NUL,
     NO_SUCH_MESSAGE,
     READ_ONLY,
@@ -171,7 +172,8 @@ class Uploads:
         """The next octets. Small messages stay in memory and need no thread."""
         job.received_bytes += len(octets)
         if b"\0" in octets:
-            return self._fail(job, HOLDS_NUL)
+            is_binary = job.last is not None and job.last.is_binary
+            return self._fail(job, HOLDS_BINARY if is_binary else HOLDS_NUL)
         try:
             if job.upload.is_light(len(octets)):
                 job.upload.write(octets)

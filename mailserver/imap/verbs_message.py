@@ -20,7 +20,7 @@ from mailserver.imap.sequence_set import SequenceSet, compact
 from mailserver.imap.session import Reply, Session, done, now_seconds
 from mailserver.imap.states import Feature
 from mailserver.imap.view import FlagsChanged, MailboxView
-from mailserver.model.errors import Corrupt, NotFound, OverLimit
+from mailserver.model.errors import NotFound, OverLimit
 from mailserver.service.mailboxes import MailboxInfo
 from mailserver.service.named_mailboxes import NamedMailbox
 from mailserver.service.transfers import COMMAND_ITEMS, uid_ranges
@@ -59,8 +59,8 @@ async def run_fetch(session: Session, command: Fetch) -> Reply:
         octets, is_done = await session.wire.call(pull_blocks, blocks)
         session.wire.send(octets)
         await session.wire.drain()
-    if stream.is_damaged:
-        raise Corrupt("message")
+    if stream.failure is not None:
+        raise stream.failure
     return done("FETCH", _GONE if stream.has_gone and not command.uid else b"")
 
 

@@ -62,6 +62,12 @@ def _locate_in_message(summary: HeaderSummary, index: int, kind: str | None) -> 
     return (Span(row.body_start, row.body_end),)
 
 
+def find_part(summary: HeaderSummary, path: str) -> PartRow | None:
+    """The part that a section's numbers name, such as ``2.1``."""
+    index = _find_row(summary.parts, path)
+    return None if index is None else summary.parts[index]
+
+
 def _find_row(parts: tuple[PartRow, ...], path: str) -> int | None:
     return next((index for index, row in enumerate(parts) if row.path == path), None)
 

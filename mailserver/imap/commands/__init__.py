@@ -39,6 +39,8 @@ from mailserver.imap.commands.mailboxes import (
     Unsubscribe,
 )
 from mailserver.imap.commands.messages import (
+    BinarySection,
+    BinarySize,
     BodySection,
     Copy,
     Expunge,
@@ -47,6 +49,7 @@ from mailserver.imap.commands.messages import (
     Move,
     Partial,
     Section,
+    SectionItem,
     SectionText,
     Store,
     StoreMode,
@@ -79,6 +82,8 @@ from mailserver.imap.commands.uploads import (
 __all__ = [
     "Append",
     "Authenticate",
+    "BinarySection",
+    "BinarySize",
     "BodySection",
     "Capability",
     "Check",
@@ -121,6 +126,7 @@ __all__ = [
     "Returns",
     "Search",
     "Section",
+    "SectionItem",
     "SectionText",
     "Select",
     "SetMetadata",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 from mailserver.imap.commands.searching import ResultRange
 from mailserver.imap.sequence_set import SequenceSet
@@ -66,13 +67,37 @@ class BodySection:
 
 
 @dataclass(frozen=True, slots=True)
+class BinarySection:
+    """BINARY[…] or BINARY.PEEK[…] (RFC 9051 §6.4.5): a part decoded; ``partial`` counts decoded octets.
+
+    An empty path names the message, which has no encoding of its own.
+    """
+
+    part: tuple[int, ...] = ()
+    partial: Partial | None = None
+    is_peek: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BinarySize:
+    """BINARY.SIZE[…] (RFC 9051 §6.4.5)."""
+
+    part: tuple[int, ...] = ()
+    is_peek: ClassVar[bool] = True
+
+
+SectionItem = BodySection | BinarySection | BinarySize
+"""What needs the message's own octets."""
+
+
+@dataclass(frozen=True, slots=True)
 class Fetch:
     """RFC 9051 §6.4.5; macros are expanded. ``changed_since`` and ``wants_vanished``: RFC 7162 §3.1.4.1, §3.2.6; ``partial``:
     RFC 9394 §3.3.
     """
 
     messages: SequenceSet
-    items: tuple[FetchItem | BodySection, ...]
+    items: tuple[FetchItem | SectionItem, ...]
     uid: bool = False
     changed_since: int | None = None
     wants_vanished: bool = False

@@ -20,10 +20,13 @@ class MessageBegins:
 
 @dataclass(frozen=True, slots=True)
 class OctetsFollow:
-    """So many octets of the message are announced; ``is_part``: within CATENATE (RFC 4469 §3)."""
+    """So many octets of the message are announced; ``is_part``: within CATENATE (RFC 4469 §3); ``is_binary``: as a
+    literal8 (RFC 3516 §4.4).
+    """
 
     size_bytes: int
     is_part: bool = False
+    is_binary: bool = False
 
 
 @dataclass(frozen=True, slots=True)

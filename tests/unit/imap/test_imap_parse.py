@@ -100,6 +100,10 @@ GOOD = {
     b"FETCH 1 BODY[1.MIME]": c.Fetch(ONE, (c.BodySection(c.Section((1,), c.SectionText.MIME)),)),
     b'FETCH 1 BODY[HEADER.FIELDS (From "To")]': c.Fetch(ONE, (c.BodySection(FIELDS),)),
     b"FETCH 1 (BODY[1.2.HEADER.FIELDS.NOT (X-A)])": c.Fetch(ONE, (c.BodySection(NOT_FIELDS),)),
+    b"FETCH 1 (binary[1.2]<3.4> BINARY.PEEK[] binary.size[7])": c.Fetch(
+        ONE,
+        (c.BinarySection((1, 2), c.Partial(3, 4)), c.BinarySection(is_peek=True), c.BinarySize((7,))),
+    ),
     b"FETCH 1 RFC822.HEADER": c.Fetch(
         ONE, (c.BodySection(c.Section(text=c.SectionText.HEADER), is_peek=True, label="RFC822.HEADER"),)
     ),
@@ -197,6 +201,11 @@ BAD = {
     b"FETCH 1 BODY[TEXT ]": "bad_section",
     b"FETCH 1 BODY[HEADER.FIELDS ()]": "bad_string",
     b'FETCH 1 BODY[HEADER.FIELDS ("a:")]': "bad_field_name",
+    b"FETCH 1 BINARY": "bad_section",
+    b"FETCH 1 BINARY[HEADER]": "bad_section",
+    b"FETCH 1 BINARY.PEEK[1.TEXT]": "bad_section",
+    b"FETCH 1 BINARY.SIZE[1": "bad_section",
+    b"FETCH 1 BINARY.SIZE[1]<0.1>": "trailing_octets",
     b"FETCH 1 BODY[]<0.0>": "bad_partial",
     b"FETCH 1 BODY[]<5>": "bad_partial",
     b"FETCH 1 FLAGS (FOO)": "bad_modifier",
@@ -267,6 +276,12 @@ def test_misplaced_literals(raw, code):
 def test_append(text, flags, date):
     raw = RawCommand((b"a APPEND x " + text,), streamed_bytes=9)
     steps = (c.MessageBegins(flags, date), c.OctetsFollow(9))
+    assert parse_command(raw) == ("a", c.Append("x", steps))
+
+
+def test_append_of_a_literal8():
+    raw = RawCommand((b"a APPEND x () ~",), streamed_bytes=9)
+    steps = (c.MessageBegins(), c.OctetsFollow(9, is_binary=True))
     assert parse_command(raw) == ("a", c.Append("x", steps))
 
 

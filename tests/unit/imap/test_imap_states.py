@@ -94,6 +94,7 @@ def test_capabilities():
         "INPROGRESS",
     } <= selected
     assert {"THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES"} <= selected
+    assert {"BINARY"} <= selected
 
 
 @pytest.mark.parametrize(
