@@ -185,8 +185,10 @@ def format_renamed(name: str, old_name: str | None, *, is_utf8: bool = False) ->
     return line[:-2] + b' ("OLDNAME" (' + format_mailbox(old_name, is_utf8=is_utf8) + b"))\r\n"
 
 
-def format_status(name: str, values: Iterable[tuple[StatusItem, int]], *, is_utf8: bool = False) -> bytes:
-    """RFC 9051 §7.3.4."""
+def format_status(
+    name: str, values: Iterable[tuple[StatusItem, int | str]], *, is_utf8: bool = False
+) -> bytes:
+    """RFC 9051 §7.3.4; values that are no numbers come ready to send."""
     items = " ".join(f"{item} {value}" for item, value in values).encode("ascii")
     return b"* STATUS " + format_mailbox(name, is_utf8=is_utf8) + b" (" + items + b")\r\n"
 

@@ -15,6 +15,7 @@ from mailserver.imap.binary import binary_pieces, demand_decodable
 from mailserver.imap.commands import BodySection, Fetch, FetchItem, SectionItem
 from mailserver.imap.flags import format_flags
 from mailserver.imap.grammar import MONTHS
+from mailserver.imap.object_ids import format_email_id
 from mailserver.imap.sections import SectionReader
 from mailserver.imap.session import Session
 from mailserver.imap.view import Dialect, FlagsChanged, MailboxView
@@ -261,7 +262,15 @@ def _maker_of(item: FetchItem) -> _Maker:
         case FetchItem.MODSEQ:
             return lambda view, number, _opened, _summary: b"MODSEQ (%d)" % view.modseqs[number - 1]
         case FetchItem.INTERNALDATE:
-            return lambda _view, _number, opened, _summary: _format_moment(opened.row.received_at)
+            return lambda _view, _number, opened, _summary: (
+                b"INTERNALDATE " + _format_moment(opened.row.received_at)
+            )
+        case FetchItem.SAVEDATE:
+            return lambda _view, _number, opened, _summary: b"SAVEDATE " + _format_moment(opened.row.saved_at)
+        case FetchItem.EMAILID:
+            return lambda _view, _number, opened, _summary: b"EMAILID " + format_email_id(opened.row.email_id)
+        case FetchItem.THREADID:
+            return lambda _view, _number, _opened, _summary: b"THREADID NIL"  # RFC 8474 §5.2: not computed
         case FetchItem.RFC822_SIZE:
             return lambda _view, _number, _opened, summary: b"RFC822.SIZE %d" % summary.size_bytes
         case FetchItem.ENVELOPE:
@@ -278,11 +287,11 @@ _MAKERS: dict[FetchItem, _Maker] = {item: _maker_of(item) for item in FetchItem}
 
 
 def _format_moment(seconds: int) -> bytes:
-    """INTERNALDATE in UTC, as ``encode.format_date_time`` writes it, with the day remembered."""
+    """A date-time in UTC, as ``encode.format_date_time`` writes it, with the day remembered."""
     day, rest = divmod(seconds, _DAY_SECONDS)
     minutes, second = divmod(rest, 60)
     hour, minute = divmod(minutes, 60)
-    return b'INTERNALDATE "%b %02d:%02d:%02d +0000"' % (_format_day(day), hour, minute, second)
+    return b'"%b %02d:%02d:%02d +0000"' % (_format_day(day), hour, minute, second)
 
 
 @lru_cache(maxsize=4096)

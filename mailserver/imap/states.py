@@ -174,6 +174,8 @@ _AFTER_LOGIN = (
     "PARTIAL",
     "INPROGRESS",
     "BINARY",
+    "OBJECTID",
+    "SAVEDATE",
 )
 
 OFFERED: frozenset[Feature] = frozenset({Feature.CONDSTORE, Feature.QRESYNC})

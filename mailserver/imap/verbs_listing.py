@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from mailserver.imap.commands import List, Lsub, Status, StatusItem, Xlist
 from mailserver.imap.encode import format_child_info, format_list, format_status
 from mailserver.imap.listing import Listed, Named, list_names, list_subscribed, xlist_attributes
+from mailserver.imap.object_ids import format_mailbox_id
 from mailserver.imap.session import Reply, Session, done
 from mailserver.model.account import Flag
 from mailserver.service.named_mailboxes import NamedMailbox
@@ -86,10 +87,10 @@ def _format_status(session: Session, mailbox: NamedMailbox, items: Sequence[Stat
 
 def _status_values(
     session: Session, mailbox: NamedMailbox, items: Iterable[StatusItem]
-) -> dict[StatusItem, int]:
+) -> dict[StatusItem, int | str]:
     """Counters are kept, never counted; what is not kept is counted only for who asks."""
     row = mailbox.info.row
-    values = {
+    values: dict[StatusItem, int | str] = {
         StatusItem.MESSAGES: row.exists_count,
         StatusItem.UIDNEXT: row.uidnext,
         StatusItem.UIDVALIDITY: row.uidvalidity,
@@ -97,6 +98,7 @@ def _status_values(
         StatusItem.DELETED: row.deleted_count,
         StatusItem.SIZE: row.padded_bytes,  # RFC 8438 §2: never less than the sum of RFC822.SIZE, which suffices
         StatusItem.HIGHESTMODSEQ: row.highestmodseq,
+        StatusItem.MAILBOXID: format_mailbox_id(row.mailbox_id).decode("ascii"),
         StatusItem.APPENDLIMIT: session.services.limit_bytes,
     }
     if StatusItem.RECENT in items:

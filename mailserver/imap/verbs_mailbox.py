@@ -25,6 +25,7 @@ from mailserver.imap.encode import (
 from mailserver.imap.encode import Status as Word
 from mailserver.imap.listing import find_role
 from mailserver.imap.news import format_known_flags
+from mailserver.imap.object_ids import code_mailbox_id
 from mailserver.imap.replies import HAS_INFERIORS, NEEDS_QRESYNC, UNKNOWN_ROLE
 from mailserver.imap.resync import tell_resync
 from mailserver.imap.session import Reply, Selected, Session, done, now_seconds
@@ -58,6 +59,7 @@ async def run_select(session: Session, command: Select) -> Reply:
     unseen = view.first_unseen(int(Flag.SEEN))
     if unseen is not None:
         send(format_untagged(Word.OK, "First unseen", code_number("UNSEEN", unseen)))
+    send(format_untagged(Word.OK, "Its name may change", code_mailbox_id(row.mailbox_id)))
     send(format_untagged(Word.OK, "UIDs stay", code_number("UIDVALIDITY", row.uidvalidity)))
     send(format_untagged(Word.OK, "Next UID", code_number("UIDNEXT", row.uidnext)))
     # RFC 7162 §3.1.2.1: told to every client
@@ -104,19 +106,19 @@ async def run_close(session: Session, _command: Close) -> Reply:
 
 
 async def run_create(session: Session, command: Create) -> Reply:
-    """RFC 9051 §6.3.4; one special use at most (RFC 6154 §3)."""
+    """RFC 9051 §6.3.4; one special use at most (RFC 6154 §3); the answer says the id (RFC 8474 §4.1)."""
     roles = [find_role(attribute) for attribute in command.roles]
     if len(roles) > 1 or None in roles:
         return UNKNOWN_ROLE
     role = (roles[0] if roles else None) or Role.NONE
-    await session.wire.call(_create, session, command.mailbox, role)
+    made = await session.wire.call(_create, session, command.mailbox, role)
     tell_true_name(session, command.mailbox, command.mailbox)
-    return done("CREATE")
+    return done("CREATE", code_mailbox_id(made.mailbox_id))
 
 
-def _create(session: Session, name: str, role: Role) -> None:
+def _create(session: Session, name: str, role: Role) -> MailboxInfo:
     account, local = session.open_names().load_account(name)
-    session.services.mailboxes.add_mailbox(account, local, now_seconds(), role)
+    return session.services.mailboxes.add_mailbox(account, local, now_seconds(), role)
 
 
 def tell_true_name(session: Session, asked: str, old_name: str, *attributes: str) -> None:

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class StatusItem(StrEnum):
-    """RFC 9051 §6.3.11, RFC 7162 §3.1.2, RFC 8438 §2, RFC 9208 §4.1.4, RFC 7889 §3.1."""
+    """RFC 9051 §6.3.11, RFC 7162 §3.1.2, RFC 8438 §2, RFC 9208 §4.1.4, RFC 7889 §3.1, RFC 8474 §4.3."""
 
     MESSAGES = "MESSAGES"
     RECENT = "RECENT"
@@ -16,6 +16,7 @@ class StatusItem(StrEnum):
     DELETED_STORAGE = "DELETED-STORAGE"
     SIZE = "SIZE"
     HIGHESTMODSEQ = "HIGHESTMODSEQ"
+    MAILBOXID = "MAILBOXID"
     APPENDLIMIT = "APPENDLIMIT"
 
 

@@ -16,7 +16,10 @@ class Expunge:
 
 
 class FetchItem(StrEnum):
-    """RFC 9051 §6.4.5 items without arguments; BODY is the structure without extension data."""
+    """RFC 9051 §6.4.5 items without arguments; BODY is the structure without extension data.
+
+    EMAILID and THREADID: RFC 8474 §5.3; SAVEDATE: RFC 8514 §4.2.
+    """
 
     UID = "UID"
     FLAGS = "FLAGS"
@@ -26,6 +29,9 @@ class FetchItem(StrEnum):
     BODY = "BODY"
     BODYSTRUCTURE = "BODYSTRUCTURE"
     MODSEQ = "MODSEQ"
+    EMAILID = "EMAILID"
+    THREADID = "THREADID"
+    SAVEDATE = "SAVEDATE"
 
 
 class SectionText(StrEnum):

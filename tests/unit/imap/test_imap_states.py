@@ -94,7 +94,7 @@ def test_capabilities():
         "INPROGRESS",
     } <= selected
     assert {"THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES"} <= selected
-    assert {"BINARY"} <= selected
+    assert {"BINARY", "OBJECTID", "SAVEDATE"} <= selected
 
 
 @pytest.mark.parametrize(
