@@ -16,9 +16,10 @@ from mailserver.imap.commands import BodySection, Fetch, FetchItem, SectionItem
 from mailserver.imap.flags import format_flags
 from mailserver.imap.grammar import MONTHS
 from mailserver.imap.object_ids import format_email_id
+from mailserver.imap.previews import PREVIEW_ITEMS, Previews
 from mailserver.imap.sections import SectionReader
 from mailserver.imap.session import Session
-from mailserver.imap.view import Dialect, FlagsChanged, MailboxView
+from mailserver.imap.view import FlagsChanged, MailboxView
 from mailserver.mime.summary_wire import SummaryView, parse_summary
 from mailserver.model.account import Flag
 from mailserver.model.errors import Corrupt, Malformed, PliError
@@ -77,9 +78,8 @@ class FetchStream:
             yield from self._summary_blocks(places, items)
 
     def _summary_blocks(self, places: Sequence[int], items: Sequence[Item]) -> Iterator[bytes]:
-        view = self.session.open_mailbox().view
+        writer = _Writer(self.session, items)
         for start in range(0, len(places), PAGE_ITEMS):
-            writer = _Writer(view, items, self.session.dialect())
             pieces: list[bytes] = []
             for number, item in self._open_page(places[start : start + PAGE_ITEMS]):
                 pieces += writer.plain(number, item)
@@ -103,7 +103,7 @@ class FetchStream:
     def _section_pieces(self, places: Sequence[int], items: Sequence[Item]) -> Iterator[bytes]:
         session = self.session
         messages, account = session.services.messages, session.open_mailbox().account
-        writer = _Writer(session.open_mailbox().view, items, session.dialect())
+        writer = _Writer(session, items)
         for start in range(0, len(places), BODY_PAGE_ITEMS):
             permit = session.permit()
             page = self._open_page(places[start : start + BODY_PAGE_ITEMS])
@@ -203,12 +203,14 @@ def _take_head(pieces: Iterator[bytes], head: list[bytes]) -> None:
 class _Writer:
     """Writes FETCH responses of one page in the order of the client's items."""
 
-    def __init__(self, view: MailboxView, items: Sequence[Item], dialect: Dialect) -> None:
-        self._view = view
+    def __init__(self, session: Session, items: Sequence[Item]) -> None:
+        self._view = session.open_mailbox().view
         self._items = items
+        dialect = session.dialect()
         told = {FetchItem.FLAGS: True, FetchItem.UID: dialect.with_uid, FetchItem.MODSEQ: dialect.with_modseq}
         self._told_with_flags = [item for item, is_told in told.items() if is_told and item not in items]
-        self._makers = [_MAKERS[item] for item in items if isinstance(item, FetchItem)]
+        self._make = _MAKERS if PREVIEW_ITEMS.isdisjoint(items) else _MAKERS | _preview_makers(session)
+        self._makers = [self._make[item] for item in items if isinstance(item, FetchItem)]
 
     def plain(self, number: int, item: OpenedItem) -> tuple[bytes, ...]:
         """One response without sections; nothing for a message whose summary cannot be read."""
@@ -231,7 +233,7 @@ class _Writer:
         lead = b"* %d FETCH (" % number
         for each in self._items:
             if isinstance(each, FetchItem):
-                yield lead + _MAKERS[each](self._view, number, item, summary)
+                yield lead + self._make[each](self._view, number, item, summary)
             else:
                 yield lead
                 yield from (
@@ -277,13 +279,24 @@ def _maker_of(item: FetchItem) -> _Maker:
             return lambda _view, _number, _opened, summary: b"ENVELOPE " + summary.envelope
         case FetchItem.BODYSTRUCTURE:
             return lambda _view, _number, _opened, summary: b"BODYSTRUCTURE " + summary.bodystructure
+        case FetchItem.PREVIEW | FetchItem.PREVIEW_LAZY:
+            raise AssertionError("a preview needs a session")
         case FetchItem.BODY:
             return lambda _view, _number, opened, _summary: b"BODY " + parse_summary(opened.summary).body
         case _:
             assert_never(item)
 
 
-_MAKERS: dict[FetchItem, _Maker] = {item: _maker_of(item) for item in FetchItem}
+_MAKERS: dict[FetchItem, _Maker] = {item: _maker_of(item) for item in FetchItem if item not in PREVIEW_ITEMS}
+
+
+def _preview_makers(session: Session) -> dict[FetchItem, _Maker]:
+    previews = Previews(session)
+
+    def maker(*, is_lazy: bool) -> _Maker:
+        return lambda _view, _number, opened, summary: previews.format_item(opened, summary, is_lazy=is_lazy)
+
+    return {FetchItem.PREVIEW: maker(is_lazy=False), FetchItem.PREVIEW_LAZY: maker(is_lazy=True)}
 
 
 def _format_moment(seconds: int) -> bytes:

@@ -57,6 +57,9 @@ _LEGACY = {
 }
 """RFC 3501 §6.4.5: only RFC822.HEADER leaves \\Seen alone."""
 
+# preview-mod = "LAZY" (RFC 8970 §6)
+_LAZY = re.compile(rb" \(LAZY\)", re.IGNORECASE)
+
 _BINARY = frozenset({"BINARY", "BINARY.PEEK", "BINARY.SIZE"})
 
 # store-att-flags = (["+" / "-"] "FLAGS" [".SILENT"]) SP (flag-list / (flag *(SP flag)))
@@ -135,6 +138,8 @@ def _parse_item(cursor: Cursor, name: str) -> FetchItem | SectionItem:
         return BodySection(section, _parse_partial(cursor), is_peek=name == "BODY.PEEK")
     if name in _BINARY:
         return _parse_binary(cursor, name)
+    if name == FetchItem.PREVIEW:
+        return FetchItem.PREVIEW_LAZY if cursor.take(_LAZY) else FetchItem.PREVIEW
     legacy = _LEGACY.get(name)
     if legacy is not None:
         return legacy

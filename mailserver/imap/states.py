@@ -176,6 +176,7 @@ _AFTER_LOGIN = (
     "BINARY",
     "OBJECTID",
     "SAVEDATE",
+    "PREVIEW",
 )
 
 OFFERED: frozenset[Feature] = frozenset({Feature.CONDSTORE, Feature.QRESYNC})

@@ -110,6 +110,8 @@ class HeaderSummary:
     in_reply_to: str = ""
     references: tuple[str, ...] = ()
     flags: SummaryFlag = SummaryFlag.NONE
+    preview: str | None = None
+    """The first words (``mime.preview``); None in summaries made before there were previews."""
 
     def __repr__(self) -> str:
         return f"HeaderSummary({self.size_bytes} bytes, {len(self.parts)} parts)"

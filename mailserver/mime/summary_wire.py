@@ -1,11 +1,12 @@
-"""Wire form of HeaderSummary, version 1: fixed head, then what lists need, then the rest.
+"""Wire form of HeaderSummary: fixed head, then what lists need, then the rest.
 
 head      version u8, flags u8, size u64, header u32, where each of the four strings ends u16 × 4
 strings   envelope, bodystructure, message id, body
 rest      date, subject, in-reply-to, references, senders, recipients, part rows, attachments
+preview   version 2 only: a text, and its length once more behind it, so that it is found from the end
 
-All integers are big-endian, texts UTF-8 with a u16 length. ``SummaryView`` slices the strings out and reads
-nothing else. Padding after the rest is refused: the sealing layer keeps the true length (K13).
+Integers are big-endian, other texts UTF-8 after a u16 length. ``SummaryView`` slices strings out and reads nothing
+else. Padding is refused: the sealing layer keeps the true length (K13). Version 1 is read for ever (R12).
 """
 
 import struct
@@ -23,8 +24,8 @@ from mailserver.mime.summary import (
 )
 from mailserver.model.errors import Malformed, OverLimit
 
-VERSION = 1
-_READABLE = (VERSION,)
+_WITHOUT_PREVIEW, VERSION = 1, 2
+_READABLE = (VERSION, _WITHOUT_PREVIEW)
 _HEAD = struct.Struct(">BBQIHHHH")
 _VIEW = struct.Struct(">BxQIHHH")  # the same, as far as SummaryView looks
 _GLANCE = struct.Struct(">BxQIHHHH")  # the same, as far as the rest
@@ -39,12 +40,12 @@ _CUT_BYTES = 8
 
 
 class SummaryView:
-    """Cheap reader: sizes, ENVELOPE, BODYSTRUCTURE and Message-ID of a stored summary by slicing alone.
+    """Cheap reader: sizes, ENVELOPE, BODYSTRUCTURE, Message-ID and preview of a stored summary by slicing alone.
 
     Raises Malformed ``summary`` for octets of another version or too short.
     """
 
-    __slots__ = ("bodystructure", "envelope", "header_bytes", "message_id", "size_bytes")
+    __slots__ = ("_octets", "bodystructure", "envelope", "header_bytes", "message_id", "size_bytes")
 
     def __init__(self, octets: bytes) -> None:
         try:
@@ -53,11 +54,21 @@ class SummaryView:
             raise Malformed("summary", "short") from error
         if version not in _READABLE or message_id_end > len(octets):
             raise Malformed("summary", "version")
+        self._octets = octets
         self.size_bytes: int = size
         self.header_bytes: int = header
         self.envelope = octets[_HEAD_BYTES:envelope_end]
         self.bodystructure = octets[envelope_end:structure_end]
         self.message_id = octets[structure_end:message_id_end]
+
+    @property
+    def preview(self) -> bytes | None:
+        """The preview in UTF-8; None when the summary is older than previews."""
+        octets = self._octets
+        if octets[0] == _WITHOUT_PREVIEW:
+            return None
+        end = len(octets) - _U16.size
+        return octets[max(0, end - int.from_bytes(octets[end:], "big")) : end]
 
 
 class SummaryGlance:
@@ -137,9 +148,10 @@ def format_summary(summary: HeaderSummary) -> bytes:
     """HeaderSummary → octets, at most SUMMARY_BYTES; OverLimit ``summary`` when it does not fit."""
     strings = [summary.envelope, summary.bodystructure, summary.message_id.encode(), summary.body]
     ends = accumulate(map(len, strings), initial=_HEAD_BYTES)
+    version = _WITHOUT_PREVIEW if summary.preview is None else VERSION
     try:
         head = _HEAD.pack(
-            VERSION, int(summary.flags), summary.size_bytes, summary.header_bytes, *islice(ends, 1, None)
+            version, int(summary.flags), summary.size_bytes, summary.header_bytes, *islice(ends, 1, None)
         )
         octets = head + b"".join(strings) + _format_rest(summary)
     except struct.error as error:
@@ -168,6 +180,9 @@ def _format_rest(summary: HeaderSummary) -> bytes:
         pieces += map(_short_text, texts)
     pieces.append(_U16.pack(len(summary.attachments)))
     pieces += (_ATTACHMENT.pack(item.index, item.size_bytes) for item in summary.attachments)
+    if summary.preview is not None:
+        preview = _text(summary.preview)
+        pieces += (preview, _U16.pack(len(preview) - _U16.size))
     return b"".join(pieces)
 
 
@@ -211,6 +226,13 @@ class _Reader:
     def short_text(self) -> str:
         return self.take(self.take(1)[0]).decode()
 
+    def text_between_lengths(self) -> str:
+        """A text whose length stands before it and behind it."""
+        text = self.take(self.count())
+        if self.count() != len(text):
+            raise struct.error("length")
+        return text.decode()
+
     @property
     def is_at_end(self) -> bool:
         return self._position == len(self._octets)
@@ -242,6 +264,7 @@ def _parse(octets: bytes) -> HeaderSummary:
     recipients = tuple(DisplayAddress(reader.text(), reader.text()) for _ in range(reader.count()))
     parts = tuple(_parse_row(reader) for _ in range(reader.count()))
     attachments = tuple(_parse_attachment(reader, parts) for _ in range(reader.count()))
+    preview = None if version == _WITHOUT_PREVIEW else reader.text_between_lengths()
     if not reader.is_at_end:
         raise Malformed("summary", "trailing")
     return HeaderSummary(
@@ -260,6 +283,7 @@ def _parse(octets: bytes) -> HeaderSummary:
         in_reply_to=in_reply_to,
         references=references,
         flags=SummaryFlag(flags),
+        preview=preview,
     )
 
 

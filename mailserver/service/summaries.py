@@ -1,9 +1,10 @@
 """The summary of a finished intake: parsed once, in bounded memory, off the event loop."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mailserver.mime.limits import DEFAULT_LIMITS
 from mailserver.mime.part import Part
+from mailserver.mime.preview import first_words
 from mailserver.mime.scanner import MessageScanner
 from mailserver.mime.summary import HeaderSummary, summarise
 from mailserver.service.intake import Intake
@@ -25,4 +26,5 @@ def parse_intake(intake: Intake) -> Parsed:
         scanner.feed(chunk)
     root = scanner.close()
     head = intake.read(0, root.body_start)
-    return Parsed(root, summarise(root, head, intake.size_bytes), head)
+    summary = summarise(root, head, intake.size_bytes)
+    return Parsed(root, replace(summary, preview=first_words(summary, intake.read)), head)

@@ -50,6 +50,7 @@ def summaries(draw: st.DrawFn) -> HeaderSummary:
         in_reply_to=draw(TEXT),
         references=draw(st.lists(TEXT, max_size=4).map(tuple)),
         flags=SummaryFlag(draw(st.integers(0, 15))),
+        preview=draw(st.none() | TEXT),
     )
 
 
@@ -64,6 +65,7 @@ def test_summary_reads_back(summary: HeaderSummary) -> None:
         summary.bodystructure,
         summary.message_id.encode(),
     )
+    assert view.preview == (None if summary.preview is None else summary.preview.encode())
 
 
 @given(summaries())

@@ -18,7 +18,7 @@ class Expunge:
 class FetchItem(StrEnum):
     """RFC 9051 §6.4.5 items without arguments; BODY is the structure without extension data.
 
-    EMAILID and THREADID: RFC 8474 §5.3; SAVEDATE: RFC 8514 §4.2.
+    EMAILID and THREADID: RFC 8474 §5.3; SAVEDATE: RFC 8514 §4.2; PREVIEW: RFC 8970 §3.1, §4.1.
     """
 
     UID = "UID"
@@ -32,6 +32,8 @@ class FetchItem(StrEnum):
     EMAILID = "EMAILID"
     THREADID = "THREADID"
     SAVEDATE = "SAVEDATE"
+    PREVIEW = "PREVIEW"
+    PREVIEW_LAZY = "PREVIEW (LAZY)"
 
 
 class SectionText(StrEnum):

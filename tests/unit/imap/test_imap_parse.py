@@ -104,6 +104,10 @@ GOOD = {
         ONE,
         (c.BinarySection((1, 2), c.Partial(3, 4)), c.BinarySection(is_peek=True), c.BinarySize((7,))),
     ),
+    b"FETCH 1 PREVIEW": c.Fetch(ONE, (c.FetchItem.PREVIEW,)),
+    b"FETCH 1 preview (lazy)": c.Fetch(ONE, (c.FetchItem.PREVIEW_LAZY,)),
+    b"FETCH 1 (PREVIEW (LAZY) UID)": c.Fetch(ONE, (c.FetchItem.PREVIEW_LAZY, c.FetchItem.UID)),
+    b"FETCH 1 PREVIEW (CHANGEDSINCE 5)": c.Fetch(ONE, (c.FetchItem.PREVIEW,), changed_since=5),
     b"FETCH 1 RFC822.HEADER": c.Fetch(
         ONE, (c.BodySection(c.Section(text=c.SectionText.HEADER), is_peek=True, label="RFC822.HEADER"),)
     ),
@@ -201,6 +205,8 @@ BAD = {
     b"FETCH 1 BODY[TEXT ]": "bad_section",
     b"FETCH 1 BODY[HEADER.FIELDS ()]": "bad_string",
     b'FETCH 1 BODY[HEADER.FIELDS ("a:")]': "bad_field_name",
+    b"FETCH 1 PREVIEW (EAGER)": "bad_modifier",
+    b"FETCH 1 (PREVIEW (EAGER))": "bad_fetch_item",
     b"FETCH 1 BINARY": "bad_section",
     b"FETCH 1 BINARY[HEADER]": "bad_section",
     b"FETCH 1 BINARY.PEEK[1.TEXT]": "bad_section",

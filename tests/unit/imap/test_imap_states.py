@@ -94,7 +94,7 @@ def test_capabilities():
         "INPROGRESS",
     } <= selected
     assert {"THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES"} <= selected
-    assert {"BINARY", "OBJECTID", "SAVEDATE"} <= selected
+    assert {"BINARY", "OBJECTID", "SAVEDATE", "PREVIEW"} <= selected
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_a_glance_knows_a_cut_subject(subject: str, is_whole: bool) -> None:
     assert subject.startswith(glance.subject.rstrip("…"))
 
 
-@pytest.mark.parametrize("spoil", [b"", b"\x01", b"\x02" + b"\0" * 60, b"\x01" + b"\xff" * 60])
+@pytest.mark.parametrize("spoil", [b"", b"\x01", b"\x03" + b"\0" * 60, b"\x01" + b"\xff" * 60])
 def test_a_view_refuses_other_octets(spoil: bytes) -> None:
     for read in (SummaryView, SummaryGlance, parse_summary):
         with pytest.raises(Malformed) as caught:
