@@ -48,16 +48,35 @@ class StrictClient:
 
     def ask(self, command: str | bytes) -> Answer:
         """Send a command, read up to its tagged answer."""
-        self._count += 1
-        tag = b"t%d" % self._count
-        text = command.encode() if isinstance(command, str) else command
-        self._socket.sendall(tag + b" " + text + b"\r\n")
+        tag = self.send(command)
         responses = []
         while not (response := self._response()).startswith(tag + b" "):
             assert response.startswith(b"* "), response[:80]
             responses.append(response)
         assert re.fullmatch(rb"(OK|NO|BAD) [\x20-\x7e]+\r\n", response[len(tag) + 1 :]), response
         return Answer(response[len(tag) + 1 :], responses)
+
+    def send(self, command: str | bytes) -> bytes:
+        """Send a command; its tag."""
+        self._count += 1
+        tag = b"t%d" % self._count
+        text = command.encode() if isinstance(command, str) else command
+        self._socket.sendall(tag + b" " + text + b"\r\n")
+        return tag
+
+    def skip_until_tagged(self) -> int:
+        """Read the answer to the last command without keeping it; its octets."""
+        last = b"\r\nt%d " % self._count
+        skipped = 0
+        while last not in self._rest:
+            skipped += max(0, len(self._rest) - len(last))
+            self._rest = self._rest[-len(last) :]
+            self._receive()
+        while not self._rest.endswith(b"\r\n"):
+            self._receive()
+        skipped += len(self._rest)
+        self._rest = b""
+        return skipped
 
     def append(self, mailbox: str, octets: bytes) -> Answer:
         return self.ask(b"APPEND %b {%d+}\r\n%b" % (mailbox.encode(), len(octets), octets))
