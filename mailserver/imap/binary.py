@@ -49,6 +49,7 @@ def binary_pieces(reader: SectionReader, item: BinarySection | BinarySize) -> It
         yield from _coded_pieces(reader, source, item.partial)
     else:
         span = cut_span(source.span, item.partial)
+        reader.verify_spans([span])
         yield label + b" " + format_literal_mark(span.size_bytes)
         yield from reader.slices(span)
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import assert_never
 
 from mailserver.imap.binary import binary_pieces, demand_decodable
-from mailserver.imap.commands import BodySection, Fetch, FetchItem, SectionItem
+from mailserver.imap.commands import BinarySection, BinarySize, BodySection, Fetch, FetchItem, SectionItem
 from mailserver.imap.flags import format_flags
 from mailserver.imap.grammar import MONTHS
 from mailserver.imap.object_ids import format_email_id
@@ -82,7 +82,10 @@ class FetchStream:
         for start in range(0, len(places), PAGE_ITEMS):
             pieces: list[bytes] = []
             for number, item in self._open_page(places[start : start + PAGE_ITEMS]):
-                pieces += writer.plain(number, item)
+                try:
+                    pieces += writer.plain(number, item)
+                except Corrupt as error:
+                    self._note_failure(error)
             yield b"".join(pieces)
 
     def _section_blocks(self, places: Sequence[int], items: Sequence[Item]) -> Iterator[bytes]:
@@ -210,14 +213,13 @@ class _Writer:
         told = {FetchItem.FLAGS: True, FetchItem.UID: dialect.with_uid, FetchItem.MODSEQ: dialect.with_modseq}
         self._told_with_flags = [item for item, is_told in told.items() if is_told and item not in items]
         self._make = _MAKERS if PREVIEW_ITEMS.isdisjoint(items) else _MAKERS | _preview_makers(session)
+        self._coded = [item for item in items if isinstance(item, BinarySection | BinarySize)]
+        self._plain_sections = [item for item in items if isinstance(item, BodySection)]
         self._makers = [self._make[item] for item in items if isinstance(item, FetchItem)]
 
     def plain(self, number: int, item: OpenedItem) -> tuple[bytes, ...]:
-        """One response without sections; nothing for a message whose summary cannot be read."""
-        try:
-            summary = SummaryView(item.summary)
-        except Malformed:
-            raise Corrupt("summary") from None
+        """One response without sections. Raises Corrupt when the summary, or for a preview the body, is damaged."""
+        summary = item.view()
         view = self._view
         parts = [make(view, number, item, summary) for make in self._makers]
         return (b"* %d FETCH (%b)\r\n" % (number, b" ".join(parts)),)
@@ -225,11 +227,11 @@ class _Writer:
     def with_sections(
         self, number: int, item: OpenedItem, reader: SectionReader, *, tells_flags: bool
     ) -> Iterator[bytes]:
-        """One response in pieces of bounded size."""
-        summary = SummaryView(item.summary)
-        for each in self._items:
-            if not isinstance(each, FetchItem | BodySection):
-                demand_decodable(reader, each)
+        """One response in pieces of bounded size; what can fail should do so before the first."""
+        summary = item.view()
+        for coded in self._coded:
+            demand_decodable(reader, coded)
+        reader.verify(self._plain_sections)
         lead = b"* %d FETCH (" % number
         for each in self._items:
             if isinstance(each, FetchItem):
@@ -282,9 +284,16 @@ def _maker_of(item: FetchItem) -> _Maker:
         case FetchItem.PREVIEW | FetchItem.PREVIEW_LAZY:
             raise AssertionError("a preview needs a session")
         case FetchItem.BODY:
-            return lambda _view, _number, opened, _summary: b"BODY " + parse_summary(opened.summary).body
+            return lambda _view, _number, opened, _summary: b"BODY " + _parse_body(opened)
         case _:
             assert_never(item)
+
+
+def _parse_body(item: OpenedItem) -> bytes:
+    try:
+        return parse_summary(item.summary).body
+    except Malformed:
+        raise Corrupt("summary") from None
 
 
 _MAKERS: dict[FetchItem, _Maker] = {item: _maker_of(item) for item in FetchItem if item not in PREVIEW_ITEMS}

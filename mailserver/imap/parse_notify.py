@@ -1,7 +1,6 @@
 """NOTIFY's arguments (RFC 5465 §8). Stands after the verb and its space."""
 
-from mailserver.imap.commands import FetchItem, Notify, NotifyEvent, NotifyFilter, NotifyGroup
-from mailserver.imap.commands.messages import BodySection
+from mailserver.imap.commands import FetchItem, Notify, NotifyEvent, NotifyFilter, NotifyGroup, SectionItem
 from mailserver.imap.cursor import Cursor
 from mailserver.imap.parse_messages import parse_fetch_list
 from mailserver.model.errors import Malformed
@@ -11,7 +10,7 @@ _MOST_NAMES = 256
 _MOST_EVENTS = 16
 _MESSAGES = frozenset({NotifyEvent.MESSAGE_NEW, NotifyEvent.MESSAGE_EXPUNGE})
 _NAMED = frozenset({NotifyFilter.SUBTREE, NotifyFilter.MAILBOXES})
-_Items = tuple[FetchItem | BodySection, ...]
+_Items = tuple[FetchItem | SectionItem, ...]
 
 
 def parse_notify(cursor: Cursor) -> Notify:

@@ -3,7 +3,7 @@
 What is sent is what is stored, octet for octet. No section of a message that has no such part: NIL.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from mailserver.imap.commands import BodySection, Partial, Section, SectionText
 from mailserver.imap.encode import format_body_label, format_literal_mark
@@ -54,6 +54,24 @@ class SectionReader:
         if section.text not in _FIELD_TEXTS:
             return self.slices(cut_span(span, partial))
         return iter([self._fields(span, section, partial)])
+
+    def verify(self, sections: Sequence[BodySection]) -> None:
+        """Open what these sections will send when it is more than one slice; raises Corrupt.
+
+        Once a literal has begun nothing but closing can tell that it is torn, and a client that asks again each time
+        would never get past such a message (S12).
+        """
+        if self.size_bytes * len(sections) <= SLICE_BYTES:
+            return
+        located = [(self.locate(each.section), each.partial) for each in sections]
+        self.verify_spans([cut_span(span, partial) for span, partial in located if span is not None])
+
+    def verify_spans(self, spans: Sequence[Span]) -> None:
+        """As ``verify``, for octets that are sent as they stand."""
+        if sum(span.size_bytes for span in spans) > SLICE_BYTES:
+            for span in spans:
+                for _octets in self.slices(span):
+                    pass
 
     def slices(self, span: Span, step_bytes: int = SLICE_BYTES) -> Iterator[bytes]:
         """The octets of a span, in order, in pieces of at most ``step_bytes``."""

@@ -20,7 +20,7 @@ from mailserver.imap.sequence_set import SequenceSet, compact
 from mailserver.imap.session import Reply, Session, done, now_seconds
 from mailserver.imap.states import Feature
 from mailserver.imap.view import FlagsChanged, MailboxView
-from mailserver.model.errors import NotFound, OverLimit
+from mailserver.model.errors import Corrupt, NotFound, OverLimit
 from mailserver.service.mailboxes import MailboxInfo
 from mailserver.service.named_mailboxes import NamedMailbox
 from mailserver.service.transfers import COMMAND_ITEMS, uid_ranges
@@ -145,6 +145,9 @@ async def _transfer(session: Session, command: Copy | Move, *, is_move: bool) ->
         validity, pairs = await session.wire.call(_place, session, command, uids)
     except NotFound:
         return TRY_CREATE
+    except Corrupt:
+        session.has_news = True  # a MOVE took the messages that are sound
+        raise
     if not pairs:
         return done(verb)
     code = code_copy_uid(validity, [old for old, _new in pairs], [new for _old, new in pairs])

@@ -6,7 +6,7 @@ from unicodedata import normalize
 
 from mailserver.crypto.secret import random_id
 from mailserver.model.account import FLAG_NAMES, KEYWORD_SHIFT, KEYWORDS_PER_MAILBOX, Role
-from mailserver.model.errors import Conflict, Denied, Malformed, NotFound, OverLimit
+from mailserver.model.errors import Conflict, Corrupt, Denied, Malformed, NotFound, OverLimit
 from mailserver.model.ids import BlobId, MailboxId
 from mailserver.service.keys import OpenAccount
 from mailserver.service.mailbox_records import MailboxInfo, open_record, seal_record
@@ -39,9 +39,25 @@ class Mailboxes:
         return sorted(infos, key=lambda info: (info.role is not Role.INBOX, info.name))
 
     def find_mailbox(self, account: OpenAccount, name: str) -> MailboxInfo | None:
-        """INBOX in any case (RFC 9051 §5.1); other names exactly."""
+        """INBOX in any case (RFC 9051 §5.1); other names exactly.
+
+        A damaged record hides no other mailbox (S12); Corrupt when it may be the one that is looked for.
+        """
         wanted = normal_name(name)
-        return next((info for info in self.list_mailboxes(account) if info.name == wanted), None)
+        with self._store.database.read() as connection:
+            rows = mailboxes.list_mailboxes(connection, account.account_id)
+        damage: Corrupt | None = None
+        for row in sorted(rows, key=lambda row: row.role is not Role.INBOX):
+            try:
+                info = open_record(account, row)
+            except Corrupt as error:
+                damage = error
+                continue
+            if info.name == wanted:
+                return info
+        if damage is not None:
+            raise damage
+        return None
 
     def load_mailbox(self, account: OpenAccount, name: str) -> MailboxInfo:
         info = self.find_mailbox(account, name)

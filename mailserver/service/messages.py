@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from mailserver.crypto.blob import Decryptor
 from mailserver.crypto.ctx import ctx
+from mailserver.mime.summary_wire import SummaryView
 from mailserver.model.account import Flag
-from mailserver.model.errors import Corrupt, Unavailable
+from mailserver.model.errors import Corrupt, Malformed, Unavailable
 from mailserver.model.ids import AccountId, BlobId, MailboxId
 from mailserver.service.intake import Intake
 from mailserver.service.keys import OpenAccount
@@ -84,6 +85,13 @@ class OpenedItem:
     summary: bytes
     blob: BlobRow | None = None
     """Its sealed octets, when they were asked for with the page."""
+
+    def view(self) -> SummaryView:
+        """What can be had of its summary cheaply. Raises Corrupt when it is none that this release can read."""
+        try:
+            return SummaryView(self.summary)
+        except Malformed:
+            raise Corrupt("summary") from None
 
     @property
     def place(self) -> Place:

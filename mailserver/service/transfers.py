@@ -6,9 +6,10 @@ took those UIDs first are they sealed again inside the Unit. One transfer's Unit
 COPY is all or nothing (RFC 9051 §6.4.7): when a Unit fails, what the earlier ones placed is expunged again, so that
 the target holds what it held (UIDNEXT and mod-sequence only grow); another session may have seen it meanwhile, and
 a crash leaves it, with no tagged answer. MOVE goes message by message (RFC 6851 §3.3): each is in exactly one place
-at any time, and what moved before a failure stays moved.
+at any time, what moved before a failure stays moved, and a damaged one stays where it is (S12).
 """
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from mailserver.crypto.secret import Secret, random_id
 from mailserver.model.account import KEYWORD_SHIFT, Flag
-from mailserver.model.errors import Unavailable
+from mailserver.model.errors import Corrupt, Unavailable
 from mailserver.model.ids import AccountId, BlobId, ItemId, MailboxId
 from mailserver.service.keys import OpenAccount
 from mailserver.service.quotas import Amount, Quotas
@@ -87,7 +88,8 @@ class Transfers:
         self, account: OpenAccount, transfer: Transfer, ranges: Sequence[UidRange]
     ) -> tuple[int, list[tuple[int, int]]]:
         """(target's UIDVALIDITY, [(source UID, new UID)]). What arrives meanwhile is not in it; what leaves is
-        passed over. Raises NotFound("mailbox"), OverLimit("quota").
+        passed over. Raises NotFound("mailbox"), OverLimit("quota"), Corrupt when a message is damaged: a COPY then
+        placed nothing, a MOVE has moved all others.
         """
         with self._store.database.read() as connection:
             row = mailboxes.load_mailbox(connection, account.account_id, transfer.target)
@@ -97,17 +99,38 @@ class Transfers:
         if not transfer.is_move:
             self._quotas.demand_room(account.account_id, Amount(len(uids), padded))
         pairs: Pairs = []
+        damage: Corrupt | None = None
         try:
             for start in range(0, len(uids), UNIT_ITEMS):
-                pairs += self._run_part(account, transfer, uid_ranges(uids[start : start + UNIT_ITEMS]))
+                opened, found = self._open(account, transfer, uids[start : start + UNIT_ITEMS])
+                pairs += self._run_part(account, transfer, opened)
+                damage = damage or found
         except BaseException:
             if not transfer.is_move:
                 self._undo(account, transfer.target, [new for _old, new in pairs])
             raise
+        if damage is not None:
+            raise damage
         return row.uidvalidity, pairs
 
-    def _run_part(self, account: OpenAccount, transfer: Transfer, ranges: Sequence[UidRange]) -> Pairs:
-        opened = self._open_parts(account, transfer.source, ranges)
+    def _open(
+        self, account: OpenAccount, transfer: Transfer, uids: Sequence[int]
+    ) -> tuple[list[Opened], Corrupt | None]:
+        """One part; of a MOVE without its damaged messages, and what is wrong with one of them."""
+        try:
+            return self._open_parts(account, transfer.source, uid_ranges(uids)), None
+        except Corrupt as error:
+            if not transfer.is_move:
+                raise
+            damage = error
+        opened: list[Opened] = []
+        for uid in uids:
+            with contextlib.suppress(Corrupt):
+                opened += self._open_parts(account, transfer.source, [(uid, uid)])
+        return opened, damage
+
+    def _run_part(self, account: OpenAccount, transfer: Transfer, opened: Sequence[Opened]) -> Pairs:
+        ranges = uid_ranges([each.row.uid for each in opened])
         with self._store.database.read() as connection:
             first = mailboxes.load_mailbox(connection, account.account_id, transfer.target).uidnext
         sealed = _seal(account, transfer, opened, first)

@@ -86,12 +86,13 @@ class StrictClient:
 
     def _response(self) -> bytes:
         """One response with its literals, CRLF included."""
-        response = self._line()
+        response = self.line()
         while mark := _MARK.search(response):
-            response += self._take(int(mark[1])) + self._line()
+            response += self._take(int(mark[1])) + self.line()
         return response
 
-    def _line(self) -> bytes:
+    def line(self) -> bytes:
+        """The next line, CRLF included."""
         while b"\r\n" not in self._rest:
             self._receive()
         line, _, self._rest = self._rest.partition(b"\r\n")

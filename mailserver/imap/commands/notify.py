@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mailserver.imap.commands.messages import BodySection, FetchItem
+from mailserver.imap.commands.messages import FetchItem, SectionItem
 
 
 class NotifyEvent(StrEnum):
@@ -41,7 +41,7 @@ class NotifyGroup:
     filter: NotifyFilter
     names: tuple[str, ...]
     events: frozenset[NotifyEvent]
-    items: tuple[FetchItem | BodySection, ...] = ()
+    items: tuple[FetchItem | SectionItem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
