@@ -48,7 +48,9 @@ def locate_section(summary: HeaderSummary, section: str) -> tuple[Span, ...]:
         case "MIME":
             return (Span(row.header_start, row.body_start),)
         case _ if row.is_message and index + 1 < len(summary.parts):
-            return _locate_in_message(summary, index + 1, kind)  # rows stand parents first
+            (span,) = _locate_in_message(summary, index + 1, kind)  # rows stand parents first
+            # a header that no blank line ends goes on up to the delimiter: its line break is not the message's
+            return (Span(min(span.start, row.body_end), min(span.end, row.body_end)),)
         case _:
             return ()
 

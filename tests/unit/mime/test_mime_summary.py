@@ -215,3 +215,14 @@ def test_ten_thousand_views() -> None:
         view = SummaryView(octets)
         assert view.envelope
     assert time.process_time() - start < 1  # 15 ms measured on an idle core
+
+
+def test_a_header_without_end_stays_in_its_message() -> None:
+    """The line break before a delimiter is the delimiter's (RFC 2046 §5.1.1), whatever it follows."""
+    octets = crlf(
+        "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: message/rfc822\n\nSubject: x\n--b--\n"
+    )
+    summary = summary_of(octets)
+    (whole,), (header,), (text,) = (locate_section(summary, name) for name in ("1", "1.HEADER", "1.TEXT"))
+    assert octets[whole.start : whole.end] == octets[header.start : header.end] == b"Subject: x"
+    assert text.size_bytes == 0
