@@ -1,6 +1,5 @@
 """Verbs about mailboxes: SELECT to UNSUBSCRIBE, CLOSE and UNSELECT (RFC 9051 §6.3, §6.4.1, §6.4.2)."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from mailserver.imap.commands import (
@@ -78,8 +77,7 @@ def _load_selected(session: Session, command: Select) -> Selected:
     found = services.messages.select(account, info.mailbox_id, claims_recent=claims_recent)
     if found.row.record != info.row.record:
         info = services.mailboxes.open_mailbox(account, found.row)
-    columns: Sequence[Sequence[int]] = list(zip(*found.rows, strict=True)) or ((), (), ())
-    view = MailboxView(*columns, keywords=info.keywords, recent_from=found.row.first_recent_uid)
+    view = MailboxView.of_columns(found.columns, info.keywords, found.row.first_recent_uid)
     fresh = replace(info, row=found.row)
     return Selected(account, fresh, view, found.row.highestmodseq, command.is_read_only)
 

@@ -5,11 +5,13 @@ the untagged responses that make the client believe the same. A vanished message
 sent, so that numbers never move under a command that uses them.
 """
 
+import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import cache
 
 from mailserver.imap.encode import (
     format_exists,
@@ -20,7 +22,8 @@ from mailserver.imap.encode import (
 )
 from mailserver.imap.flags import format_flags
 from mailserver.imap.sequence_set import Run, SequenceSet, compact
-from mailserver.model.errors import Corrupt, NotFound
+from mailserver.model.errors import NotFound
+from mailserver.model.mailbox_columns import TYPECODE, MailboxColumns, parse_columns, without
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,15 @@ class Dialect:
     with_vanished: bool = False
 
 
+_LOWEST_OCTET = 0 if sys.byteorder == "little" else array(TYPECODE).itemsize - 1
+
+
+@cache
+def _lacking(bit: int) -> bytes:
+    """Octet → 1 when it lacks the bit, else 0."""
+    return bytes(not octet & bit for octet in range(256))
+
+
 class MailboxView:
     """One per selected mailbox; not thread-safe. ``keywords`` are the mailbox's own, as they stand now."""
 
@@ -75,16 +87,23 @@ class MailboxView:
 
         ``recent_from``: the first UID that no session was told about before (RFC 3501 §2.3.2); None: none is recent.
         """
+        self._take(parse_columns(uids, flags, modseqs), keywords, recent_from)
+
+    @classmethod
+    def of_columns(
+        cls, columns: MailboxColumns, keywords: tuple[str, ...] = (), recent_from: int | None = None
+    ) -> "MailboxView":
+        """A view of columns that are sound already and belong to others too: they are copied."""
+        view = cls.__new__(cls)
+        copies = (array(TYPECODE, column) for column in (columns.uids, columns.flags, columns.modseqs))
+        view._take(MailboxColumns(*copies), keywords, recent_from)  # noqa: SLF001 # of its own class
+        return view
+
+    def _take(self, columns: MailboxColumns, keywords: tuple[str, ...], recent_from: int | None) -> None:
         self.keywords = keywords
-        self._uids = array("Q", uids)
-        self._flags = array("Q", flags)
-        self._modseqs = array("Q", modseqs)
+        self._uids, self._flags, self._modseqs = columns.uids, columns.flags, columns.modseqs
         self._vanished: set[int] = set()
         self._saved: SequenceSet | None = None
-        ascending = self._uids.tolist()
-        is_sorted = all(map(int.__lt__, ascending, ascending[1:]))
-        if not is_sorted or not len(self._uids) == len(self._flags) == len(self._modseqs):
-            raise Corrupt("bad_columns")
         self._next_uid = self._uids[-1] + 1 if self._uids else 1
         self._recent_from = self._next_uid if recent_from is None else recent_from
 
@@ -132,8 +151,10 @@ class MailboxView:
         return uid >= self._recent_from
 
     def first_unseen(self, seen_bit: int) -> int | None:
-        """The number of the first message without that flag (RFC 3501 §7.1 UNSEEN)."""
-        return next((number for number, flags in enumerate(self._flags, 1) if not flags & seen_bit), None)
+        """The number of the first message without that flag, a bit of the lowest eight (RFC 3501 §7.1 UNSEEN)."""
+        lowest = self._flags.tobytes()[_LOWEST_OCTET :: self._flags.itemsize]
+        at = lowest.translate(_lacking(seen_bit)).find(1)
+        return at + 1 if at >= 0 else None
 
     def runs_of(self, messages: SequenceSet, *, uid: bool) -> list[Run]:
         """Slices of the columns that a client's set names; ``$`` is what a SEARCH saved (RFC 5182 §2.1)."""
@@ -253,19 +274,9 @@ class MailboxView:
         gone = [bisect_left(self._uids, uid) for uid in left]
         self._vanished.clear()
         if gone:
-            self._uids = _without(self._uids, gone)
-            self._flags = _without(self._flags, gone)
-            self._modseqs = _without(self._modseqs, gone)
+            self._uids = without(self._uids, gone)
+            self._flags = without(self._flags, gone)
+            self._modseqs = without(self._modseqs, gone)
         if with_vanished:
             return [format_vanished(compact(left))] if left else []
         return [format_expunge(at + 1) for at in reversed(gone)]
-
-
-def _without(column: "array[int]", gone: list[int]) -> "array[int]":
-    kept = array(column.typecode)
-    start = 0
-    for at in gone:
-        kept += column[start:at]
-        start = at + 1
-    kept += column[start:]
-    return kept

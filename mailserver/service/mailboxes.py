@@ -113,7 +113,7 @@ class Mailboxes:
             raise Denied("mailbox-permanent")
         place = (account.account_id, info.mailbox_id)
         with self._store.database.read() as connection:
-            uids = [uid for uid, _flags, _modseq in items.list_flags(connection, *place)]
+            uids = items.list_uids(connection, *place)
         for start in range(0, len(uids), UNIT_ITEMS):
             expunge_part(self._store, place, uid_ranges(uids[start : start + UNIT_ITEMS]))
 

@@ -15,6 +15,8 @@ from mailserver.mime.summary_wire import SummaryView
 from mailserver.model.account import Flag
 from mailserver.model.errors import Corrupt, Malformed, Unavailable
 from mailserver.model.ids import AccountId, BlobId, MailboxId
+from mailserver.model.mailbox_columns import MailboxColumns
+from mailserver.service.column_cache import ColumnCache
 from mailserver.service.intake import Intake
 from mailserver.service.keys import OpenAccount
 from mailserver.service.mail_permit import MailPermit
@@ -61,10 +63,15 @@ PAGE_ITEMS = 500
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """A mailbox at one moment: its row and (uid, flags, modseq) of every item."""
+    """A mailbox at one moment: its row and what is clear of every item."""
 
     row: MailboxRow
-    rows: list[tuple[int, int, int]]
+    columns: MailboxColumns
+
+    @property
+    def rows(self) -> list[tuple[int, int, int]]:
+        """(uid, flags, modseq) of every item."""
+        return self.columns.rows()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +123,14 @@ class Messages:
     def __init__(self, store: Store, quota: Amount = DEFAULT_QUOTA) -> None:
         self._store = store
         self.quotas = Quotas(store, quota)
+        self._columns = ColumnCache()
         self._transfers = Transfers(store, self._open_parts, self.quotas)
 
     def select(self, account: OpenAccount, mailbox_id: MailboxId, *, claims_recent: bool) -> Selected:
         """Counters and flags of a mailbox. ``claims_recent``: SELECT, not EXAMINE."""
         with self._store.database.read() as connection:
             row = mailboxes.load_mailbox(connection, account.account_id, mailbox_id)
-            rows = items.list_flags(connection, account.account_id, mailbox_id)
+            columns = self._columns.load(connection, row)
         if claims_recent and row.first_recent_uid != row.uidnext:
 
             def run(connection: Connection) -> None:
@@ -130,7 +138,7 @@ class Messages:
 
             with contextlib.suppress(Unavailable):  # a full disk must not keep anybody from reading
                 self._store.writer.commit(Unit(account.account_id, run))
-        return Selected(row, rows)
+        return Selected(row, columns)
 
     def count_recent(self, account: OpenAccount, row: MailboxRow) -> int:
         """How many messages no session was told of as recent (RFC 3501 §2.3.2)."""

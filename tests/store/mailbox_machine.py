@@ -229,7 +229,7 @@ class MailboxMachine(RuleBasedStateMachine):
                 assert row.deleted_count == sum(bool(m.flags & Flag.DELETED) for m in messages.values())
                 assert row.unadopted_count == sum(not m.adopted for m in messages.values())
                 assert row.padded_bytes == 100 * len(messages)
-                flags = items.list_flags(connection, *_place(box))
+                flags = items.load_columns(connection, *_place(box)).rows()
                 assert list(map(tuple, flags)) == [
                     (uid, m.flags, m.modseq) for uid, m in sorted(messages.items())
                 ]

@@ -120,7 +120,7 @@ def test_a_reader_makes_it_wait(
     monkeypatch.setattr(writer, "RETRY_SECONDS", 0.0)
     box, wraps = fill(sqlite_store, 20)
     with sqlite_store.database.read() as connection:
-        items.list_flags(connection, box.account_id, box.mailbox_id)
+        items.load_columns(connection, box.account_id, box.mailbox_id).rows()
         truncated.clear()
         expunge(sqlite_store, box, [3])
         assert not sqlite_store.database.truncate_log()

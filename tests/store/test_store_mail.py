@@ -246,9 +246,9 @@ def test_a_reader_sees_one_moment(store: Store, box: MailboxRow) -> None:
     with store.database.read() as connection:
         before = mailboxes.load_mailbox(connection, *_place(box))
         write(store, lambda c: place_item(c, box))
-        assert items.list_flags(connection, *_place(box)) == []
+        assert items.load_columns(connection, *_place(box)).rows() == []
         assert mailboxes.load_mailbox(connection, *_place(box)) == before
-    assert len(read(store, lambda c: items.list_flags(c, *_place(box)))) == 1
+    assert len(read(store, lambda c: items.load_columns(c, *_place(box)).rows())) == 1
 
 
 def test_ids_compare_as_bytes(store: Store) -> None:

@@ -42,7 +42,7 @@ def test_three_writers(store: Store, database_url: str, tmp_path: Path) -> None:
         place = (box.account_id, box.mailbox_id)
         row = read(store, lambda c, p=place: mailboxes.load_mailbox(c, *p))
         assert (row.exists_count, row.uidnext, row.unadopted_count) == (number, number + 1, number)
-        flags = read(store, lambda c, p=place: items.list_flags(c, *p))
+        flags = read(store, lambda c, p=place: items.load_columns(c, *p).rows())
         assert [uid for uid, _flags, _modseq in flags] == list(range(1, number + 1))
         modseqs = [modseq for _uid, _flags, modseq in flags]
         assert sorted(set(modseqs)) == modseqs, "each has its own, and they grow with the UIDs"
