@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from mailserver.model.errors import Corrupt
 from mailserver.model.ids import AccountId, MailboxId
 from mailserver.model.mailbox_columns import MailboxColumns
-from mailserver.store import items
+from mailserver.store import item_columns, items
 from mailserver.store.database import Connection
 from mailserver.store.mailboxes import MailboxRow
 
@@ -47,7 +47,7 @@ class ColumnCache:
             return held.columns
         columns = None if held is None else _refresh(connection, row, held)
         if columns is None:
-            columns = items.load_columns(connection, *key)
+            columns = item_columns.load_columns(connection, *key)
         self._keep(key, _Held(row.highestmodseq, columns))
         return columns
 

@@ -11,7 +11,7 @@ from mailserver.model.ids import BlobId, MailboxId
 from mailserver.service.keys import OpenAccount
 from mailserver.service.mailbox_records import MailboxInfo, open_record, seal_record
 from mailserver.service.transfers import UNIT_ITEMS, delete_files, expunge_part, uid_ranges
-from mailserver.store import item_changes, items, mailboxes
+from mailserver.store import item_changes, item_columns, items, mailboxes
 from mailserver.store.database import Connection
 from mailserver.store.mailboxes import MailboxRow
 from mailserver.store.store import Store
@@ -113,7 +113,7 @@ class Mailboxes:
             raise Denied("mailbox-permanent")
         place = (account.account_id, info.mailbox_id)
         with self._store.database.read() as connection:
-            uids = items.list_uids(connection, *place)
+            uids = item_columns.list_uids(connection, *place)
         for start in range(0, len(uids), UNIT_ITEMS):
             expunge_part(self._store, place, uid_ranges(uids[start : start + UNIT_ITEMS]))
 

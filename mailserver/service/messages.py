@@ -38,9 +38,10 @@ from mailserver.service.transfers import (
     expunge_part,
     uid_ranges,
 )
-from mailserver.store import item_changes, items, mailboxes
+from mailserver.store import item_changes, item_columns, items, mailboxes
 from mailserver.store.database import Connection
 from mailserver.store.item_changes import FlagChange, Marked
+from mailserver.store.item_columns import ItemStamp
 from mailserver.store.items import BlobRow, ItemRow, UidRange
 from mailserver.store.mailboxes import MailboxRow
 from mailserver.store.store import Store
@@ -168,6 +169,13 @@ class Messages:
         """The UIDs that left a mailbox after a mod-sequence, ascending."""
         with self._store.database.read() as connection:
             return items.list_vanished(connection, account.account_id, mailbox_id, since_modseq)
+
+    def list_stamps(
+        self, account: OpenAccount, mailbox_id: MailboxId, ranges: Sequence[UidRange]
+    ) -> list[ItemStamp]:
+        """Dates and ids of items, by UID; no seal is touched."""
+        with self._store.database.read() as connection:
+            return item_columns.list_stamps(connection, account.account_id, mailbox_id, ranges)
 
     def page(
         self, account: OpenAccount, mailbox_id: MailboxId, ranges: Sequence[UidRange]

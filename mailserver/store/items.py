@@ -4,30 +4,16 @@ UIDs never move. Every change takes the account's next mod-sequence; what leaves
 first when a message is deleted (shredding), its octets when no holder is left.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import starmap
 from operator import attrgetter
 from typing import NamedTuple
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    String,
-    and_,
-    bindparam,
-    cast,
-    func,
-    insert,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, or_, select, update
 from sqlalchemy.sql import operators
 
 from mailserver.model.ids import AccountId, BlobId, EmailId, ItemId, MailboxId
-from mailserver.model.mailbox_columns import MailboxColumns, parse_columns
 from mailserver.store import schema
 
 UidRange = tuple[int, int]
@@ -157,32 +143,6 @@ def slices(ranges: Sequence[UidRange]) -> Iterable[Sequence[UidRange]]:
         yield ranges[start : start + RANGES_PER_STATEMENT]
 
 
-_COLUMNS = (
-    select(_item.c.uid, _item.c.flags, _item.c.modseq)
-    .where(_item.c.account_id == bindparam("account"), _item.c.mailbox_id == bindparam("mailbox"))
-    .order_by(_item.c.uid)
-    .subquery()
-)
-_COLUMNS_OF = {
-    "sqlite": select(*(cast(func.json_group_array(column), String) for column in _COLUMNS.c)),
-    "postgresql": select(*(cast(func.json_agg(column), String) for column in _COLUMNS.c)),
-}
-"""One row for a whole mailbox: a hundred thousand rows cost Python seven times as much."""
-
-
-def load_columns(connection: Connection, account_id: AccountId, mailbox_id: MailboxId) -> MailboxColumns:
-    """UIDs, flags and mod-sequences of every item, by UID: what a session's view is made of."""
-    place = {"account": account_id, "mailbox": mailbox_id}
-    found = connection.execute(_COLUMNS_OF[connection.dialect.name], place).one()
-    return parse_columns(*(json.loads(column or "[]") for column in found))
-
-
-def list_uids(connection: Connection, account_id: AccountId, mailbox_id: MailboxId) -> list[int]:
-    """The UID of every item, ascending."""
-    query = select(_item.c.uid).where(_item.c.account_id == account_id, _item.c.mailbox_id == mailbox_id)
-    return list(connection.execute(query.order_by(_item.c.uid)).scalars())
-
-
 def list_flags_within(
     connection: Connection, account_id: AccountId, mailbox_id: MailboxId, ranges: Sequence[UidRange]
 ) -> list[tuple[int, int]]:
@@ -286,10 +246,10 @@ def list_items(
             scattered.append(first)
             continue
         found = connection.execute(_ROWS_BETWEEN, {**place, "first": first, "last": last})
-        rows.extend(starmap(ItemRow, found))
+        rows.extend(starmap(ItemRow, found.all()))
     for start in range(0, len(scattered), UIDS_PER_STATEMENT):
         uids = scattered[start : start + UIDS_PER_STATEMENT]
-        rows.extend(starmap(ItemRow, connection.execute(_ROWS_AMONG, {**place, "uids": uids})))
+        rows.extend(starmap(ItemRow, connection.execute(_ROWS_AMONG, {**place, "uids": uids}).all()))
     if scattered:
         rows.sort(key=attrgetter("uid"))
     return rows

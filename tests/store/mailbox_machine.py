@@ -12,7 +12,7 @@ from store.store_rows import account_row, mailbox_row, new_item, place_item
 from mailserver.crypto.secret import random_id
 from mailserver.model.account import Flag, Role
 from mailserver.model.ids import BlobId
-from mailserver.store import inspection, item_changes, items, mailboxes
+from mailserver.store import inspection, item_changes, item_columns, items, mailboxes
 from mailserver.store.database import Connection
 from mailserver.store.item_changes import FlagChange
 from mailserver.store.items import BlobRow, Resealed, UidRange
@@ -229,7 +229,7 @@ class MailboxMachine(RuleBasedStateMachine):
                 assert row.deleted_count == sum(bool(m.flags & Flag.DELETED) for m in messages.values())
                 assert row.unadopted_count == sum(not m.adopted for m in messages.values())
                 assert row.padded_bytes == 100 * len(messages)
-                flags = items.load_columns(connection, *_place(box)).rows()
+                flags = item_columns.load_columns(connection, *_place(box)).rows()
                 assert list(map(tuple, flags)) == [
                     (uid, m.flags, m.modseq) for uid, m in sorted(messages.items())
                 ]

@@ -13,7 +13,7 @@ from store.store_rows import ROW_KEY, add_account, add_mailbox, place_item, read
 from mailserver.app.housekeeping import SHREDDED
 from mailserver.model.errors import Unavailable
 from mailserver.model.ids import BlobId
-from mailserver.store import item_changes, items, mailboxes, writer
+from mailserver.store import item_changes, item_columns, items, mailboxes, writer
 from mailserver.store.database import Database
 from mailserver.store.items import BlobRow
 from mailserver.store.mailboxes import MailboxRow
@@ -120,7 +120,7 @@ def test_a_reader_makes_it_wait(
     monkeypatch.setattr(writer, "RETRY_SECONDS", 0.0)
     box, wraps = fill(sqlite_store, 20)
     with sqlite_store.database.read() as connection:
-        items.load_columns(connection, box.account_id, box.mailbox_id).rows()
+        item_columns.load_columns(connection, box.account_id, box.mailbox_id).rows()
         truncated.clear()
         expunge(sqlite_store, box, [3])
         assert not sqlite_store.database.truncate_log()

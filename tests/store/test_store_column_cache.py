@@ -10,7 +10,7 @@ from mailserver.model.account import Flag
 from mailserver.model.mailbox_columns import MailboxColumns
 from mailserver.service import column_cache
 from mailserver.service.column_cache import ColumnCache
-from mailserver.store import item_changes, items, mailboxes, schema
+from mailserver.store import item_changes, item_columns, mailboxes, schema
 from mailserver.store.item_changes import FlagChange
 from mailserver.store.mailboxes import MailboxRow
 from mailserver.store.store import Store
@@ -32,7 +32,7 @@ def cached(store: Store, cache: ColumnCache, box: MailboxRow) -> MailboxColumns:
 
 
 def stored(store: Store, box: MailboxRow) -> MailboxColumns:
-    return read(store, lambda c: items.load_columns(c, box.account_id, box.mailbox_id))
+    return read(store, lambda c: item_columns.load_columns(c, box.account_id, box.mailbox_id))
 
 
 def change(store: Store, box: MailboxRow, draw: random.Random) -> None:
@@ -76,12 +76,12 @@ def test_nothing_new_is_read_from_memory(
     write(store, lambda c: place_item(c, box))
     first = cached(store, cache, box)
     with monkeypatch.context() as nothing_read:
-        for name in ("load_columns", "list_changes"):
-            nothing_read.delattr(column_cache.items, name)
+        nothing_read.delattr(column_cache.item_columns, "load_columns")
+        nothing_read.delattr(column_cache.items, "list_changes")
         assert cached(store, cache, box) is first
     write(store, lambda c: place_item(c, box))
     with monkeypatch.context() as changes_only:
-        changes_only.delattr(column_cache.items, "load_columns")
+        changes_only.delattr(column_cache.item_columns, "load_columns")
         assert list(cached(store, cache, box).uids) == [1, 2]
     assert list(first.uids) == [1]
 

@@ -19,7 +19,7 @@ from mailserver.crypto.secret import random_id
 from mailserver.model.account import Flag, Role
 from mailserver.model.errors import Conflict, NotFound
 from mailserver.model.ids import AccountId, BlobId, MailboxId
-from mailserver.store import item_changes, items, mailboxes, schema
+from mailserver.store import item_changes, item_columns, items, mailboxes, schema
 from mailserver.store.item_changes import FlagChange
 from mailserver.store.items import BlobRow
 from mailserver.store.jobs import JobState, mark_final
@@ -246,9 +246,9 @@ def test_a_reader_sees_one_moment(store: Store, box: MailboxRow) -> None:
     with store.database.read() as connection:
         before = mailboxes.load_mailbox(connection, *_place(box))
         write(store, lambda c: place_item(c, box))
-        assert items.load_columns(connection, *_place(box)).rows() == []
+        assert item_columns.load_columns(connection, *_place(box)).rows() == []
         assert mailboxes.load_mailbox(connection, *_place(box)) == before
-    assert len(read(store, lambda c: items.load_columns(c, *_place(box)).rows())) == 1
+    assert len(read(store, lambda c: item_columns.load_columns(c, *_place(box)).rows())) == 1
 
 
 def test_ids_compare_as_bytes(store: Store) -> None:

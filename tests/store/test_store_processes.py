@@ -14,7 +14,7 @@ from store.store_rows import add_account, add_mailbox, numbered_id, read
 from store.writing_process import deliver_many, publish, upgrade_store
 
 from mailserver.model.ids import AccountId
-from mailserver.store import inspection, items, log_rows, mailboxes
+from mailserver.store import inspection, item_columns, log_rows, mailboxes
 from mailserver.store.feed import Feed
 from mailserver.store.store import Store
 
@@ -42,7 +42,7 @@ def test_three_writers(store: Store, database_url: str, tmp_path: Path) -> None:
         place = (box.account_id, box.mailbox_id)
         row = read(store, lambda c, p=place: mailboxes.load_mailbox(c, *p))
         assert (row.exists_count, row.uidnext, row.unadopted_count) == (number, number + 1, number)
-        flags = read(store, lambda c, p=place: items.load_columns(c, *p).rows())
+        flags = read(store, lambda c, p=place: item_columns.load_columns(c, *p).rows())
         assert [uid for uid, _flags, _modseq in flags] == list(range(1, number + 1))
         modseqs = [modseq for _uid, _flags, modseq in flags]
         assert sorted(set(modseqs)) == modseqs, "each has its own, and they grow with the UIDs"

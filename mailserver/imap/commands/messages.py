@@ -91,6 +91,7 @@ class BinarySize:
     """BINARY.SIZE[…] (RFC 9051 §6.4.5)."""
 
     part: tuple[int, ...] = ()
+    partial: ClassVar[None] = None
     is_peek: ClassVar[bool] = True
 
 
