@@ -25,7 +25,7 @@ def parse_append(cursor: Cursor) -> Append:
 
 def parse_replace(cursor: Cursor, uid: bool) -> Replace:
     """RFC 8508 §5: one message gives way to one."""
-    message = cursor.sequence_set()
+    message = cursor.sequence_set(may_be_saved=False)
     if len(message.ranges) > 1 or message.ranges[0][0] != message.ranges[0][1]:
         raise Malformed("one_message_only")
     cursor.space()

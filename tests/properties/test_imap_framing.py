@@ -60,11 +60,13 @@ def test_only_bad_command_escapes_from_what_is_framed(data):
 VERBS = [
     b"LOGIN", b"SELECT", b"CREATE", b"LIST", b"STATUS", b"APPEND", b"APPEND x", b"REPLACE", b"UID REPLACE 1", b"FETCH", b"STORE", b"SEARCH", b"COPY", b"ID",
     b"UID FETCH", b"UID SEARCH", b"UID STORE", b"UID EXPUNGE", b"AUTHENTICATE", b"ENABLE", b"RENAME", b"XLIST", b"SETQUOTA", b"GETMETADATA", b"SETMETADATA x",
+    b"MOVE", b"SORT", b"SORT (DATE) UTF-8", b"UID SORT RETURN", b"THREAD REFERENCES", b"UID THREAD", b"SEARCH RETURN", b"UID FETCH 1 FLAGS",
 ]  # fmt: skip
 WORDS = [
     b" ", b"(", b")", b"[", b"]", b'"', b"\\", b"1:*", b"*", b"$", b"BODY", b"BODY[", b"HEADER.FIELDS", b"<0.1>",
     b"FLAGS", b"\\Seen", b"OR", b"NOT", b"SUBJECT", b"CHARSET", b"UTF-8", b"NIL", b"&AOk-", b"&", b"%", b"1-Feb-2026",
     b"\xc3\xa9", b"\xff", b"CONDSTORE", b"QRESYNC", b" CATENATE (", b"URL ", b"TEXT ", b"/private/a", b"DEPTH", b"~", b"RETURN", b"STATUS", b"SUBSCRIBED", b"CHANGEDSINCE", b"MODSEQ", b"99999999999999999999", b"USE",
+    b"PARTIAL ", b"-1:-5", b"1:5", b"SAVE", b"(REVERSE DATE)", b"OLDER 5", b"EMAILID x", b"SAVEDON ", b"UID ",
 ]  # fmt: skip
 words = st.lists(st.sampled_from(WORDS) | st.binary(max_size=4), max_size=12).map(b"".join)
 

@@ -80,6 +80,7 @@ def test_after_a_literal(text, is_part, has_more):
         (b"APPEND x CATENATE (TEXT abc)", "missing_message"),
         (b"REPLACE 1:2 x CATENATE (URL /a)", "one_message_only"),
         (b"REPLACE 1,3 x CATENATE (URL /a)", "one_message_only"),
+        (b"REPLACE $ x CATENATE (URL /a)", "bad_sequence_set"),  # RFC 8508 §5: one number
         (b"REPLACE 0 x CATENATE (URL /a)", "bad_sequence_set"),
         (b"REPLACE 1 x CATENATE (URL /a) CATENATE (URL /a)", "one_message_only"),
         (b"REPLACE 1", "missing_space"),
