@@ -5,6 +5,7 @@ unless a whole request is being answered: a request's head must be there in time
 """
 
 import asyncio
+import logging
 from typing import cast
 
 from uvicorn.config import Config
@@ -20,6 +21,9 @@ REQUEST_SECONDS = 20.0
 STALL_SECONDS = 120.0
 """A browser that takes nothing of what waits for it for so long is gone: about 500 octets a second."""
 
+_LIBRARY = logging.getLogger("pli.web.http")
+_LIBRARY.setLevel(logging.ERROR)  # its warnings are one for each bad request: anybody could fill the log
+
 
 class WebConnection(H11Protocol):
     """``crowd`` counts the connections of the server."""
@@ -28,6 +32,7 @@ class WebConnection(H11Protocol):
         self, config: Config, state: ServerState, crowd: Crowd, app_state: dict[str, object]
     ) -> None:
         super().__init__(config, state, app_state)
+        self.logger = _LIBRARY
         self._crowd = crowd
         self._peer: str | None = None
         """Of a connection that was let in."""

@@ -126,7 +126,13 @@ class Scene:
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         config = uvicorn.Config(
-            self.answer, http="h11", ws="none", lifespan="off", log_config=None, interface="asgi3"
+            self.answer,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            interface="asgi3",
         )
         config.timeout_keep_alive = 86400
         config.load()
@@ -248,3 +254,22 @@ async def test_who_was_refused_is_never_counted_or_heard() -> None:
     scene.connection.connection_lost(None)
     assert (len(scene.crowd), scene.transport.ends[0]) == (0, "close")
     assert scene.transport.written.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"\0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+    ],
+)
+def test_bad_requests_do_not_fill_the_log(octets: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async def play() -> None:
+        scene = Scene()
+        scene.connection.data_received(octets)
+        await asyncio.gather(*scene.connection.tasks)
+        assert scene.transport.written.startswith((b"HTTP/1.1 400", b"HTTP/1.1 200"))
+
+    with caplog.at_level(logging.DEBUG):
+        asyncio.run(play())
+    assert [each for each in caplog.records if each.name != "asyncio"] == []
