@@ -22,7 +22,8 @@ PASSWORD = "trois chats gris sur un toit"  # noqa: S105 # of an invented patient
 PATIENT_INS = "1.2.250.1.213.1.4.10|279035121518989"
 PATIENT_CONTACT = "dominique@courriel.example"
 PORT_NAMES = {"mx": 25, "submission": 587, "submissions": 465, "imap": 143, "imaps": 993, "web": 443}
-START_SECONDS = 30
+START_SECONDS = 60
+COMMAND_SECONDS = 120
 STOP_SECONDS = 35
 
 
@@ -107,7 +108,7 @@ def run_pli(*arguments: str, secret: str | None = None) -> Facts:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=COMMAND_SECONDS,
     )
     facts: Facts = json.loads(done.stdout) if done.stdout.startswith("{") else {}
     if done.returncode != 0:
