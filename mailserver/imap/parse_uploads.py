@@ -41,6 +41,8 @@ def parse_further(raw: RawCommand, after: OctetsFollow, *, is_only: bool) -> tup
     Raises Malformed.
     """
     cursor = Cursor(raw)
+    if after.is_utf8:
+        cursor.need(b")")
     steps = _parse_parts(cursor) if after.is_part else (MessageEnds(),)
     if MessageEnds() in steps and not cursor.is_at_end():
         steps = (*steps, *_parse_messages(cursor))
@@ -77,6 +79,8 @@ def _parse_message(cursor: Cursor) -> tuple[Step, ...]:
         date = cursor.date_time()
         cursor.space()
     begin = MessageBegins(tuple(dict.fromkeys(flags)), date)
+    if cursor.skip_word(b"UTF8 (~"):  # RFC 6855 §4
+        return begin, OctetsFollow(cursor.streamed_bytes(), is_binary=True, is_utf8=True)
     if not cursor.skip_word(b"CATENATE ("):
         is_binary = cursor.skip(b"~")
         return begin, OctetsFollow(cursor.streamed_bytes(), is_binary=is_binary)

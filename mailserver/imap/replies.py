@@ -89,6 +89,7 @@ _BAD_URL = _no(
 _NOT_IN_CODE = re.compile(rb"[^\x21-\x5c\x5e-\x7e]")
 
 _BY_CODE: dict[str, Reply] = {
+    "charset_with_utf8": Reply(Status.BAD, "No CHARSET once UTF8=ACCEPT is enabled"),  # RFC 6855 §3
     "bad_charset": Reply(Status.NO, "Use UTF-8", code_bad_charset(CHARSETS)),  # RFC 9051 §6.4.4
     "login": LOGIN_FAILED,
     "scope": LOGIN_FAILED,

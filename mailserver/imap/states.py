@@ -24,7 +24,7 @@ class Feature(StrEnum):
     CONDSTORE = "CONDSTORE"
     QRESYNC = "QRESYNC"
     UTF8 = "UTF8=ACCEPT"
-    REV2 = "IMAP4REV2"
+    REV2 = "IMAP4rev2"
 
 
 class Verdict(StrEnum):
@@ -133,7 +133,7 @@ _SUCCESS: dict[type[c.Command], State] = {
 }
 _FAILURE: dict[type[c.Command], State] = {c.Select: State.AUTHENTICATED}
 
-_ALWAYS = ("IMAP4rev1", "LITERAL+")
+_ALWAYS = ("IMAP4rev1", "IMAP4rev2", "LITERAL+")
 _BEFORE_LOGIN = ("SASL-IR", "ID", "ENABLE", "IDLE")
 """IDLE is announced before login too: Outlook looks for it only there."""
 _AFTER_LOGIN = (
@@ -177,10 +177,11 @@ _AFTER_LOGIN = (
     "OBJECTID",
     "SAVEDATE",
     "PREVIEW",
+    "UTF8=ACCEPT",
 )
 
-OFFERED: frozenset[Feature] = frozenset({Feature.CONDSTORE, Feature.QRESYNC})
-"""What ENABLE switches on; the others are known and not there."""
+OFFERED: frozenset[Feature] = frozenset(Feature)
+"""What ENABLE switches on."""
 
 CAPABILITIES: dict[State, tuple[str, ...]] = {
     State.CLEAR: (*_ALWAYS, "STARTTLS", "LOGINDISABLED"),

@@ -54,10 +54,14 @@ async def run_select(session: Session, command: Select) -> Reply:
     send = session.wire.send
     send(format_known_flags(selected.info) if not command.is_read_only else _format_flags_only(selected.info))
     send(format_exists(view.exists))
-    send(format_recent(view.recent))
-    unseen = view.first_unseen(int(Flag.SEEN))
-    if unseen is not None:
-        send(format_untagged(Word.OK, "First unseen", code_number("UNSEEN", unseen)))
+    if Feature.REV2 in session.enabled:
+        view.forget_recent()
+        send(_format_own_name(session, command.mailbox))
+    else:
+        send(format_recent(view.recent))
+        unseen = view.first_unseen(int(Flag.SEEN))
+        if unseen is not None:
+            send(format_untagged(Word.OK, "First unseen", code_number("UNSEEN", unseen)))
     send(format_untagged(Word.OK, "Its name may change", code_mailbox_id(row.mailbox_id)))
     send(format_untagged(Word.OK, "UIDs stay", code_number("UIDVALIDITY", row.uidvalidity)))
     send(format_untagged(Word.OK, "Next UID", code_number("UIDNEXT", row.uidnext)))
@@ -68,6 +72,13 @@ async def run_select(session: Session, command: Select) -> Reply:
     if command.is_read_only:
         return done("EXAMINE", b"READ-ONLY")
     return done("SELECT", b"READ-WRITE")
+
+
+def _format_own_name(session: Session, asked: str) -> bytes:
+    """The LIST response of a SELECT (RFC 9051 §6.3.2), with the name that the client used when it is another."""
+    name = normal_name(asked)
+    more = format_old_name(asked, is_utf8=session.is_utf8) if name != asked else b""
+    return format_list([], name, is_utf8=session.is_utf8, more=more)
 
 
 def _load_selected(session: Session, command: Select) -> Selected:

@@ -55,6 +55,8 @@ def demand_search(session: Session, command: Search | Sort | Thread) -> None:
     """What comes before any search. Raises Malformed ``bad_charset``."""
     if has_modseq(command.key):
         session.enable_condstore()
+    if command.charset is not None and Feature.UTF8 in session.enabled:
+        raise Malformed("charset_with_utf8", "RFC 6855 §3")
     if command.charset is not None and command.charset not in CHARSETS:
         raise Malformed("bad_charset")
 

@@ -61,13 +61,15 @@ async def run_enable(session: Session, command: Enable) -> Reply:
     """RFC 5161 §3.2: what cannot be enabled is left out, and what is enabled already is not said again."""
     hidden = session.open_account().profile.hidden_capabilities
     offered = {feature for feature in OFFERED if feature.value not in hidden}
-    asked = {feature for feature in offered if feature.value in command.names}
+    asked = {feature for feature in offered if feature.value.upper() in command.names}
     session.wire.send(
         format_enabled(feature.value for feature in Feature if feature in asked - session.enabled)
     )
     if not asked.isdisjoint({Feature.CONDSTORE, Feature.QRESYNC}):
         session.enable_condstore()  # RFC 7162 §3.2.3: QRESYNC brings CONDSTORE
     session.enabled |= asked
+    if Feature.REV2 in asked and session.selected is not None:
+        session.selected.view.forget_recent()
     return done("ENABLE")
 
 

@@ -147,6 +147,10 @@ class MailboxView:
         """UIDs of messages that are gone though the client still counts them; not to be changed."""
         return self._vanished
 
+    def forget_recent(self) -> None:
+        r"""No message is \Recent any more, nor will be: there is no such flag in IMAP4rev2 (RFC 9051 §7.1)."""
+        self._recent_from = 1 << 63
+
     def is_recent(self, uid: int) -> bool:
         return uid >= self._recent_from
 

@@ -21,12 +21,13 @@ class MessageBegins:
 @dataclass(frozen=True, slots=True)
 class OctetsFollow:
     """So many octets of the message are announced; ``is_part``: within CATENATE (RFC 4469 §3); ``is_binary``: as a
-    literal8 (RFC 3516 §4.4).
+    literal8 (RFC 3516 §4.4); ``is_utf8``: within UTF8 (RFC 6855 §4).
     """
 
     size_bytes: int
     is_part: bool = False
     is_binary: bool = False
+    is_utf8: bool = False
 
 
 @dataclass(frozen=True, slots=True)
