@@ -34,21 +34,21 @@ class Scan:
     def _open_any(self, row: ItemRow | SummaryRow) -> bytes:
         if row.is_adopted:
             return self._open_adopted(row)
-        summary = self._away.get(row.uid)
-        if summary is None:
-            raise Corrupt("summary")
-        return summary
+        found = self._away.get(row.uid)
+        if isinstance(found, bytes):
+            return found
+        raise found or Corrupt("summary")  # it left between two looks
 
 
-def _open_whole_ones(uids: Sequence[int], open_away: OpenSummaries) -> dict[int, bytes]:
-    """The summaries at once; when one of them is damaged, the others one by one."""
+def _open_whole_ones(uids: Sequence[int], open_away: OpenSummaries) -> dict[int, bytes | Corrupt]:
+    """The summaries at once; when one of them is damaged, the others one by one, and what is wrong with it."""
     ranges = [(uid, uid) for uid in uids]
     try:
-        return dict(open_away(ranges))
-    except Corrupt:
+        return dict[int, bytes | Corrupt](open_away(ranges))
+    except Corrupt as error:
         if len(uids) == 1:
-            return {}
-    found: dict[int, bytes] = {}
+            return {uids[0]: error}
+    found: dict[int, bytes | Corrupt] = {}
     for uid in uids:
         found |= _open_whole_ones([uid], open_away)
     return found
