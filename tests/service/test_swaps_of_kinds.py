@@ -47,7 +47,7 @@ class Stock:
 
     def read_document(self, document_id: DocumentId) -> bytes:
         documents = SpaceDocuments(self.bench.store)
-        return documents.open_document(self.patient, document_id, ORIGIN, datetime.now(UTC)).data
+        return documents.open_document(self.patient, document_id, ORIGIN, datetime.now(UTC)).whole()
 
 
 @pytest.fixture(scope="module")
