@@ -8,6 +8,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 ARGS ?=
 PIP := .venv/bin/python -m pip install -qq --disable-pip-version-check --root-user-action=ignore
+IMAPFLOW := tests/interop/imap/imapflow
 PINNED := $(PIP) --require-hashes --only-binary :all:
 
 .PHONY: help demo demo-once test check bench clean
@@ -23,6 +24,7 @@ demo-once: .venv/.run
 
 test: .venv/.dev
 	@scripts/debian-packages test
+	@$(MAKE) $(IMAPFLOW)/node_modules/.package-lock.json
 	@.venv/bin/python -m pytest --numprocesses auto --dist loadgroup $(ARGS)
 
 check: .venv/.dev
@@ -36,7 +38,7 @@ bench: .venv/.dev
 	@.venv/bin/python -m bench $(ARGS)
 
 clean:
-	@rm -rf .venv .demo .work build dist pli.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .demo .work build dist pli.egg-info $(IMAPFLOW)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/pip:
@@ -51,4 +53,9 @@ clean:
 .venv/.dev: .venv/.run requirements/dev.txt
 	@echo "installing what the checks and tests run on"
 	@$(PINNED) -r requirements/dev.txt
+	@touch $@
+
+$(IMAPFLOW)/node_modules/.package-lock.json: $(IMAPFLOW)/package-lock.json
+	@echo "installing the mail client that tests run under Node.js"
+	@npm ci --silent --prefix $(IMAPFLOW)
 	@touch $@

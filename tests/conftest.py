@@ -7,6 +7,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -51,17 +52,26 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def require_tool() -> Callable[[str], str]:
+def do_without() -> Callable[[str], NoReturn]:
+    """``do_without("why")`` skips the test that cannot run here, and fails it under CI=true."""
+
+    def end(reason: str) -> NoReturn:
+        if UNDER_CI:
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+
+    return end
+
+
+@pytest.fixture(scope="session")
+def require_tool(do_without: Callable[[str], NoReturn]) -> Callable[[str], str]:
     """``require_tool("mbsync")`` → its path. A missing tool skips the test, and fails it under CI=true."""
 
     def require(name: str) -> str:
         found = find_tool(name)
-        if found is not None:
-            return found
-        reason = f"{name} is not installed; scripts/debian-packages test installs it"
-        if UNDER_CI:
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+        if found is None:
+            do_without(f"{name} is not installed; scripts/debian-packages test installs it")
+        return found
 
     return require
 

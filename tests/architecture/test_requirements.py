@@ -1,5 +1,6 @@
 """Dependencies are pinned exactly, by hash, and the pins answer what the package asks for."""
 
+import json
 import re
 from importlib.metadata import requires
 
@@ -74,3 +75,17 @@ def test_each_direct_dependency_has_its_reason() -> None:
     )
     names = [Requirement(line).name for pair in PAIRS for line in lines_of(f"{pair}.in")]
     assert not [name for name in names if name.lower() not in reasons], "no row in docs/adr/0001 or 0005"
+
+
+def test_npm_packages_are_pinned_by_hash_and_without_address() -> None:
+    folder = ROOT / "tests" / "interop" / "imap" / "imapflow"
+    asked = json.loads((folder / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    packages = json.loads((folder / "package-lock.json").read_text(encoding="utf-8"))["packages"]
+    assert packages.pop("")["dependencies"] == asked, "run npm install --package-lock-only there"
+    assert {name: packages[f"node_modules/{name}"]["version"] for name in asked} == asked
+    for name, facts in packages.items():
+        assert facts["integrity"].startswith("sha512-"), name
+        assert "resolved" not in facts, name
+        assert "hasInstallScript" not in facts, name
+    reasons = (ROOT / "docs" / "adr" / "0005-test-tools.md").read_text(encoding="utf-8")
+    assert not [name for name in asked if f"| {name} |" not in reasons], "no row in docs/adr/0005"

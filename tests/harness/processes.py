@@ -20,3 +20,16 @@ def list_descendants(ancestor: int) -> list[int]:
     """Pids of the children, of their children, and so on."""
     children = list_children(ancestor)
     return [*children, *(pid for child in children for pid in list_descendants(child))]
+
+
+def find_server(port: int, client_port: int, among: list[int]) -> int | None:
+    """Which process of ``among`` serves the connection from ``client_port`` to ``port`` of 127.0.0.1."""
+    ends = (f"0100007F:{port:04X}", f"0100007F:{client_port:04X}")
+    rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines())
+    links = {f"socket:[{row[9]}]" for row in rows if (row[1], row[2]) == ends}
+    for pid in among:
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):  # closed meanwhile
+                if str(descriptor.readlink()) in links:
+                    return pid
+    return None

@@ -5,9 +5,9 @@ import ssl
 import time
 from collections.abc import Iterator
 
-import aioimaplib
 import pytest
-from harness.imap_harness import HOST, ImapNode, TlsFiles, make_node, make_tls, running_imap
+from harness.aioimap import opened_aioimaplib
+from harness.imap_harness import ImapNode, TlsFiles, make_node, make_tls, running_imap
 from harness.imap_transcript import message
 
 
@@ -26,21 +26,17 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImapNode]:
 
 async def idle_and_read(node: ImapNode, port: int, tls: ssl.SSLContext) -> tuple[float, bytes]:
     account = node.accounts["doc"]
-    client = aioimaplib.IMAP4_SSL(host=HOST, port=port, ssl_context=tls)
-    await client.wait_hello_from_server()
-    assert (await client.login(account.address, account.app_password)).result == "OK"
-    assert (await client.select("INBOX")).result == "OK"
-    idling = await client.idle_start(timeout=60)
-    loop = asyncio.get_running_loop()
-    await loop.run_in_executor(None, node.deliver, "doc", message(1))
-    committed = time.perf_counter()
-    pushed = await client.wait_server_push()
-    waited = time.perf_counter() - committed
-    assert any(b"1 EXISTS" in line for line in pushed)
-    client.idle_done()
-    await asyncio.wait_for(idling, 10)
-    found = await client.fetch("1", "(BODY.PEEK[])")
-    await client.logout()
+    async with opened_aioimaplib(port, account.address, account.app_password, tls) as client:
+        idling = await client.idle_start(timeout=60)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, node.deliver, "doc", message(1))
+        committed = time.perf_counter()
+        pushed = await client.wait_server_push()
+        waited = time.perf_counter() - committed
+        assert any(b"1 EXISTS" in line for line in pushed)
+        client.idle_done()
+        await asyncio.wait_for(idling, 10)
+        found = await client.fetch("1", "(BODY.PEEK[])")
     return waited, bytes(found.lines[1])
 
 
