@@ -14,15 +14,16 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench import imap_rounds
+from bench.document import write_section
 from bench.floor import measure_floor
+from bench.imap_report import IMAP_NOTES, format_imap
 from bench.machine import describe_machine
 from bench.postgres import find_programs, running_postgres
 from bench.report import NOTES, format_comparison, format_store
 from bench.rounds import FULL, QUICK, Figures, Plan, alternate, count_syncs, fill, flows, listing
 from bench.servers import NotStarted, running_peer, running_pli, why_no_peer
 from bench.store import count_store_syncs, run_store
-
-DOCUMENT = Path(__file__).parents[1] / "docs" / "figures.md"
 
 
 @contextmanager
@@ -77,34 +78,63 @@ def comparison_section(folder: Path, plan: Plan, end: float) -> str:
     return table if absent is None else f"Postfix and Dovecot were not measured: {absent}.\n\n{table}"
 
 
+def imap_section(folder: Path, plan: imap_rounds.ImapPlan, end: float) -> str:
+    absent = why_no_peer()
+    with ExitStack() as stack:
+        with told("starting Pli"):
+            servers = [stack.enter_context(running_pli(folder / "pli"))]
+        if absent is None:
+            with told("starting Postfix and Dovecot"):
+                servers.append(stack.enter_context(running_peer(folder / "peer")))
+        table = format_imap(imap_rounds.measure_imap(servers, plan, told, end), plan)
+    return table if absent is None else f"Dovecot was not measured: {absent}.\n\n{table}"
+
+
+def delivery_text(folder: Path, options: argparse.Namespace) -> str:
+    """The first suite: the store and mail on its way in."""
+    plan = QUICK if options.quick else FULL
+    end = time.monotonic() + plan.last_round_seconds
+    sections = [store_section(folder, plan)]
+    if not options.store:
+        sections += [comparison_section(folder, plan, end), NOTES]
+    return "\n\n".join(sections)
+
+
+def imap_text(folder: Path, options: argparse.Namespace) -> str:
+    """The second suite: what mail clients ask of a server."""
+    plan = imap_rounds.QUICK if options.quick else imap_rounds.FULL
+    end = time.monotonic() + plan.last_round_seconds
+    return f"{imap_section(folder, plan, end)}\n\n{IMAP_NOTES}"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="under 90 s: fewer messages, one round")
-    parser.add_argument("--store", action="store_true", help="the store only, no servers")
-    parser.add_argument("--write", action="store_true", help="write docs/figures.md")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--store", action="store_true", help="the store only, no servers")
+    which.add_argument(
+        "--imap", action="store_true", help="IMAP instead: listing, searching, changing, waiting"
+    )
+    parser.add_argument("--write", action="store_true", help="write the section of docs/figures.md")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # whatever runs is stopped on the way out
-    plan = QUICK if options.quick else FULL
-    end = time.monotonic() + plan.last_round_seconds
     with tempfile.TemporaryDirectory(prefix="pli-bench-") as name:
         folder = Path(name)
         folder.chmod(0o711)  # Postfix and Dovecot pass through it as other users
         facts = "\n".join(f"- {key}: {value}" for key, value in describe_machine(folder).items())
-        sections = [facts]
         try:
-            sections.append(store_section(folder, plan))
-            if not options.store:
-                sections.append(comparison_section(folder, plan, end))
-                sections.append(NOTES)
+            measured = imap_text(folder, options) if options.imap else delivery_text(folder, options)
         except NotStarted as error:
             print(f"\n{error}", file=sys.stderr)
             return 1
-    text = "\n\n".join(sections)
+    text = f"{facts}\n\n{measured}"
     print(text)
     if options.write:
         day = datetime.now(UTC).date().isoformat()
-        how = "`make bench`" if plan is FULL else '`make bench ARGS="--quick"`'
-        DOCUMENT.write_text(f"# Figures\n\nMeasured on {day} by {how}, on one machine:\n\n{text.rstrip()}\n")
+        chosen = [f"--{name}" for name in ("quick", "store", "imap") if getattr(options, name)]
+        how = f'make bench ARGS="{" ".join(chosen)}"' if chosen else "make bench"
+        title = "IMAP" if options.imap else "Delivery"
+        write_section(title, f"Measured on {day} by `{how}`, on one machine:\n\n{text}")
     return 0
 
 

@@ -1,6 +1,7 @@
 """The IMAP half of the load client: it counts bytes and looks for tags at the end only, so it never limits a server."""
 
 import asyncio
+import contextlib
 import re
 import ssl
 import time
@@ -15,6 +16,10 @@ TIMEOUT_SECONDS = 240.0
 WINDOW = 64
 TAIL_BYTES = 8192
 _numbers = count(1)
+
+
+class Refused(RuntimeError):
+    """The server's answer was not OK."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,7 @@ class ImapClient(asyncio.Protocol):
         self.chunks.clear()
 
     async def command(self, line: str) -> bytes:
-        """Send one command and return what came; RuntimeError unless the answer is OK."""
+        """Send one command and return what came; Refused unless the answer is OK."""
         tag = b"zQ%x" % next(_numbers)
         final = re.compile(rb"(?:^|\r\n)" + tag + rb" (?P<word>\w+)[^\r\n]*\r\n")
         self._forget()
@@ -105,8 +110,13 @@ class ImapClient(asyncio.Protocol):
         await self._until(lambda tail: tail.endswith(b"\r\n") and final.search(tail) is not None)
         answer = final.search(self._tail)
         if answer is None or answer["word"] != b"OK":
-            raise RuntimeError(f"{line[:60]!r}: {self._tail[-300:]!r}")
+            raise Refused(f"{line[:60]!r}: {self._tail[-300:]!r}")
         return b"".join(self.chunks)
+
+    async def attempt(self, line: str) -> None:
+        """One command whose refusal is fine."""
+        with contextlib.suppress(Refused):
+            await self.command(line)
 
     async def login(self, address: str, password: str) -> None:
         await self.command(f'LOGIN "{address}" "{password}"')
@@ -145,6 +155,10 @@ class ImapClient(asyncio.Protocol):
 
         self.on_data = look
         return arrived
+
+    @property
+    def is_lost(self) -> bool:
+        return self._lost
 
     def close(self) -> None:
         self._transport.close()

@@ -8,83 +8,19 @@ import argparse
 import asyncio
 import contextlib
 import json
-import re
-import ssl
 import sys
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import uvloop
 
+from bench.connection_load import do_idle, do_login, do_memory
 from bench.imap_client import ImapClient, ImapTarget
-from bench.meter import Meter, Run, percentile, summary
-from bench.samples import Pool
+from bench.load import Load, parse_endpoint, repeated, tls_context
+from bench.mailbox_load import OPERATIONS, do_append, do_imap, do_prefill
+from bench.meter import Meter, Run, percentile
+from bench.samples import VARIANTS, Pool
 from bench.smtp_client import SmtpClient, SmtpTarget
-
-EXISTS_SECONDS = 20.0
-OPERATIONS = {
-    "select": "SELECT INBOX",
-    "flags": "UID FETCH 1:* (FLAGS)",
-    "summaries": "FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)",
-    "headers": "FETCH 1:* (UID BODY.PEEK[HEADER.FIELDS (FROM TO SUBJECT DATE MESSAGE-ID)])",
-    "bodies": "FETCH 1:* (UID BODY.PEEK[])",
-    "unseen": "UID SEARCH UNSEEN",
-    "search_from": 'SEARCH FROM "kalo"',
-    "search_text": 'SEARCH TEXT "absolutelynotthere"',
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """The options as values."""
-
-    smtp: SmtpTarget
-    imap: ImapTarget | None
-    accounts: dict[str, str]
-    sender: str
-    pids: list[int]
-    options: argparse.Namespace
-
-    @property
-    def addresses(self) -> list[str]:
-        return list(self.accounts)
-
-    def pool(self) -> Pool:
-        return Pool(self.options.size, self.sender, self.addresses[0])
-
-    async def opened(self, address: str, mailbox: str | None = None) -> ImapClient:
-        """A logged-in connection, with ``mailbox`` selected."""
-        assert self.imap is not None
-        client = await ImapClient.connected(self.imap)
-        await client.login(address, self.accounts[address])
-        if mailbox is not None:
-            await client.command(f"SELECT {mailbox}")
-        return client
-
-
-def parse_endpoint(text: str) -> tuple[str, int]:
-    """Raises ValueError for anything outside 127.0.0.0/8."""
-    host, _, port = text.rpartition(":")
-    if not re.fullmatch(r"127\.\d+\.\d+\.\d+", host):
-        raise ValueError("only 127.0.0.0/8 is ever a target")
-    return host, int(port)
-
-
-def tls_context(certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
-    """The server's certificate is not checked: the figures are of a server that we started ourselves."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    if certificate is not None:
-        context.load_cert_chain(certificate, key)
-    return context
-
-
-async def repeated(load: Load, once: Callable[[], Awaitable[Run]]) -> dict[str, object]:
-    return summary([await once() for _ in range(load.options.runs)])
 
 
 async def do_smtp(load: Load) -> dict[str, object]:
@@ -141,97 +77,15 @@ async def until_readable(client: ImapClient, wanted: int, end: float) -> None:
         await asyncio.sleep(0.005)
 
 
-async def do_login(load: Load) -> dict[str, object]:
-    """Logins a second, each on a connection of its own."""
-
-    async def once() -> Run:
-        left, took = iter(range(load.options.count)), list[float]()
-
-        async def session() -> None:
-            for number in left:
-                start = time.perf_counter()
-                (await load.opened(load.addresses[number % len(load.addresses)])).close()
-                took.append(time.perf_counter() - start)
-
-        with Meter(load.pids) as meter:
-            await asyncio.gather(*(session() for _ in range(load.options.conc)))
-        return meter.run(len(took), p50_ms=percentile(took, 0.5), p99_ms=percentile(took, 0.99))
-
-    return await repeated(load, once)
-
-
-async def do_prefill(load: Load) -> dict[str, object]:
-    """Fill the first account's INBOX to ``--count`` messages by APPEND, over ``--conc`` connections."""
-    address = load.addresses[0]
-    clients = [await load.opened(address) for _ in range(load.options.conc)]
-    missing = max(0, load.options.count - await clients[0].exists("INBOX"))
-    share, rest = divmod(missing, len(clients))
-    pool, start = load.pool(), time.perf_counter()
-    await asyncio.gather(
-        *(client.append("INBOX", share + (at < rest), pool) for at, client in enumerate(clients))
-    )
-    wall = time.perf_counter() - start
-    found = await clients[0].exists("INBOX")
-    for client in clients:
-        client.close()
-    return {"after": found, "wall_s": round(wall, 2), "per_s": round(missing / wall, 1)}
-
-
-async def do_imap(load: Load) -> dict[str, object]:
-    """Each of ``--ops`` over the whole INBOX of the first account, on a fresh connection."""
-
-    async def once(operation: str) -> Run:
-        client = await load.opened(load.addresses[0], None if operation == "select" else "INBOX")
-        number = await client.exists("INBOX") if operation == "select" else 0
-        with Meter(load.pids) as meter:
-            answer = await client.command(OPERATIONS[operation])
-        number = number or answer.count(b" FETCH (") or 1
-        client.close()
-        return meter.run(number, ms=round(meter.wall * 1e3, 2), octets=len(answer))
-
-    found: dict[str, object] = {}
-    for operation in load.options.ops.split(","):
-        found[operation] = await repeated(load, partial(once, operation))
-    return found
-
-
-async def do_idle(load: Load) -> dict[str, object]:
-    """From the 250 after DATA to EXISTS on an IDLE connection, one a mailbox; messages are ``--pace`` seconds apart."""
-    pool = load.pool()
-    clients = {address: await load.opened(address, "INBOX") for address in load.addresses}
-    for client in clients.values():
-        await client.idle()
-    await asyncio.sleep(load.options.settle)
-    try:
-        return await repeated(load, lambda: idle_run(load, pool, clients))
-    finally:
-        for client in clients.values():
-            client.close()
-
-
-async def idle_run(load: Load, pool: Pool, clients: dict[str, ImapClient]) -> Run:
-    smtp = await SmtpClient.connected(load.smtp)
-    after_250: list[float] = []
-    missed = 0
-    with Meter(load.pids) as meter:
-        for _ in range(0, load.options.count, len(clients)):
-            waiting = []
-            for address, client in clients.items():
-                arrived = client.await_exists()
-                await smtp.send(load.sender, address, pool.next_message())
-                waiting.append((arrived, time.perf_counter()))
-                await asyncio.sleep(load.options.pace)
-            for arrived, taken in waiting:
-                try:
-                    after_250.append(await asyncio.wait_for(arrived, EXISTS_SECONDS) - taken)
-                except TimeoutError:
-                    missed += 1
-    await smtp.quit()
-    p50, p99 = percentile(after_250, 0.5), percentile(after_250, 0.99)
-    return meter.run(len(after_250), missed=missed, p50_ms=p50, p99_ms=p99)
-
-
-COMMANDS = {"smtp": do_smtp, "login": do_login, "prefill": do_prefill, "imap": do_imap, "idle": do_idle}
+COMMANDS = {
+    "smtp": do_smtp,
+    "login": do_login,
+    "prefill": do_prefill,
+    "append": do_append,
+    "imap": do_imap,
+    "idle": do_idle,
+    "memory": do_memory,
+}
 
 
 def parse_arguments(arguments: list[str]) -> Load:
@@ -254,7 +108,13 @@ def parse_arguments(arguments: list[str]) -> Load:
     parser.add_argument("--conc", type=int, default=1)
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--max-seconds", type=float, default=60)
-    parser.add_argument("--ops", default="summaries")
+    parser.add_argument("--variants", type=int, default=VARIANTS, help="different messages")
+    parser.add_argument("--mailbox", default="INBOX")
+    parser.add_argument("--ops", default="summaries", help=f"of: {','.join(OPERATIONS)}")
+    parser.add_argument(
+        "--part", type=int, default=1000, help="messages of an operation on a part of the mailbox"
+    )
+    parser.add_argument("--distinct", type=int, default=0, help="prefill: append so many, the rest by COPY")
     parser.add_argument("--pace", type=float, default=0.02)
     parser.add_argument("--settle", type=float, default=1.0)
     options = parser.parse_args(arguments)

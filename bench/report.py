@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.rounds import CLEAR, Figures, Plan
+from bench.servers import PEER, PLI
 from bench.store import IN_FLIGHT
-
-PLI, PEER = "Pli", "Postfix + Dovecot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +66,14 @@ def format_comparison(figures: Figures, plan: Plan) -> str:
             _cell(ours, row, figures.is_noisy(row.pli_figure or row.figure, PLI)),
             _cell(theirs, row, figures.is_noisy(row.figure, PEER)),
         ]
-        body.append([row.title, *cells, _ratio(ours, theirs, row.more_is_better)])
+        body.append([row.title, *cells, format_ratio(ours, theirs, more_is_better=row.more_is_better)])
     syncs = [figures.once.get(("syncs", name)) for name in (PLI, PEER)]
     shown = ["not counted" if value is None else f"{value:.2f}" for value in syncs]
     body.append(
         [
             "fsync and fdatasync calls a message (× 10)",
             *shown,
-            _ratio(syncs[0], syncs[1], more_is_better=False),
+            format_ratio(syncs[0], syncs[1], more_is_better=False),
         ]
     )
     appended = [figures.once.get(("append", name)) for name in (PLI, PEER)]
@@ -83,7 +82,7 @@ def format_comparison(figures: Figures, plan: Plan) -> str:
         [
             "APPEND of 4 KiB over 4 connections, messages/s",
             *shown,
-            _ratio(appended[0], appended[1], more_is_better=True),
+            format_ratio(appended[0], appended[1], more_is_better=True),
         ]
     )
     return format_table(["figure", PLI, PEER, "Pli is better by"], body)
@@ -93,7 +92,7 @@ def _cell(value: float | None, row: Row, noisy: bool) -> str:
     return "not measured" if value is None else f"{value:.{row.digits}f}{' *' if noisy else ''}"
 
 
-def _ratio(ours: float | None, theirs: float | None, more_is_better: bool) -> str:
+def format_ratio(ours: float | None, theirs: float | None, *, more_is_better: bool) -> str:
     if ours is None or theirs is None or min(ours, theirs) <= 0:
         return "–"
     times = ours / theirs if more_is_better else theirs / ours

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.meter import QUIET_RUNS, Run, summary
-from bench.servers import Server
+from bench.servers import PLI, Server
 from bench.syncs import syncs_during
 
 LOAD_SECONDS = 600
@@ -83,6 +83,8 @@ class Figures:
     def others_share(self) -> float:
         """What other processes took of the machine while the servers were measured."""
         runs = [run for runs in self.runs.values() for run in runs]
+        if not runs:
+            return 0.0
         return (
             sum(run["other_cpu_s"] for run in runs)
             / sum(run["wall_s"] for run in runs)
@@ -93,10 +95,10 @@ class Figures:
         return sum(not run["noisy"] for run in self.runs.get((figure, server), ()))
 
 
-def load(what: str, server: Server, *options: str) -> dict[str, object]:
+def load(what: str, server: Server, *options: str, seconds: float = LOAD_SECONDS) -> dict[str, object]:
     """One command of the load client, in a process of its own."""
     command = [sys.executable, "-m", "bench.mailload", what, *server.options, *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LOAD_SECONDS, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{server.name}, {what}: {done.stderr.strip()[-1500:]}")
     found: dict[str, object] = json.loads(done.stdout)
@@ -172,7 +174,7 @@ def alternate(
     """Rounds of every figure until each has enough quiet runs, rounds are used up, or the time is: ``end`` is monotonic."""
     for number in range(plan.most_rounds):
         for kind, measure in kinds.items():
-            measured = [server for server in servers if kind != CLEAR or server.name != "Pli"]
+            measured = [server for server in servers if kind != CLEAR or server.name != PLI]
             enough = number >= plan.rounds and not any(figures.is_noisy(kind, each.name) for each in measured)
             for server in () if enough or (number and time.monotonic() > end) else measured:
                 figures.add(kind, server.name, measure(server))

@@ -9,6 +9,9 @@ from itertools import count
 SYLLABLES = ("ka", "lo", "mi", "re", "su", "ten", "var", "do", "pri", "qua", "sil", "or", "an", "eth", "um")
 SMALL_BYTES = 8192
 VARIANTS = 16
+NEEDLE = "xyzzyneedle"
+NEEDLE_EVERY = 32
+"""One variant in so many holds NEEDLE in its text; of the usual 16, none does."""
 _SLOT = "MESSAGE-ID-SLOT"
 
 
@@ -31,8 +34,9 @@ def _text(draw: random.Random, size: int, line_end: str) -> str:
     return "".join(lines)
 
 
-def _alternative(draw: random.Random, mark: str, size: int) -> str:
+def _alternative(draw: random.Random, mark: str, size: int, more: str = "") -> str:
     plain, page = _text(draw, int(size * 0.4), "\r\n"), _text(draw, int(size * 0.45), "<br>\r\n")
+    plain += more
     return (
         f"--{mark}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n\r\n{plain}\r\n"
         f"--{mark}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n\r\n"
@@ -40,8 +44,10 @@ def _alternative(draw: random.Random, mark: str, size: int) -> str:
     )
 
 
-def format_message(size: int, seed: int, sender: str, recipient: str) -> bytes:
-    """A multipart message of about ``size`` bytes: text beside HTML, and over 8 KiB a base64 attachment."""
+def format_message(size: int, seed: int, sender: str, recipient: str, more: str = "") -> bytes:
+    """A multipart message of about ``size`` bytes: text, with ``more`` at its end, beside HTML, and over 8 KiB a
+    base64 attachment.
+    """
     draw = random.Random(seed)
     mark = f"=_b{seed:08x}"
     given, family = draw.choice(WORDS).title(), draw.choice(WORDS).title()
@@ -61,7 +67,7 @@ def format_message(size: int, seed: int, sender: str, recipient: str) -> bytes:
     room = size - sum(len(line) + 2 for line in head) - 360
     if size <= SMALL_BYTES:
         head.append(f'Content-Type: multipart/alternative; boundary="{mark}"')
-        body = _alternative(draw, mark, max(room, 200))
+        body = _alternative(draw, mark, max(room, 200), more)
     else:
         head.append(f'Content-Type: multipart/mixed; boundary="{mark}"')
         body = _with_attachment(draw, mark, room)
@@ -80,11 +86,17 @@ def _with_attachment(draw: random.Random, mark: str, room: int) -> str:
     )
 
 
+def _needle_of(seed: int) -> str:
+    return f"{NEEDLE}\r\n" if seed % NEEDLE_EVERY == NEEDLE_EVERY - 1 else ""
+
+
 class Pool:
     """Variants made before the clock runs; ``next_message`` only writes a fresh Message-ID into one."""
 
     def __init__(self, size: int, sender: str, recipient: str, variants: int = VARIANTS) -> None:
-        made = [format_message(size, 1000 + seed, sender, recipient) for seed in range(variants)]
+        made = [
+            format_message(size, 1000 + seed, sender, recipient, _needle_of(seed)) for seed in range(variants)
+        ]
         assert not any(b"\r\n." in message for message in made)
         self._halves = [message.split(_SLOT.encode(), 1) for message in made]
         self._tag = os.urandom(6).hex().encode()

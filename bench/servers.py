@@ -15,6 +15,7 @@ from pathlib import Path
 from bench.operators import OURS, SENDER, add_accounts, make_operators
 
 HERE = Path(__file__).parent
+PLI, PEER = "Pli", "Postfix + Dovecot"
 PLI_PORTS, PEER_PORTS = 24000, 23000
 USERS = 100
 START_SECONDS = 60.0
@@ -40,6 +41,8 @@ class Server:
     pids: tuple[int, ...]
     smtp_tls: tuple[str, ...]
     sender: str
+    folder: Path
+    """Where its files lie."""
 
     @property
     def options(self) -> list[str]:
@@ -92,7 +95,7 @@ def running_pli(folder: Path, workers: int = 2) -> Iterator[Server]:
         tls = operators.peer_folder / "tls"
         shown = ("--certificate", str(tls / "operator.pem"), "--key", str(tls / "operator.key"))
         yield Server(
-            "Pli",
+            PLI,
             f"127.0.0.1:{PLI_PORTS + 25}",
             f"127.0.0.1:{PLI_PORTS + 993}",
             accounts,
@@ -100,6 +103,7 @@ def running_pli(folder: Path, workers: int = 2) -> Iterator[Server]:
             (process.pid,),
             ("--smtp-tls", "starttls", *shown),
             SENDER,
+            folder,
         )
     except NotStarted as error:
         raise NotStarted(f"{error}: {(folder / 'serve.log').read_text()[-2000:]}") from error
@@ -121,7 +125,7 @@ def running_peer(folder: Path) -> Iterator[Server]:
         for port in (PEER_PORTS + 25, PEER_PORTS + 993):
             _await_port(port)
         yield Server(
-            "Postfix + Dovecot",
+            PEER,
             f"127.0.0.1:{PEER_PORTS + 25}",
             f"127.0.0.1:{PEER_PORTS + 993}",
             accounts,
@@ -129,6 +133,7 @@ def running_peer(folder: Path) -> Iterator[Server]:
             tuple(int((state / name).read_text()) for name in MASTERS),
             ("--smtp-tls", "starttls"),
             "sender@example.net",
+            folder,
         )
     except subprocess.CalledProcessError as error:
         raise NotStarted("peer.sh could not start Postfix and Dovecot") from error
