@@ -19,15 +19,16 @@ _TAG_BYTES = 256
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """S3, in octets. ``literals_bytes`` bounds all gathered literals of a command; ``message_bytes`` 0: no APPEND."""
+    """S3, in octets. ``literals_bytes`` bounds all gathered literals of a command."""
 
     line_bytes: int
     literal_bytes: int
     literals_bytes: int
-    message_bytes: int = 0
+    message_bytes: int
 
 
-BEFORE_LOGIN = Limits(line_bytes=8 << 10, literal_bytes=4 << 10, literals_bytes=8 << 10)
+BEFORE_LOGIN = Limits(8 << 10, 4 << 10, 8 << 10, 4 << 10)
+"""A message is announced before login too, so that its command is refused before its octets come."""
 
 
 def limits_after_login(message_bytes: int) -> Limits:
@@ -298,8 +299,6 @@ class Framer:
         return NeedContinuation() if is_waiting else None
 
     def _is_message(self) -> bool:
-        if not self.limits.message_bytes:
-            return False
         if not self._messages:
             found = _UPLOAD.match(self._texts[0])
             if found is None or not (found[1] or len(self._texts) > 1):

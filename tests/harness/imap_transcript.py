@@ -9,6 +9,7 @@ r"""Golden dialogues with an IMAP server, several clients at once, as text: the 
 C1: a1 SELECT INBOX        sent with CRLF; \r \n \0 \x.. are octets; {address}, {password}, {plain} (SASL)
                            are the account's
 C1= abc                    sent as it stands, without CRLF
+C1+ a1 LOGOUT              sent with CRLF, in one piece with what client 1 sends next
 S1: a1 OK ...              the next line: ``...`` is anything, <name> is one word, the same each time
 S1! closed                 the connection has ended
 """
@@ -24,7 +25,7 @@ from harness.imap_harness import HOST, Account, RunningImap, TlsFiles
 from mailserver.service.quotas import DEFAULT_QUOTA, Amount
 
 TIMEOUT_SECONDS = 10.0
-_STEP = re.compile(r"(?P<who>[CS])(?P<number>\d)(?P<mark>[:=!]) ?(?P<text>.*)")
+STEP = re.compile(r"(?P<who>[CS])(?P<number>\d)(?P<mark>[:=+!]) ?(?P<text>.*)")
 _ESCAPE = re.compile(rb"\\(r|n|0|\\|x[0-9a-f]{2})")
 _HOLE = re.compile(r"(\.\.\.|<[a-z]\w*>)")
 _OCTETS = {b"r": b"\r", b"n": b"\n", b"0": b"\0", b"\\": b"\\"}
@@ -48,13 +49,19 @@ class Client:
     def __init__(self, port: int, tls: ssl.SSLContext | None) -> None:
         self._socket = socket.create_connection((HOST, port), TIMEOUT_SECONDS)
         self._rest = b""
+        self._held = b""
         if tls is not None:
             self.start_tls(tls)
 
     def start_tls(self, tls: ssl.SSLContext) -> None:
         self._socket = tls.wrap_socket(self._socket, server_hostname="localhost")
 
+    def hold(self, octets: bytes) -> None:
+        """Send these with the next ones."""
+        self._held += octets
+
     def send(self, octets: bytes) -> None:
+        octets, self._held = self._held + octets, b""
         self._socket.sendall(octets)
 
     def line(self) -> str | None:
@@ -118,11 +125,12 @@ class Transcript:
         if line.startswith("! "):
             self.act(line[2:].split())
             return
-        found = _STEP.fullmatch(line)
+        found = STEP.fullmatch(line)
         assert found is not None, f"{where}: {line}"
         client = self.clients[int(found["number"])]
         if found["who"] == "C":
-            client.send(self.octets(found["text"]) + (b"\r\n" if found["mark"] == ":" else b""))
+            send = client.hold if found["mark"] == "+" else client.send
+            send(self.octets(found["text"]) + (b"" if found["mark"] == "=" else b"\r\n"))
             return
         got = client.line()
         if found["mark"] == "!":
@@ -140,18 +148,25 @@ class Transcript:
             case ["quota", messages, octets]:
                 self.running.node.services.messages.quotas.limit = Amount(int(messages), int(octets))
             case ["open", number, "clear"]:
-                self.clients[int(number)] = Client(self.running.clear_port, None)
+                self.connect(int(number), self.running.clear_port, None)
             case ["open", number, "tls"]:
-                self.clients[int(number)] = Client(self.running.tls_port, self.tls.client)
+                self.connect(int(number), self.running.tls_port, self.tls.client)
             case ["starttls", number]:
                 self.clients[int(number)].start_tls(self.tls.client)
             case ["login", number]:
-                client = self.clients[int(number)] = Client(self.running.tls_port, self.tls.client)
+                client = self.connect(int(number), self.running.tls_port, self.tls.client)
                 client.line()
                 client.send(self.octets("x LOGIN {address} {password}\\r\\n"))
                 client.until_tagged("x")
             case _:
                 raise AssertionError(words)
+
+    def connect(self, number: int, port: int, tls: ssl.SSLContext | None) -> Client:
+        """A new connection for client ``number``; the one it had ends."""
+        if number in self.clients:
+            self.clients[number].close()
+        self.clients[number] = Client(port, tls)
+        return self.clients[number]
 
     def octets(self, text: str) -> bytes:
         account = self.account

@@ -195,8 +195,9 @@ def test_events(name, feed):
     assert feed(data, SMALL) == expected
 
 
-def test_append_is_no_stream_before_login():
-    assert whole(b"A APPEND x {4097}\r\n", BEFORE_LOGIN) == [LiteralTooBig("A", 4097, False)]
+def test_a_message_is_announced_before_login_too():
+    assert whole(b"A APPEND x {4097}\r\n", BEFORE_LOGIN) == [LiteralTooBig("A", 4097, True)]
+    assert whole(b"A APPEND x {4096}\r\n", BEFORE_LOGIN) == [announced(b"A APPEND x ", size=4096, waits=True)]
 
 
 def test_limits_of_s3():
