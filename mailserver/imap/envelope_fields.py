@@ -57,7 +57,8 @@ class FieldMatcher:
         if b"=?" in member or not self._forms:
             alone = b"(" + b"NIL " * self._place + member + b")"
             return self._remembers(alone) if len(alone) < _REMEMBERED_BYTES else self._has_needle(alone)
-        return any(map(member.lower().__contains__, self._forms))
+        lower = member.lower()
+        return self._forms[0] in lower or self._forms[-1] in lower
 
     def _has_needle(self, envelope: bytes) -> bool:
         return any(self._needle in self._fold(value) for value in find_field(envelope, self._name))
