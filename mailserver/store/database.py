@@ -167,6 +167,8 @@ def translated() -> Iterator[None]:
         raise Unavailable(_operational_code(error.orig)) from error
     except DBAPIError as error:
         raise Unavailable("database") from error
+    except sqlite3.Error as error:  # of what runs on the driver
+        raise Unavailable(_operational_code(error)) from error
 
 
 def _operational_code(error: BaseException | None) -> str:

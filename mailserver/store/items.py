@@ -15,6 +15,7 @@ from sqlalchemy.sql import operators
 
 from mailserver.model.ids import AccountId, BlobId, EmailId, ItemId, MailboxId
 from mailserver.store import schema
+from mailserver.store.hot_reads import HotRead
 
 UidRange = tuple[int, int]
 """First and last UID, both included."""
@@ -47,7 +48,7 @@ class NewItem:
 
 
 class ItemRow(NamedTuple):
-    """An item with its seal, as stored. A tuple, because pages make thousands of them."""
+    """An item with its seal, as stored: what is adopted may say 1. A tuple, because pages make thousands of them."""
 
     uid: int
     item_id: ItemId
@@ -230,7 +231,7 @@ _ROWS = (
     .where(_item.c.account_id == bindparam("account"), _item.c.mailbox_id == bindparam("mailbox"))
     .order_by(_item.c.uid)
 )
-_ROWS_BETWEEN = _ROWS.where(_item.c.uid.between(bindparam("first"), bindparam("last")))
+_ROWS_BETWEEN = HotRead(_ROWS.where(_item.c.uid.between(bindparam("first"), bindparam("last"))), ItemRow)
 _ROWS_AMONG = _ROWS.where(_item.c.uid.in_(bindparam("uids", expanding=True)))
 
 
@@ -245,8 +246,7 @@ def list_items(
         if first == last and len(ranges) > 1:
             scattered.append(first)
             continue
-        found = connection.execute(_ROWS_BETWEEN, {**place, "first": first, "last": last})
-        rows.extend(starmap(ItemRow, found.all()))
+        rows += _ROWS_BETWEEN.all(connection, {**place, "first": first, "last": last})
     for start in range(0, len(scattered), UIDS_PER_STATEMENT):
         uids = scattered[start : start + UIDS_PER_STATEMENT]
         rows.extend(starmap(ItemRow, connection.execute(_ROWS_AMONG, {**place, "uids": uids}).all()))
@@ -258,9 +258,18 @@ def list_items(
 _ROWS_WITH_BLOBS = _ROWS.add_columns(
     _blob.c.blob_id.label("held"), _blob.c.stored_bytes, _blob.c.digest, _blob.c.octets
 ).outerjoin(_blob, and_(_blob.c.account_id == _item.c.account_id, _blob.c.blob_id == _item.c.blob_id))
-_BLOBS_BETWEEN = _ROWS_WITH_BLOBS.where(_item.c.uid.between(bindparam("first"), bindparam("last")))
 _BLOBS_AMONG = _ROWS_WITH_BLOBS.where(_item.c.uid.in_(bindparam("uids", expanding=True)))
 _ITEM_ROW_COLUMNS = 14
+
+
+def _with_blob(*row: bytes) -> tuple[ItemRow, BlobRow | None]:
+    item, blob = row[:_ITEM_ROW_COLUMNS], row[_ITEM_ROW_COLUMNS:]
+    return ItemRow(*item), None if blob[0] is None else BlobRow(*blob)  # type: ignore[arg-type]
+
+
+_BLOBS_BETWEEN = HotRead(
+    _ROWS_WITH_BLOBS.where(_item.c.uid.between(bindparam("first"), bindparam("last"))), _with_blob
+)
 
 
 def list_items_with_blobs(
@@ -271,16 +280,9 @@ def list_items_with_blobs(
         return []
     place = {"account": account_id, "mailbox": mailbox_id}
     if uids[-1] - uids[0] + 1 == len(uids):  # the usual case, and the cheaper statement
-        found = connection.execute(_BLOBS_BETWEEN, {**place, "first": uids[0], "last": uids[-1]}).all()
-    else:
-        found = connection.execute(_BLOBS_AMONG, {**place, "uids": list(uids)}).all()
-    return [
-        (
-            ItemRow(*row[:_ITEM_ROW_COLUMNS]),
-            None if row[_ITEM_ROW_COLUMNS] is None else BlobRow(*row[_ITEM_ROW_COLUMNS:]),
-        )
-        for row in found
-    ]
+        return _BLOBS_BETWEEN.all(connection, {**place, "first": uids[0], "last": uids[-1]})
+    found = connection.execute(_BLOBS_AMONG, {**place, "uids": list(uids)}).all()
+    return list(starmap(_with_blob, found))
 
 
 def list_unadopted(

@@ -5,14 +5,15 @@ UIDVALIDITY.
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from mailserver.model.account import Role
 from mailserver.model.errors import NotFound
 from mailserver.model.ids import AccountId, MailboxId
 from mailserver.store import schema
+from mailserver.store.hot_reads import HotRead
 
 _table = schema.mailbox
 LARGE_MAILBOX = 100_000
@@ -39,16 +40,18 @@ class MailboxRow:
     record: bytes | None
 
 
-_COLUMNS = tuple(_table.c)
-_LIST = select(*_COLUMNS).where(_table.c.account_id == bindparam("account"))
-_LOAD = _LIST.where(_table.c.mailbox_id == bindparam("mailbox"))
-_BY_ROLE = _LIST.where(_table.c.role == bindparam("role")).order_by(_table.c.created_at, _table.c.mailbox_id)
+_COLUMNS = tuple(_table.c[field.name] for field in fields(MailboxRow))
+_ALL = select(*_COLUMNS).where(_table.c.account_id == bindparam("account"))
+_BY_ROLE = _ALL.where(_table.c.role == bindparam("role")).order_by(_table.c.created_at, _table.c.mailbox_id)
 
 
-def _row(found: Row[tuple[object, ...]]) -> MailboxRow:
-    values = found._asdict()  # the row's own columns, by name
-    values["role"] = Role(values["role"])
-    return MailboxRow(**values)
+def _row(account_id: AccountId, mailbox_id: MailboxId, role: str, *rest: int) -> MailboxRow:
+    """The columns as they stand; the last is the record."""
+    return MailboxRow(account_id, mailbox_id, Role(role), *rest)  # type: ignore[arg-type]
+
+
+_LIST = HotRead(_ALL, _row)
+_LOAD = HotRead(_ALL.where(_table.c.mailbox_id == bindparam("mailbox")), _row)
 
 
 def add_mailbox(connection: Connection, row: MailboxRow) -> None:
@@ -57,12 +60,12 @@ def add_mailbox(connection: Connection, row: MailboxRow) -> None:
 
 
 def list_mailboxes(connection: Connection, account_id: AccountId) -> list[MailboxRow]:
-    return [_row(found) for found in connection.execute(_LIST, {"account": account_id}).all()]
+    return _LIST.all(connection, {"account": account_id})
 
 
 def find_mailbox(connection: Connection, account_id: AccountId, mailbox_id: MailboxId) -> MailboxRow | None:
-    found = connection.execute(_LOAD, {"account": account_id, "mailbox": mailbox_id}).first()
-    return None if found is None else _row(found)
+    found = _LOAD.all(connection, {"account": account_id, "mailbox": mailbox_id})
+    return found[0] if found else None
 
 
 def load_mailbox(connection: Connection, account_id: AccountId, mailbox_id: MailboxId) -> MailboxRow:
@@ -77,7 +80,7 @@ def load_by_role(connection: Connection, account_id: AccountId, role: Role) -> M
     found = connection.execute(_BY_ROLE, {"account": account_id, "role": role.value}).first()
     if found is None:
         raise NotFound("mailbox")
-    return _row(found)
+    return _row(*found)
 
 
 def mark_record(

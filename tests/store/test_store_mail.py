@@ -110,7 +110,7 @@ def test_items_come_back_as_written(store: Store, box: MailboxRow) -> None:
     names = set(new.__slots__) - {"account_id", "mailbox_id"}
     assert {name: getattr(row, name) for name in names} == {name: getattr(new, name) for name in names}
     assert {type(value) for value in (row.item_id, row.wrap, row.summary, row.row_mac)} == {bytes}
-    assert row.is_adopted is False
+    assert not row.is_adopted
     with pytest.raises(Conflict):
         write(store, lambda c: items.add_items(c, [new]))
 
