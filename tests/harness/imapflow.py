@@ -10,6 +10,8 @@ from typing import Self
 from harness.programs import SECONDS, environment
 
 FOLDER = Path(__file__).parents[1] / "interop" / "imap" / "imapflow"
+NODE_VERSION = 20
+"""The oldest that imapflow runs on."""
 MOST_EVENTS = 20
 
 

@@ -8,7 +8,8 @@ from typing import NoReturn
 import pytest
 from harness.client_box import TRACE_LOG, Box, make_box
 from harness.imap_harness import RunningImap, TlsFiles, make_node, make_tls, running_imap
-from harness.imapflow import FOLDER, ImapFlow
+from harness.imapflow import FOLDER, NODE_VERSION, ImapFlow
+from harness.programs import run
 
 
 @pytest.fixture(scope="session")
@@ -41,4 +42,7 @@ def make_imapflow(
     node = require_tool("node")
     if not (FOLDER / "node_modules").is_dir():
         do_without("imapflow is not installed; make test installs it")
+    version = run(node, "--version", cwd=tmp_path).decode().strip()
+    if int(version.lstrip("v").split(".")[0]) < NODE_VERSION:
+        do_without(f"imapflow needs Node.js {NODE_VERSION} or newer; {node} is {version}")
     return lambda: ImapFlow(node, tmp_path)

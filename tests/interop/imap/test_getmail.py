@@ -1,4 +1,4 @@
-"""getmail6: fetches mail, leaves it, marks it, moves it or deletes it on the server, and waits for more.
+"""getmail6: fetches mail, leaves it, marks it, moves it or deletes it on the server, and waits for more. It puts nothing there.
 
 Its own Maildir delivery refuses to run as root, so a shell writes the files.
 """

@@ -1,6 +1,8 @@
-"""mbsync and offlineimap3: an account and a tree of Maildir folders, kept alike in both ways."""
+"""mbsync and offlineimap3: an account and a tree of Maildir folders, kept alike in both ways.
 
-import signal
+mbsync asks and leaves; offlineimap3 can stay and wait for news.
+"""
+
 from collections.abc import Callable
 from pathlib import Path
 
@@ -150,4 +152,3 @@ def test_offlineimap_idles(
         terminal.wait_for("Copy message UID 2")
         wire.wait_for("client", "IDLE")
         assert near.look() == {1: set(), 2: set()}
-        terminal.end(by=signal.SIGTERM)
