@@ -121,6 +121,8 @@ async def _start_imap(start: _Start, edges: Edges) -> None:
         ImapServices(
             services.keys,
             services.mailboxes,
+            services.boxes,
+            services.rights,
             services.messages,
             services.search_index,
             services.permits,

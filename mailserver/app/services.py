@@ -15,6 +15,8 @@ from mailserver.policy.trust_store import TrustStore
 from mailserver.service.administration import Administration
 from mailserver.service.app_passwords import AppPasswords
 from mailserver.service.box_members import BoxMembers
+from mailserver.service.box_rights import BoxRights
+from mailserver.service.boxes import Boxes
 from mailserver.service.delivery import Delivery
 from mailserver.service.directory import Directory
 from mailserver.service.filing import Archives
@@ -47,6 +49,8 @@ class Services:
     administration: Administration
     members: BoxMembers
     app_passwords: AppPasswords
+    boxes: Boxes
+    rights: BoxRights
     mailboxes: Mailboxes
     messages: Messages
     search_index: SearchIndex
@@ -88,6 +92,7 @@ def build_services(
     notices = Notices(directory, outbound, config.operator.name, config.web_url)
     delivery = Delivery(store, directory, Archives(), notices)
     limits = MailLimits(config.limits.message_bytes, config.limits.recipients)
+    rights = BoxRights(store, directory)
     return Services(
         config,
         custody,
@@ -98,7 +103,9 @@ def build_services(
         Administration(store, directory, custody, argon2),
         BoxMembers(store, directory, custody),
         AppPasswords(store, directory, custody),
-        Mailboxes(store),
+        Boxes(store, directory),
+        rights,
+        Mailboxes(store, rights),
         Messages(store, Amount(config.limits.messages, config.limits.storage_bytes)),
         SearchIndex(store),
         MailPermits(store),

@@ -169,5 +169,5 @@ class MessageUnderTest(SummaryUnderTest):
         if self._reader is None:
             session = self._session
             messages, account = session.services.messages, session.open_mailbox().account
-            self._reader = SectionReader(messages, account, session.permit(), self._item)
+            self._reader = SectionReader(messages, account, session.permit_search(), self._item)
         return self._reader

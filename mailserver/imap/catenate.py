@@ -47,7 +47,7 @@ def _find_mailbox(session: Session, target: MessageUrl) -> MailboxId | None:
 
 def _find_content(session: Session, mailbox_id: MailboxId, target: MessageUrl) -> Iterator[bytes] | None:
     account, messages = session.open_account(), session.services.messages
-    permit = session.permit()
+    permit = session.permit(account)
     page = messages.page_with_octets(account, mailbox_id, [target.uid])
     if not page:
         return None

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import ParamSpec, TypeVar, cast
 
-from mailserver.imap.conversation import Conversation
+from mailserver.imap.conversation import LOST, Conversation
 from mailserver.imap.encode import Status as Word
 from mailserver.imap.encode import code_capability, format_untagged
 from mailserver.imap.framing import BEFORE_LOGIN, Framer
@@ -24,7 +24,10 @@ from mailserver.imap.session import ImapServices, Session, now_seconds
 from mailserver.imap.states import State
 from mailserver.imap.trace import Direction, Trace
 from mailserver.log import incident_id
+from mailserver.model.errors import PliError, Unavailable
+from mailserver.model.ids import AccountId
 from mailserver.service.keys import OpenAccount
+from mailserver.service.named_mailboxes import NamedMailboxes
 from mailserver.service.wakeups import Waiter
 
 P = ParamSpec("P")
@@ -103,6 +106,7 @@ class ImapConnection(asyncio.Protocol):
         self._session: Session | None = None
         self._talk: Conversation | None = None
         self._task: asyncio.Task[None] | None = None
+        self._rechecks: dict[AccountId, asyncio.Task[None]] = {}
         self._writable: asyncio.Future[None] | None = None
         self._paused_at = 0.0
         self._began_at = self._heard_at = hub.loop.time()
@@ -223,22 +227,41 @@ class ImapConnection(asyncio.Protocol):
     def wait_for_news(self) -> None:
         """After login: the change feed wakes this connection, a revocation ends it (K4)."""
         assert self._session is not None
-        account = self._session.open_account()
-        waiter = Waiter(account.account_id, account.revocation, self._on_news, self._on_revoked)
-        self._session.waiter = waiter
-        self._hub.services.wakeups.add(waiter)
-        if account.profile.traced_until > now_seconds():
-            self._tracer = Tracer(account)
+        self._add_waiter(self._session.open_account(), self._on_revoked)
+        if self._session.open_account().profile.traced_until > now_seconds():
+            self._tracer = Tracer(self._session.open_account())
 
     def forget_login(self) -> None:
         """Nothing of the account is waited for or traced any more, and the time for a login begins again."""
         self._began_at, self._tracer = self._hub.loop.time(), None
-        if self._session is not None and self._session.waiter is not None:
-            self._hub.services.wakeups.remove(self._session.waiter)
-            self._session.waiter = None
+        if self._session is not None:
+            for waiter in self._session.waiters.values():
+                self._hub.services.wakeups.remove(waiter)
+            self._session.waiters.clear()
 
-    def _on_news(self) -> None:
+    def watch(self, account: OpenAccount) -> None:
+        """A shared box was opened: its news wake this connection, and a revocation has it looked at again (K11)."""
+        self._hub.loop.call_soon_threadsafe(self._watch_box, account)
+
+    def _watch_box(self, account: OpenAccount) -> None:
+        if self._transport is not None:
+            self._add_waiter(account, partial(self._start_recheck, account.account_id))
+
+    def _add_waiter(self, account: OpenAccount, on_revoked: Callable[[], None]) -> None:
         assert self._session is not None
+        account_id, wakeups = account.account_id, self._hub.services.wakeups
+        known = self._session.waiters.pop(account_id, None)
+        if known is not None:
+            wakeups.remove(known)
+        waiter = Waiter(account_id, account.revocation, partial(self._on_news, account_id), on_revoked)
+        self._session.waiters[account_id] = waiter
+        wakeups.add(waiter)
+
+    def _on_news(self, account_id: AccountId) -> None:
+        assert self._session is not None
+        selected, has_notifier = self._session.selected, self._session.notifier is not None
+        if selected is not None and selected.account.account_id != account_id and not has_notifier:
+            return
         self._session.has_news = True
         if self._talk is not None and self._talk.awaits_news:
             self._wake()
@@ -246,6 +269,42 @@ class ImapConnection(asyncio.Protocol):
     def _on_revoked(self) -> None:
         self.send(format_untagged(Word.BYE, "The access was withdrawn"))
         self.close()
+
+    def _start_recheck(self, box_id: AccountId) -> None:
+        """Somebody's access to a shared box was withdrawn: this person's? Asked at once, whatever command runs."""
+        if box_id not in self._rechecks:
+            assert self._session is not None
+            names = self._session.open_names()
+            self._rechecks[box_id] = self._hub.loop.create_task(self._recheck(names, box_id))
+
+    async def _recheck(self, names: NamedMailboxes, box_id: AccountId) -> None:
+        assert self._session is not None
+        try:
+            account = await self._hub.loop.run_in_executor(self._hub.pool, names.open_box, box_id)
+        except Unavailable:
+            pass  # the next poll asks again
+        except PliError:
+            if names is self._session.names:  # and not those of a login that was forgotten meanwhile
+                self._lose_box(box_id)
+        except Exception as error:  # noqa: BLE001 # as for a command
+            self._report(error)
+        else:
+            if box_id in self._session.waiters:
+                self._session.waiters[box_id].revocation = account.revocation
+        finally:
+            del self._rechecks[box_id]
+
+    def _lose_box(self, box_id: AccountId) -> None:
+        """No member any more: the keys go, and with the box selected the connection ends."""
+        assert self._session is not None
+        waiter = self._session.waiters.pop(box_id, None)
+        if waiter is not None:
+            self._hub.services.wakeups.remove(waiter)
+        self._session.open_names().forget(box_id)
+        selected = self._session.selected
+        if selected is not None and selected.account.account_id == box_id:
+            self.send(format_untagged(Word.BYE, LOST))
+            self.close()
 
     # --- the pump ---------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from mailserver.imap.encode import (
     format_untagged,
 )
 from mailserver.imap.framing import BEFORE_LOGIN, Framer, limits_after_login
-from mailserver.imap.news import look
+from mailserver.imap.news import look, tell_access
 from mailserver.imap.parse import BadCommand, is_done, parse_command, parse_sasl_response
 from mailserver.imap.replies import (
     TOO_BIG,
@@ -32,7 +32,7 @@ from mailserver.imap.session import Reply, Session, done
 from mailserver.imap.states import Feature, State, decide_command, holds_expunges, state_after
 from mailserver.imap.uploading import Outcome, Uploads
 from mailserver.imap.verbs_notify import tell_notified
-from mailserver.model.errors import Malformed, NotFound, PliError
+from mailserver.model.errors import Malformed, NotFound, PliError, Unavailable
 
 BAD_BEFORE_LOGIN = 3
 """S3."""
@@ -40,6 +40,7 @@ _FATAL_CODES = {"message_too_big": b"TOOBIG"}
 """RFC 7888 §4: a message that is pushed and too big closes the connection, and says why."""
 
 _BY_UID = c.Fetch | c.Store | c.Search | c.Sort | c.Thread | c.Copy | c.Move | c.Replace
+LOST = "You no longer have access to this shared mailbox / Vous n'avez plus acces a cette boite partagee"
 
 
 class Line(Protocol):
@@ -152,7 +153,22 @@ class Conversation:
             case c.Append() | c.Replace():
                 await self._settle(await self.uploads.run(tag, command))
             case _:
+                refusal = await self._keep_access()
+                if refusal is not None:
+                    self._refuse(tag, refusal)
+                    return
                 await self._conclude(tag, command, await _reply_of(run_command(self._session, command)))
+
+    async def _keep_access(self) -> Reply | None:
+        """Whether the selected mailbox of a shared box may still be read; the connection ends when it may not."""
+        try:
+            await tell_access(self._session)
+        except Unavailable as error:
+            return reply_to_failure(error)
+        except PliError:
+            self._bye(LOST)
+            raise ConnectionResetError from None
+        return None
 
     async def _start_tls(self, tag: str) -> None:
         """Octets that came with the command were sent in the clear by anyone: close (S2)."""
@@ -219,7 +235,9 @@ class Conversation:
 
     async def _tell_waiting(self) -> None:
         session = self._session
-        if session.notifier is not None:
+        if await self._keep_access() is not None:
+            session.has_news = False
+        elif session.notifier is not None:
             await self._tell_safely(tell_notified(session, is_idling=bool(self._idle_tag)))
         elif session.selected is None:
             session.has_news = False

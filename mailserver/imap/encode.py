@@ -151,9 +151,10 @@ def format_id(pairs: Sequence[tuple[str, str]]) -> bytes:
     return b"* ID (" + b" ".join(texts) + b")\r\n"
 
 
-def format_namespace() -> bytes:
-    """One personal namespace, the root (RFC 2342 §5)."""
-    return b'* NAMESPACE (("" "%s")) NIL NIL\r\n' % DELIMITER.encode("ascii")
+def format_namespace(shared: str = "") -> bytes:
+    """One personal namespace, the root (RFC 2342 §5); ``shared``: the prefix of shared mailboxes, when there are any."""
+    others = f'(("{shared}" "{DELIMITER}"))' if shared else "NIL"
+    return f'* NAMESPACE (("" "{DELIMITER}")) NIL {others}\r\n'.encode("ascii")
 
 
 def format_list(

@@ -8,7 +8,7 @@ flows (S12), and the command ends with NO.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from mailserver.imap.commands import Fetch, FetchItem, SectionItem
+from mailserver.imap.commands import BodySection, Fetch, FetchItem, SectionItem, SectionText
 from mailserver.imap.fetch_columns import CLEAR_ITEMS, VIEW_ITEMS, format_columns
 from mailserver.imap.fetch_items import Item, ResponseWriter
 from mailserver.imap.sections import SectionReader
@@ -16,14 +16,19 @@ from mailserver.imap.session import Session
 from mailserver.imap.view import FlagsChanged
 from mailserver.model.account import Flag
 from mailserver.model.errors import Corrupt, Malformed, PliError
+from mailserver.model.rights import Right
+from mailserver.service.mail_permit import MailPermit
 from mailserver.service.messages import OpenedItem, uid_ranges
 from mailserver.store.item_changes import FlagChange
 
 PAGE_ITEMS = 500
 BODY_PAGE_ITEMS = 16
+PERMIT_ITEMS = 31 * BODY_PAGE_ITEMS
 COLUMN_PAGE_ITEMS = 8000
 BLOCK_BYTES = 256 * 1024
 """About what one hop to the pool brings back."""
+
+_HEADER_TEXTS = frozenset({SectionText.HEADER, SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT})
 
 
 @dataclass(slots=True)
@@ -83,7 +88,10 @@ class FetchStream:
         writer = ResponseWriter(self.session, items)
         for start in range(0, len(places), PAGE_ITEMS):
             pieces: list[bytes] = []
-            for number, item in self._open_page(places[start : start + PAGE_ITEMS]):
+            page = self._open_page(places[start : start + PAGE_ITEMS])
+            if self._shows_words and self._is_shared:
+                self.session.permit_messages([item for _number, item in page])
+            for number, item in page:
                 try:
                     pieces += writer.plain(number, item)
                 except Corrupt as error:
@@ -109,8 +117,9 @@ class FetchStream:
         session = self.session
         messages, account = session.services.messages, session.open_mailbox().account
         writer = ResponseWriter(session, items)
+        permits = self._permits(places)
         for start in range(0, len(places), BODY_PAGE_ITEMS):
-            permit = session.permit()
+            permit = next(permits)
             page = self._open_page(places[start : start + BODY_PAGE_ITEMS])
             seen = self._mark_seen([item for _number, item in page])
             for number, item in page:
@@ -118,6 +127,33 @@ class FetchStream:
                 yield from self._whole(
                     writer.with_sections(number, item, reader, tells_flags=item.row.uid in seen)
                 )
+
+    def _permits(self, places: Sequence[int]) -> Iterator[MailPermit]:
+        """Leave to read each body page in turn; of a shared box, PERMIT_ITEMS messages are logged in one commit."""
+        session = self.session
+        for start in range(0, len(places), PERMIT_ITEMS):
+            part = places[start : start + PERMIT_ITEMS]
+            if not self._is_shared or (all(map(_is_header, self._sections)) and not self._shows_words):
+                permit = session.permit()
+            else:
+                opened = [item for _number, item in self._open_page(part, with_octets=False)]
+                permit = session.permit_pieces(opened) if self._continues else session.permit_messages(opened)
+            for _page in range(0, len(part), BODY_PAGE_ITEMS):
+                yield permit
+
+    @property
+    def _is_shared(self) -> bool:
+        return self.session.open_mailbox().account.member is not None
+
+    @property
+    def _shows_words(self) -> bool:
+        return FetchItem.PREVIEW in self.command.items
+
+    @property
+    def _continues(self) -> bool:
+        """Whether only later pieces of messages are asked for: they belong to the reading of the first."""
+        later = (each.partial is not None and each.partial.offset > 0 for each in self._sections)
+        return all(later) and not self._shows_words
 
     def _whole(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """A response; none when its start cannot be opened. Raises ConnectionAbortedError when its rest cannot."""
@@ -138,7 +174,9 @@ class FetchStream:
         if not isinstance(self.failure, Corrupt):
             self.failure = error
 
-    def _open_page(self, places: Sequence[int]) -> list[tuple[int, OpenedItem]]:
+    def _open_page(
+        self, places: Sequence[int], *, with_octets: bool | None = None
+    ) -> list[tuple[int, OpenedItem]]:
         """The page with its message numbers; when an item of it is damaged, the others one by one."""
         session, selected = self.session, self.session.open_mailbox()
         account, mailbox_id = selected.account, selected.info.mailbox_id
@@ -147,7 +185,7 @@ class FetchStream:
         opened: list[OpenedItem] = []
         messages = session.services.messages
         try:
-            if self._sections:
+            if self._sections if with_octets is None else with_octets:
                 opened = messages.page_with_octets(account, mailbox_id, list(number_of))
             else:
                 opened = messages.page(account, mailbox_id, uid_ranges(list(number_of)))
@@ -172,6 +210,8 @@ class FetchStream:
         selected = self.session.open_mailbox()
         if selected.is_read_only or all(section.is_peek for section in self._sections):
             return frozenset()
+        if Right.SEEN not in selected.account.rights_in(selected.info.mailbox_id):
+            return frozenset()  # RFC 4314 §4
         uids = [item.row.uid for item in page if not item.row.flags & Flag.SEEN]
         if not uids:
             return frozenset()
@@ -181,6 +221,15 @@ class FetchStream:
         marked = messages.mark_flags(account, mailbox_id, uid_ranges(uids), change)
         selected.view.note_flags(FlagsChanged(uid, flags, marked.modseq) for uid, flags in marked.changed)
         return frozenset(uid for uid, _flags in marked.changed)
+
+
+def _is_header(section: SectionItem) -> bool:
+    """Whether a section is of the message's own header, which a listing tells in part already."""
+    return (
+        isinstance(section, BodySection)
+        and not section.section.part
+        and section.section.text in _HEADER_TEXTS
+    )
 
 
 def pull_blocks(blocks: Iterator[bytes]) -> tuple[bytes, bool]:

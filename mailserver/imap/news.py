@@ -11,6 +11,9 @@ from mailserver.imap.flags import format_flags
 from mailserver.imap.session import Selected, Session
 from mailserver.imap.view import Arrived, Change, FlagsChanged, Vanished
 from mailserver.model.account import FLAG_NAMES, KEYWORD_SHIFT
+from mailserver.model.errors import NotFound
+from mailserver.model.rights import Right, flag_mask
+from mailserver.service.keys import OpenAccount
 from mailserver.service.mailboxes import MailboxInfo
 from mailserver.service.messages import Changes
 
@@ -61,13 +64,15 @@ def tell_keywords(session: Session, selected: Selected, info: MailboxInfo) -> No
     selected.info = replace(info)
     selected.view.keywords = info.keywords
     if has_new:
-        session.wire.send(format_known_flags(info))
+        session.wire.send(format_known_flags(selected.account, info))
 
 
-def format_known_flags(info: MailboxInfo) -> bytes:
-    """FLAGS and PERMANENTFLAGS of a mailbox."""
+def format_known_flags(account: OpenAccount, info: MailboxInfo) -> bytes:
+    """FLAGS and PERMANENTFLAGS of a mailbox, the latter by what the user may change (RFC 4314 §5.1.1)."""
     names = format_flags(all_bits(info), info.keywords)
-    permanent = code_permanent_flags(names, may_add=True)
+    rights = account.rights_in(info.mailbox_id)
+    settable = format_flags(all_bits(info) & flag_mask(rights), info.keywords)
+    permanent = code_permanent_flags(settable, may_add=Right.WRITE in rights)
     return format_flags_response(names) + format_untagged(Word.OK, "Flags that stay", permanent)
 
 
@@ -75,6 +80,28 @@ def all_bits(info: MailboxInfo) -> int:
     """Every flag that a message of the mailbox can have."""
     own = ((1 << len(info.keywords)) - 1) << KEYWORD_SHIFT
     return ALL_SYSTEM_BITS | own
+
+
+def keep_access(session: Session) -> bool:
+    """The selected mailbox of a shared box, with the rights as they are now; whether they changed. Blocking.
+
+    Raises NotFound("mailbox") when it may not be read any more.
+    """
+    selected = session.open_mailbox()
+    before, mailbox_id = selected.account, selected.info.mailbox_id
+    selected.account = session.open_names().open_box(before.account_id)
+    if Right.READ not in selected.account.rights_in(mailbox_id):
+        raise NotFound("mailbox")
+    return selected.account.rights_in(mailbox_id) != before.rights_in(mailbox_id)
+
+
+async def tell_access(session: Session) -> None:
+    """Before each command in a shared box: go on with the rights of now, and say so when they changed (RFC 4314 §5.1.1)."""
+    selected = session.selected
+    if selected is None or selected.account.member is None:
+        return
+    if await session.wire.call(keep_access, session) and not selected.is_read_only:
+        session.wire.send(format_known_flags(selected.account, selected.info))
 
 
 async def look(session: Session, *, hold_expunges: bool, with_uid: bool = False) -> None:

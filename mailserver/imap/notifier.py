@@ -106,10 +106,12 @@ class Notifier:
         return responses
 
     def _events_of(self, mailbox: NamedMailbox) -> frozenset[NotifyEvent]:
-        """The first group that covers a mailbox decides (RFC 5465 §6)."""
+        """The first group that covers a mailbox decides (RFC 5465 §6); of messages nothing is told to who may not read
+        them.
+        """
         for group in self._groups:
             if not group.filter.is_selected and _covers(group, mailbox):
-                return group.events
+                return group.events if mailbox.may_read else group.events - _MESSAGE_EVENTS
         return frozenset()
 
     def _events_named(self, name: str) -> frozenset[NotifyEvent]:
@@ -153,7 +155,9 @@ def _format_state(now: _Known, changed: frozenset[NotifyEvent], enabled: set[Fea
 def _covers(group: NotifyGroup, mailbox: NamedMailbox) -> bool:
     match group.filter:
         case NotifyFilter.INBOXES:  # where mail is delivered
-            return mailbox.info.role is Role.INBOX
+            return mailbox.role is Role.INBOX
+        case NotifyFilter.PERSONAL:
+            return mailbox.account.member is None
         case NotifyFilter.SUBSCRIBED:
             return mailbox.info.is_subscribed
         case _:

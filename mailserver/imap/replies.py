@@ -99,6 +99,34 @@ _BY_CODE: dict[str, Reply] = {
     "mailbox-name": _no(
         "CANNOT", "This name cannot be a mailbox's. Choose another one.", "Ce nom ne convient pas à une boîte. Choisissez-en un autre."
     ),
+    "mailbox-reserved": _no(
+        "CANNOT",
+        "Names below Shared are those of shared boxes. Choose another name.",
+        "Les noms sous Shared sont ceux des boîtes partagées. Choisissez un autre nom.",
+    ),
+    "mailbox-elsewhere": _no(
+        "CANNOT",
+        "A mailbox cannot be renamed into another account. Create it there, then move the messages.",
+        "Une boîte ne peut pas changer de compte. Créez-la là-bas, puis déplacez les messages.",
+    ),
+    "right": _no(
+        "NOPERM",
+        "Your rights in this shared box do not allow that. Ask its responsible member.",
+        "Vos droits dans cette boîte partagée ne le permettent pas. Demandez à son responsable.",
+    ),
+    "not-shared": _no(
+        "NOPERM",
+        "This mailbox is yours alone: rights are keys, and nobody else has one. Share documents from your web space.",
+        "Cette boîte est à vous seul : les droits sont des clés, et personne d’autre n’en a. Partagez depuis votre espace web.",
+    ),
+    "not-a-member": _no(
+        "NOPERM",
+        "Rights are keys: only a member of the box can have any. Ask the administrator to make this person a member.",
+        "Les droits sont des clés : seul un membre de la boîte peut en avoir. Demandez à l’administrateur d’ajouter cette personne.",
+    ),
+    "rights-changed": _no(
+        "INUSE", "Somebody has just changed these rights. Try again.", "Ces droits viennent de changer. Réessayez."
+    ),
     "too-many-mailboxes": _no("LIMIT", "There are too many mailboxes. Delete some.", "Il y a trop de boîtes. Supprimez-en."),
     "too-many-keywords": _no("LIMIT", "The mailbox has too many keywords.", "La boîte a trop d’étiquettes."),
     "too-many-messages": _no(

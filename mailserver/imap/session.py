@@ -4,7 +4,8 @@ One command of a connection runs at a time, so a Session needs no lock. Blocking
 use case; what is sent goes through ``send`` and, when there is much of it, ``drain``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import ParamSpec, Protocol, TypeVar
@@ -16,10 +17,13 @@ from mailserver.imap.states import CAPABILITIES, Feature, State
 from mailserver.imap.view import Dialect, MailboxView
 from mailserver.model.account import Flag
 from mailserver.model.errors import Denied
+from mailserver.model.ids import AccountId
+from mailserver.service.box_rights import BoxRights
+from mailserver.service.boxes import Boxes
 from mailserver.service.keys import Keys, OpenAccount
 from mailserver.service.mail_permit import MailPermit, MailPermits
 from mailserver.service.mailboxes import Mailboxes, MailboxInfo
-from mailserver.service.messages import Messages
+from mailserver.service.messages import Messages, OpenedItem
 from mailserver.service.named_mailboxes import NamedMailboxes
 from mailserver.service.search_index import SearchIndex
 from mailserver.service.throttle import Throttle, network_of
@@ -38,6 +42,8 @@ class ImapServices:
 
     keys: Keys
     mailboxes: Mailboxes
+    boxes: Boxes
+    rights: BoxRights
     messages: Messages
     search_index: SearchIndex
     permits: MailPermits
@@ -78,6 +84,9 @@ class Wire(Protocol):
     async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking work in the pool."""
 
+    def watch(self, account: OpenAccount) -> None:
+        """News of this account wake the connection, and a revocation has its keys let go. From any thread."""
+
 
 @dataclass(slots=True)
 class Selected:
@@ -106,7 +115,7 @@ class Session:
     account: OpenAccount | None = None
     names: NamedMailboxes | None = None
     selected: Selected | None = None
-    waiter: Waiter | None = None
+    waiters: dict[AccountId, Waiter] = field(default_factory=dict)
     has_news: bool = False
     has_untold: bool = False
     """News of the selected mailbox that a client did not want to hear between commands."""
@@ -115,7 +124,10 @@ class Session:
     client: str = ""
     enabled: set[Feature] = field(default_factory=set)
     notifier: Notifier | None = None
-    _permit: MailPermit | None = field(default=None, repr=False)
+    _opened: MailPermit | None = field(default=None, repr=False)
+    _searching: MailPermit | None = field(default=None, repr=False)
+    _is_searching: bool = False
+    _permits: dict[AccountId, MailPermit] = field(default_factory=dict, repr=False)
 
     def capabilities(self) -> tuple[str, ...]:
         """What this connection is told that the server can do (RFC 9051 §6.1.1), less what its account hides."""
@@ -175,13 +187,58 @@ class Session:
                 )
             )
 
-    def permit(self) -> MailPermit:
-        """Leave to read bodies today, logged before it is given (L1). Blocking: for the pool."""
-        now = datetime.now(UTC)
-        if self._permit is None or self._permit.day != now.date():
-            origin = Origin(network_of(self.peer), readable(self.client, CLIENT_CHARACTERS))
-            self._permit = self.services.permits.permit(self.open_account(), origin, now)
-        return self._permit
+    def origin(self) -> Origin:
+        """From where this client works, as the log tells it."""
+        return Origin(network_of(self.peer), readable(self.client, CLIENT_CHARACTERS))
+
+    def permit(self, account: OpenAccount | None = None) -> MailPermit:
+        """Leave to read bodies today, in the account of the selected mailbox unless another is named; of a shared box
+        headers alone. Logged before it is given (L1). Blocking: for the pool.
+        """
+        now, account = datetime.now(UTC), account or self.open_mailbox().account
+        permit = self._permits.get(account.account_id)
+        if permit is None or permit.day != now.date():
+            permit = self.services.permits.permit(account, self.origin(), now)
+            self._permits[account.account_id] = permit
+        return permit
+
+    def permit_messages(self, opened: Sequence[OpenedItem]) -> MailPermit:
+        """Leave to open these messages of the selected mailbox, in a shared box each with its entry. Blocking."""
+        account = self.open_mailbox().account
+        if account.member is None:
+            return self.permit()
+        summaries = {item.row.item_id: item.summary for item in opened}
+        self._opened = self.services.permits.permit_messages(account, summaries, datetime.now(UTC))
+        return self._opened
+
+    def permit_pieces(self, opened: Sequence[OpenedItem]) -> MailPermit:
+        """Leave for later pieces of messages: that of the last reading, when it opened them all. Blocking."""
+        last = self._opened
+        is_same = last is not None and last.account_id == self.open_mailbox().account.account_id
+        if last is not None and is_same and last.covers(*(item.row.item_id for item in opened)):
+            return last
+        return self.permit_messages(opened)
+
+    @contextmanager
+    def one_search(self) -> Iterator[None]:
+        """What ``permit_search`` gives meanwhile is one leave, logged when it is first asked for."""
+        self._searching = None
+        self._is_searching = True
+        try:
+            yield
+        finally:
+            self._searching, self._is_searching = None, False
+
+    def permit_search(self) -> MailPermit:
+        """Leave to look into every message of the selected mailbox. Blocking."""
+        selected, leave = self.open_mailbox(), self._searching
+        if selected.account.member is None:
+            return self.permit()
+        if leave is None:
+            permits = self.services.permits
+            leave = permits.permit_search(selected.account, selected.info.name, datetime.now(UTC))
+            self._searching = leave if self._is_searching else None
+        return leave
 
 
 def now_seconds() -> int:

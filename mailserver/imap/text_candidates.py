@@ -138,7 +138,7 @@ def _look_into(session: Session, spans: Sequence[SegmentSpan], hits: TextHits) -
 
 def _open(session: Session, spans: Sequence[SegmentSpan]) -> list[TextSegment]:
     selected, index = session.open_mailbox(), session.services.search_index
-    return index.open_segments(selected.account, selected.info.mailbox_id, spans, session.permit())
+    return index.open_segments(selected.account, selected.info.mailbox_id, spans, session.permit_search())
 
 
 class TextGatherer:

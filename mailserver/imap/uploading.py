@@ -244,7 +244,7 @@ class Uploads:
         """Where the messages go. Raises NotFound("mailbox"); Denied when it is no place for a replacement."""
         session = self._session
         target = session.open_names().load_mailbox(job.command.mailbox)
-        if job.leaving is not None and target.account is not session.open_mailbox().account:
+        if job.leaving is not None and target.account.account_id != session.open_mailbox().account.account_id:
             raise Denied("other-account")  # one transaction is one account's
         return target
 

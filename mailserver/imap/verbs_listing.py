@@ -8,6 +8,7 @@ from mailserver.imap.listing import Listed, Named, list_names, list_subscribed, 
 from mailserver.imap.object_ids import format_mailbox_id
 from mailserver.imap.session import Reply, Session, done
 from mailserver.model.account import Flag
+from mailserver.model.rights import Right
 from mailserver.service.named_mailboxes import NamedMailbox
 from mailserver.store.items import EVERY_UID
 
@@ -31,7 +32,7 @@ def _list(session: Session, command: List) -> list[bytes]:
     for listed in list_names(names, command):
         more = format_child_info(listed.child_info) if listed.child_info else b""
         lines.append(format_list(listed.attributes, listed.name, is_utf8=session.is_utf8, more=more))
-        if command.status and listed.is_selectable:
+        if command.status and listed.is_selectable and by_name[listed.name].may_read:
             lines.append(_format_status(session, by_name[listed.name], command.status))
     return lines
 
@@ -62,7 +63,7 @@ def _format_xlist(session: Session, listed: Listed) -> bytes:
 def _load_names(session: Session) -> tuple[list[NamedMailbox], list[Named]]:
     """The mailboxes, and all names: those of mailboxes, then those of one's own that are only subscribed."""
     mailboxes = session.open_names().list_mailboxes()
-    names = [Named(each.name, each.info.role, each.info.is_subscribed) for each in mailboxes]
+    names = [Named(each.name, each.role, each.info.is_subscribed) for each in mailboxes]
     own = [each.info for each in mailboxes if each.account is session.account]
     names += [Named(name, exists=False) for info in own for name in info.lost_names]
     return mailboxes, names
@@ -77,7 +78,9 @@ async def run_status(session: Session, command: Status) -> Reply:
 
 
 def _status(session: Session, command: Status) -> bytes:
-    return _format_status(session, session.open_names().load_mailbox(command.mailbox), command.items)
+    found = session.open_names().load_mailbox(command.mailbox)
+    found.account.demand(found.mailbox_id, Right.READ)
+    return _format_status(session, found, command.items)
 
 
 def _format_status(session: Session, mailbox: NamedMailbox, items: Sequence[StatusItem]) -> bytes:

@@ -31,8 +31,9 @@ from mailserver.imap.session import Reply, Selected, Session, done, now_seconds
 from mailserver.imap.states import Feature
 from mailserver.imap.view import MailboxView
 from mailserver.model.account import Flag, Role
-from mailserver.model.errors import NotFound
+from mailserver.model.errors import Denied, NotFound
 from mailserver.model.ids import MailboxId
+from mailserver.model.rights import CHANGING_RIGHTS, Right
 from mailserver.service.mailboxes import MailboxInfo, normal_name
 from mailserver.store.items import EVERY_UID
 
@@ -52,7 +53,10 @@ async def run_select(session: Session, command: Select) -> Reply:
     session.has_news = False
     view, row = selected.view, selected.info.row
     send = session.wire.send
-    send(format_known_flags(selected.info) if not command.is_read_only else _format_flags_only(selected.info))
+    if command.is_read_only:
+        send(_format_flags_only(selected))
+    else:
+        send(format_known_flags(selected.account, selected.info))
     send(format_exists(view.exists))
     if Feature.REV2 in session.enabled:
         view.forget_recent()
@@ -71,7 +75,8 @@ async def run_select(session: Session, command: Select) -> Reply:
         await tell_resync(session, command.resync)
     if command.is_read_only:
         return done("EXAMINE", b"READ-ONLY")
-    return done("SELECT", b"READ-WRITE")
+    may_change = not CHANGING_RIGHTS.isdisjoint(selected.account.rights_in(selected.info.mailbox_id))
+    return done("SELECT", b"READ-WRITE" if may_change else b"READ-ONLY")  # RFC 4314 §5.2
 
 
 def _format_own_name(session: Session, asked: str) -> bytes:
@@ -93,9 +98,12 @@ def _load_selected(session: Session, command: Select) -> Selected:
     return Selected(account, fresh, view, found.row.highestmodseq, command.is_read_only)
 
 
-def _format_flags_only(info: MailboxInfo) -> bytes:
+def _format_flags_only(selected: Selected) -> bytes:
     """EXAMINE: no flag can be changed (RFC 9051 §6.3.3)."""
-    return format_known_flags(info).split(b"\r\n")[0] + b"\r\n* OK [PERMANENTFLAGS ()] Read-only\r\n"
+    return (
+        format_known_flags(selected.account, selected.info).split(b"\r\n")[0]
+        + b"\r\n* OK [PERMANENTFLAGS ()] Read-only\r\n"
+    )
 
 
 async def run_unselect(session: Session, _command: Unselect) -> Reply:
@@ -105,10 +113,11 @@ async def run_unselect(session: Session, _command: Unselect) -> Reply:
 
 
 async def run_close(session: Session, _command: Close) -> Reply:
-    r"""RFC 9051 §6.4.1: what is \Deleted leaves without a word; not after EXAMINE."""
+    r"""RFC 9051 §6.4.1: what is \Deleted leaves without a word; not after EXAMINE, nor without the right to (RFC 4314 §4)."""
     selected = session.open_mailbox()
     session.selected = None
-    if not selected.is_read_only:
+    may_expunge = Right.EXPUNGE in selected.account.rights_in(selected.info.mailbox_id)
+    if may_expunge and not selected.is_read_only:
         messages, known = session.services.messages, (selected.deleted_uids(), selected.modseq)
         await session.wire.call(messages.expunge_deleted, selected.account, selected.info.mailbox_id, known)
     return done("CLOSE")
@@ -126,7 +135,7 @@ async def run_create(session: Session, command: Create) -> Reply:
 
 
 def _create(session: Session, name: str, role: Role) -> MailboxInfo:
-    account, local = session.open_names().load_account(name)
+    account, local = session.open_names().load_new(name)
     return session.services.mailboxes.add_mailbox(account, local, now_seconds(), role)
 
 
@@ -172,7 +181,9 @@ async def run_rename(session: Session, command: Rename) -> Reply:
 def _rename(session: Session, command: Rename) -> None:
     names, services = session.open_names(), session.services
     account, old = names.load_account(command.mailbox)
-    _account, new = names.load_account(command.new_name)
+    other, new = names.load_new(command.new_name)
+    if other.account_id != account.account_id:
+        raise Denied("mailbox-elsewhere")
     if normal_name(old) != "INBOX":
         services.mailboxes.rename_mailbox(account, old, new, now_seconds())
         return
@@ -196,9 +207,4 @@ async def run_unsubscribe(session: Session, command: Unsubscribe) -> Reply:
 
 
 async def _mark_subscribed(session: Session, name: str, *, is_subscribed: bool) -> None:
-    await session.wire.call(_subscribe, session, name, is_subscribed=is_subscribed)
-
-
-def _subscribe(session: Session, name: str, *, is_subscribed: bool) -> None:
-    account, local = session.open_names().load_account(name)
-    session.services.mailboxes.mark_subscribed(account, local, is_subscribed=is_subscribed)
+    await session.wire.call(session.open_names().mark_subscribed, name, is_subscribed=is_subscribed)

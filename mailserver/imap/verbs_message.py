@@ -23,7 +23,7 @@ from mailserver.imap.view import FlagsChanged, MailboxView
 from mailserver.model.errors import Corrupt, NotFound, OverLimit
 from mailserver.service.mailboxes import MailboxInfo
 from mailserver.service.named_mailboxes import NamedMailbox
-from mailserver.service.transfers import COMMAND_ITEMS, uid_ranges
+from mailserver.service.transfers import COMMAND_ITEMS, Transfer, uid_ranges
 from mailserver.store.item_changes import FlagChange, Marked
 
 TOLD_AT_ONCE = 4000
@@ -166,9 +166,12 @@ def _place(session: Session, command: Copy | Move, uids: Sequence[int]) -> tuple
     if not len(uids):
         return target.info.row.uidvalidity, []
     bits = _match_keywords(session, source, target) if source.keywords else None
-    transfer = services.messages.move if isinstance(command, Move) else services.messages.copy
-    place = (source.mailbox_id, target.mailbox_id)
-    return transfer(selected.account, place, uid_ranges(uids), now_seconds(), keyword_bits=bits)
+    place, is_move = (source.mailbox_id, target.mailbox_id), isinstance(command, Move)
+    if target.account.account_id != selected.account.account_id:
+        transfer = Transfer(*place, now_seconds(), bits, is_move=is_move)
+        return services.messages.carry(selected.account, target.account, transfer, uid_ranges(uids))
+    run = services.messages.move if is_move else services.messages.copy
+    return run(selected.account, place, uid_ranges(uids), now_seconds(), keyword_bits=bits)
 
 
 def _match_keywords(session: Session, source: MailboxInfo, target: NamedMailbox) -> list[tuple[int, int]]:

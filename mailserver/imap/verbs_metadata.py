@@ -14,6 +14,7 @@ from mailserver.imap.listing import SPECIAL_USE, find_role
 from mailserver.imap.replies import ENTRY_IS_FIXED, NO_PRIVATE, UNKNOWN_ROLE
 from mailserver.imap.session import Reply, Session, done
 from mailserver.model.account import Role
+from mailserver.model.rights import Right
 from mailserver.service.annotations import change_entries
 from mailserver.service.mailboxes import MailboxInfo
 from mailserver.service.named_mailboxes import NamedMailbox
@@ -70,6 +71,7 @@ def _load(session: Session, mailbox: str) -> tuple[str, dict[str, bytes]]:
         return "", dict(inbox.server_entries)
     found = session.open_names().load_mailbox(mailbox)
     if found.account is not session.account:
+        found.account.demand(found.mailbox_id, Right.READ)
         return found.name, {name: v for name, v in found.info.entries if not name.startswith(_PRIVATE)}
     entries = dict(found.info.entries)
     if found.info.role in SPECIAL_USE:

@@ -67,6 +67,11 @@ async def find_places(
     """Places (message number less one) of what matches, ascending. The sealed index answers for the texts that it
     covers. ``rounds_after``: how often the caller will go through what is found.
     """
+    with session.one_search():
+        return await _find_places(session, key, progress, rounds_after)
+
+
+async def _find_places(session: Session, key: SearchKey, progress: Progress, rounds_after: int) -> list[int]:
     view, now = session.open_mailbox().view, now_seconds()
     plan = plan_search(key, view, now)
     places = plan.narrow(view)

@@ -8,18 +8,20 @@ import asyncio
 
 from mailserver.crypto.slots import SlotScope
 from mailserver.imap.commands import Authenticate, Capability, Check, Enable, Id, Login, Namespace, Noop
-from mailserver.imap.encode import Status as Word
 from mailserver.imap.encode import (
+    DELIMITER,
     code_capability,
     format_capability,
     format_enabled,
     format_id,
     format_namespace,
 )
+from mailserver.imap.encode import Status as Word
 from mailserver.imap.replies import LOGIN_FAILED
 from mailserver.imap.session import CLIENT_CHARACTERS, Reply, Session, done, now_seconds
 from mailserver.imap.states import OFFERED, Feature, State
 from mailserver.model.errors import Denied
+from mailserver.service.boxes import NAMESPACE
 from mailserver.service.named_mailboxes import NamedMailboxes
 
 SCOPES = (SlotScope.IMAP, SlotScope.IMAP_SMTP)
@@ -53,7 +55,9 @@ async def run_id(session: Session, command: Id) -> Reply:
 
 
 async def run_namespace(session: Session, _command: Namespace) -> Reply:
-    session.wire.send(format_namespace())
+    """RFC 2342 §5: the root is the person's own; shared boxes have a namespace once there is one."""
+    boxes = await session.wire.call(session.open_names().list_boxes)
+    session.wire.send(format_namespace(f"{NAMESPACE}{DELIMITER}" if boxes else ""))
     return done("NAMESPACE")
 
 
@@ -113,6 +117,7 @@ async def log_in(session: Session, name: str, secret: bytes, verb: str) -> Reply
         return LOGIN_FAILED
     throttle.note_success(session.peer, name)
     session.account = account
-    session.names = NamedMailboxes(session.services.mailboxes, account)
+    services, watch = session.services, session.wire.watch
+    session.names = NamedMailboxes(services.mailboxes, services.boxes, account, session.origin, watch)
     session.state = State.AUTHENTICATED
     return done(verb, code_capability(session.capabilities()))

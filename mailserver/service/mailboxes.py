@@ -4,10 +4,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from unicodedata import normalize
 
+from mailserver.audit.events import EventKind
 from mailserver.crypto.secret import random_id
 from mailserver.model.account import FLAG_NAMES, KEYWORD_SHIFT, KEYWORDS_PER_MAILBOX, Role
 from mailserver.model.errors import Conflict, Corrupt, Denied, Malformed, NotFound, OverLimit
 from mailserver.model.ids import BlobId, MailboxId
+from mailserver.model.rights import Right
+from mailserver.service.access_log import add_entries
+from mailserver.service.box_log import BoxLog, describe_mailbox
+from mailserver.service.box_rights import BoxRights
 from mailserver.service.keys import OpenAccount
 from mailserver.service.mailbox_records import MailboxInfo, open_record, seal_record
 from mailserver.service.transfers import UNIT_ITEMS, delete_files, expunge_part, uid_ranges
@@ -28,11 +33,19 @@ LOST_NAMES = 200
 
 
 class Mailboxes:
-    def __init__(self, store: Store) -> None:
+    """``rights`` follows the mailboxes of shared boxes; who makes and deletes none there may do without."""
+
+    def __init__(self, store: Store, rights: BoxRights | None = None) -> None:
         self._store = store
+        self._rights = rights
+        self._log = BoxLog(store.macs)
 
     def list_mailboxes(self, account: OpenAccount) -> list[MailboxInfo]:
-        """All mailboxes, INBOX first, then by name."""
+        """All mailboxes that the account's user may see, INBOX first, then by name."""
+        found = self._list_all(account)
+        return [info for info in found if Right.LOOKUP in account.rights_in(info.mailbox_id)]
+
+    def _list_all(self, account: OpenAccount) -> list[MailboxInfo]:
         with self._store.database.read() as connection:
             rows = mailboxes.list_mailboxes(connection, account.account_id)
         infos = [open_record(account, row) for row in rows]
@@ -70,9 +83,11 @@ class Mailboxes:
             return open_record(account, mailboxes.load_by_role(connection, account.account_id, role))
 
     def add_mailbox(self, account: OpenAccount, name: str, now: int, role: Role = Role.NONE) -> MailboxInfo:
-        """CREATE (RFC 9051 §6.3.4); missing superiors are made too. Raises Conflict("mailbox-exists")."""
+        """CREATE (RFC 9051 §6.3.4); missing superiors are made too. Raises Conflict("mailbox-exists"), Denied("right")."""
         wanted = normal_name(name)
-        names = {info.name for info in self.list_mailboxes(account)}
+        existing = self._list_all(account)
+        names = {info.name for info in existing}
+        parent = _demand_parent(account, existing, wanted)
         if wanted in names:
             raise Conflict("mailbox-exists")
         missing = [each for each in [*_superiors(wanted), wanted] if each not in names]
@@ -84,6 +99,7 @@ class Mailboxes:
             modseq = mailboxes.next_modseq(connection, account.account_id)
             for info in infos:
                 made = self._placed(connection, account, info, modseq)
+            self._inherit(connection, account, parent, infos)
             return made
 
         return self._store.writer.commit(Unit(account.account_id, run))
@@ -109,6 +125,7 @@ class Mailboxes:
         Raises NotFound, Denied("mailbox-permanent").
         """
         info = self.load_mailbox(account, name)
+        account.demand(info.mailbox_id, Right.DELETE_MAILBOX)
         if info.role in {Role.INBOX, Role.SENT}:  # the web keeps copies in Sent
             raise Denied("mailbox-permanent")
         place = (account.account_id, info.mailbox_id)
@@ -117,12 +134,17 @@ class Mailboxes:
         for start in range(0, len(uids), UNIT_ITEMS):
             expunge_part(self._store, place, uid_ranges(uids[start : start + UNIT_ITEMS]))
 
+        said = self._log.prepare(account, EventKind.DELETED, [describe_mailbox(info.name)])
+
         def run(connection: Connection) -> list[BlobId]:
             modseq = mailboxes.next_modseq(connection, account.account_id)
             gone = item_changes.expunge(connection, place, items.EVERY_UID, modseq)
             mailboxes.delete_mailbox(connection, *place)
-            if info.is_subscribed:
+            if info.is_subscribed and account.member is None:
                 self._mark_lost(connection, account, info.name, is_subscribed=True)
+            if account.account.kind.is_shared:
+                self._demand_rights().forget(connection, *place)
+            add_entries(connection, self._store.macs, said)
             return gone.orphans
 
         delete_files(self._store, self._store.writer.commit(Unit(account.account_id, run, shreds=True)))
@@ -133,7 +155,7 @@ class Mailboxes:
         Renaming INBOX is refused: moving its messages is the client's business (Denied("mailbox-permanent")).
         """
         old, new = normal_name(name), normal_name(new_name)
-        infos = self.list_mailboxes(account)
+        infos = self._list_all(account)
         moved = [info for info in infos if info.name == old or info.name.startswith(old + SEPARATOR)]
         if not moved:
             raise NotFound("mailbox")
@@ -143,6 +165,9 @@ class Mailboxes:
             raise Malformed("mailbox-name")
         if any(info.name == new or info.name.startswith(new + SEPARATOR) for info in infos):
             raise Conflict("mailbox-exists")
+        parent = _demand_parent(account, infos, new)
+        for info in moved:
+            account.demand(info.mailbox_id, Right.DELETE_MAILBOX)
         taken = {info.name for info in infos}
         fresh = [self._new(account, each, now, Role.NONE) for each in _superiors(new) if each not in taken]
         renamed = [replace(info, name=new + info.name[len(old) :]) for info in moved]
@@ -151,6 +176,7 @@ class Mailboxes:
         def run(connection: Connection) -> None:
             for info in fresh:
                 self._placed(connection, account, info, info.row.highestmodseq)
+            self._inherit(connection, account, parent, fresh)
             for info, record in sealed:
                 mailboxes.mark_record(connection, account.account_id, info.mailbox_id, record, info.role)
 
@@ -191,8 +217,11 @@ class Mailboxes:
         return open_record(account, row)
 
     def add_keywords(self, account: OpenAccount, info: MailboxInfo, names: Sequence[str]) -> MailboxInfo:
-        """The mailbox with every keyword of ``names`` known. Raises OverLimit("too-many-keywords")."""
-        if not _unknown(info, names):
+        """The mailbox with every keyword of ``names`` known. Raises OverLimit("too-many-keywords").
+
+        Who may not set keywords adds none: what they name is passed over, and nothing fails (RFC 4314 §4).
+        """
+        if not _unknown(info, names) or Right.WRITE not in account.rights_in(info.mailbox_id):
             return info
 
         def with_keywords(now: MailboxInfo) -> MailboxInfo:
@@ -203,13 +232,31 @@ class Mailboxes:
 
         return self.change(account, info.mailbox_id, with_keywords)
 
+    def _inherit(
+        self,
+        connection: Connection,
+        account: OpenAccount,
+        parent: MailboxInfo | None,
+        made: Sequence[MailboxInfo],
+    ) -> None:
+        if account.account.kind.is_shared and parent is not None and made:
+            made_ids = [info.mailbox_id for info in made]
+            self._demand_rights().inherit(connection, account.account_id, parent.mailbox_id, made_ids)
+
+    def _demand_rights(self) -> BoxRights:
+        if self._rights is None:
+            raise Denied("right")
+        return self._rights
+
     def change(
         self, account: OpenAccount, mailbox_id: MailboxId, change: Callable[[MailboxInfo], MailboxInfo]
     ) -> MailboxInfo:
         """Change a mailbox's record as it stands in the transaction: two sessions' keywords never take one bit.
 
-        What ``change`` raises leaves everything as it was.
+        What ``change`` raises leaves everything as it was. Raises Denied without ``w``: what a record holds beside
+        the name (keywords, annotations) is everybody's in a shared box.
         """
+        account.demand(mailbox_id, Right.WRITE)
 
         def run(connection: Connection) -> MailboxInfo:
             info = open_record(account, mailboxes.load_mailbox(connection, account.account_id, mailbox_id))
@@ -254,6 +301,20 @@ def _unknown(info: MailboxInfo, names: Sequence[str]) -> tuple[str, ...]:
 def _superiors(name: str) -> list[str]:
     parts = name.split(SEPARATOR)
     return [SEPARATOR.join(parts[:count]) for count in range(1, len(parts))]
+
+
+def _demand_parent(account: OpenAccount, infos: Sequence[MailboxInfo], name: str) -> MailboxInfo | None:
+    """The nearest mailbox above a new name, which must allow it (RFC 4314 §4); None at the root, where a member's
+    usual rights say. Raises Denied("right").
+    """
+    by_name = {info.name: info for info in infos}
+    parent = next((by_name[each] for each in reversed(_superiors(name)) if each in by_name), None)
+    if parent is not None:
+        if Right.CREATE not in account.rights_in(parent.mailbox_id):
+            raise Denied("right")
+    elif account.member is not None and Right.CREATE not in account.member.rights.usual:
+        raise Denied("right")
+    return parent
 
 
 def _is_registered(name: str) -> bool:

@@ -5,21 +5,24 @@ A body is read only with a MailPermit, which exists once the reading is in the a
 """
 
 import contextlib
-from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mailserver.crypto.blob import Decryptor
 from mailserver.crypto.ctx import ctx
 from mailserver.mime.summary_wire import SummaryView
-from mailserver.model.account import Flag
-from mailserver.model.errors import Corrupt, Malformed, Unavailable
+from mailserver.model.errors import Corrupt, Denied, Malformed, Unavailable
 from mailserver.model.ids import AccountId, BlobId, MailboxId
 from mailserver.model.mailbox_columns import MailboxColumns
+from mailserver.model.rights import Right, flag_mask
+from mailserver.service.box_log import BoxLog
 from mailserver.service.column_cache import ColumnCache
+from mailserver.service.crossings import Crossings
+from mailserver.service.expunging import Expunging
 from mailserver.service.intake import Intake
 from mailserver.service.keys import OpenAccount
 from mailserver.service.mail_permit import MailPermit
+from mailserver.service.message_reader import MessageReader
 from mailserver.service.placing import Leaving, NewMessage, Placed, place_messages
 from mailserver.service.quotas import DEFAULT_QUOTA, Amount, Quotas
 from mailserver.service.scanning import Scan
@@ -30,12 +33,10 @@ from mailserver.service.sealing import (
     shared_octets,
 )
 from mailserver.service.transfers import (
-    UNIT_ITEMS,
     KeywordBits,
     Opened,
     Transfer,
     Transfers,
-    expunge_part,
     uid_ranges,
 )
 from mailserver.store import item_changes, item_columns, items, mailboxes
@@ -106,18 +107,6 @@ class OpenedItem:
         return Place(*self.here, self.row.uid, self.row.item_id)
 
 
-class MessageReader:
-    """Random access to the octets of one message; only the chunks asked for are opened."""
-
-    def __init__(self, decryptor: Decryptor, size_bytes: int) -> None:
-        self._decryptor = decryptor
-        self.size_bytes = size_bytes
-
-    def read(self, start: int, stop: int) -> bytes:
-        stop = min(stop, self.size_bytes)
-        return self._decryptor.read(start, stop) if start < stop else b""
-
-
 class Messages:
     """``quota``: what one account may keep; see ``quotas``."""
 
@@ -125,10 +114,14 @@ class Messages:
         self._store = store
         self.quotas = Quotas(store, quota)
         self._columns = ColumnCache()
-        self._transfers = Transfers(store, self._open_parts, self.quotas)
+        self._log = BoxLog(store.macs)
+        self._transfers = Transfers(store, self._open_parts, self._log, self.quotas)
+        self._expunging = Expunging(store, self._open_parts, self._log)
+        self._crossings = Crossings(store, self._open_parts, self._log, self.quotas)
 
     def select(self, account: OpenAccount, mailbox_id: MailboxId, *, claims_recent: bool) -> Selected:
-        """Counters and flags of a mailbox. ``claims_recent``: SELECT, not EXAMINE."""
+        """Counters and flags of a mailbox. ``claims_recent``: SELECT, not EXAMINE. Raises Denied, NotFound."""
+        account.demand(mailbox_id, Right.READ)
         with self._store.database.read() as connection:
             row = mailboxes.load_mailbox(connection, account.account_id, mailbox_id)
             columns = self._columns.load(connection, row)
@@ -157,7 +150,8 @@ class Messages:
             return items.sum_padded(connection, (account.account_id, mailbox_id), ranges, only)
 
     def changes(self, account: OpenAccount, mailbox_id: MailboxId, since_modseq: int) -> Changes | None:
-        """News of a mailbox; None when nothing moved. Raises NotFound when it was deleted."""
+        """News of a mailbox; None when nothing moved. Raises NotFound when it was deleted, Denied."""
+        account.demand(mailbox_id, Right.READ)
         with self._store.database.read() as connection:
             row = mailboxes.load_mailbox(connection, account.account_id, mailbox_id)
             if row.highestmodseq <= since_modseq:
@@ -166,14 +160,16 @@ class Messages:
         return Changes(changed, vanished, row)
 
     def vanished_since(self, account: OpenAccount, mailbox_id: MailboxId, since_modseq: int) -> list[int]:
-        """The UIDs that left a mailbox after a mod-sequence, ascending."""
+        """The UIDs that left a mailbox after a mod-sequence, ascending. Raises Denied."""
+        account.demand(mailbox_id, Right.READ)
         with self._store.database.read() as connection:
             return items.list_vanished(connection, account.account_id, mailbox_id, since_modseq)
 
     def list_stamps(
         self, account: OpenAccount, mailbox_id: MailboxId, ranges: Sequence[UidRange]
     ) -> list[ItemStamp]:
-        """Dates and ids of items, by UID; no seal is touched."""
+        """Dates and ids of items, by UID; no seal is touched. Raises Denied."""
+        account.demand(mailbox_id, Right.READ)
         with self._store.database.read() as connection:
             return item_columns.list_stamps(connection, account.account_id, mailbox_id, ranges)
 
@@ -187,6 +183,7 @@ class Messages:
 
     def scan(self, account: OpenAccount, mailbox_id: MailboxId, uids: Sequence[int]) -> Scan:
         """As ``page``, for a look at many messages; ``uids`` ascend."""
+        account.demand(mailbox_id, Right.READ)
         with self._store.database.read() as connection:
             rows = list_summary_rows(connection, account.account_id, mailbox_id, uids)
 
@@ -206,6 +203,7 @@ class Messages:
     def _open_page(
         self, account: OpenAccount, mailbox_id: MailboxId, rows: Sequence[tuple[ItemRow, BlobRow | None]]
     ) -> list[OpenedItem]:
+        account.demand(mailbox_id, Right.READ)
         here = (account.account_id, mailbox_id)
         keys, macs = account.mail_keys(), self._store.macs
         open_adopted = keys.summary_opener(*here)
@@ -230,14 +228,21 @@ class Messages:
     def reader(
         self, account: OpenAccount, item: OpenedItem, size_bytes: int, permit: MailPermit
     ) -> MessageReader:
-        """The octets of one message. Raises Denied without a permit for this account, Corrupt when altered."""
+        """The octets of one message. Raises Denied without a permit for this account, Corrupt when altered.
+
+        In a shared box a permit names the messages whose reading is in the log; of others the header alone is
+        given, which a listing tells anyway.
+        """
         permit.demand(account.account_id)
+        readable_bytes = size_bytes if permit.covers(item.row.item_id) else item.view().header_bytes
         data_key = account.mail_keys().open_key(self._store.macs, item.place, item.row)
         blob = item.blob or self._load_blob(account.account_id, item.row.blob_id)
         octets = blob.octets
         read_at = self._store.blobs.reader(blob.blob_id) if octets is None else lambda lo, hi: octets[lo:hi]
         return MessageReader(
-            Decryptor(data_key, ctx("blob", blob.blob_id), read_at, blob.stored_bytes), size_bytes
+            Decryptor(data_key, ctx("blob", blob.blob_id), read_at, blob.stored_bytes),
+            size_bytes,
+            readable_bytes,
         )
 
     def _load_blob(self, account_id: AccountId, blob_id: BlobId) -> BlobRow:
@@ -269,7 +274,13 @@ class Messages:
         now: int,
         leaving: Leaving | None = None,
     ) -> Placed:
-        """Messages into a mailbox, all or none; ``leaving`` gives way to them. See ``placing``."""
+        """Messages into a mailbox, all or none; ``leaving`` gives way to them. See ``placing``. Raises Denied."""
+        account.demand(mailbox_id, Right.INSERT)
+        settable = flag_mask(account.rights_in(mailbox_id))  # other flags are left out (RFC 4314 §4)
+        new = [replace(each, flags=each.flags & settable) for each in new]
+        if leaving is not None:
+            add = self._expunging.prepare(account, leaving.mailbox_id, [leaving.uid])
+            leaving = replace(leaving, add_entries=add)
         return place_messages(self._store, account, mailbox_id, new, now, leaving)
 
     def mark_flags(
@@ -281,13 +292,23 @@ class Messages:
         *,
         unchanged_since: int | None = None,
     ) -> Marked:
-        """STORE; with ``unchanged_since``, only to messages no newer (RFC 7162 §3.1.3)."""
+        """STORE; with ``unchanged_since``, only to messages no newer (RFC 7162 §3.1.3).
+
+        Flags beyond the user's rights stay as they are; Denied("right") when no other was named (RFC 4314 §4).
+        """
+        account.demand(mailbox_id, Right.READ)
+        settable = flag_mask(account.rights_in(mailbox_id))
+        mode, named = change
+        bits = named & settable
+        if (named and not bits) or not settable:
+            raise Denied("right")
+        allowed = (mode, bits, 0 if account.member is None else ~settable)
 
         def run(connection: Connection) -> Marked:
             modseq = mailboxes.next_modseq(connection, account.account_id)
             place = (account.account_id, mailbox_id)
             return item_changes.mark_flags(
-                connection, place, ranges, change, modseq, unchanged_since=unchanged_since
+                connection, place, ranges, allowed, modseq, unchanged_since=unchanged_since
             )
 
         return self._store.writer.commit(Unit(account.account_id, run))
@@ -296,7 +317,7 @@ class Messages:
         self, account: OpenAccount, mailbox_id: MailboxId, ranges: Sequence[UidRange]
     ) -> tuple[list[int], int]:
         """Remove items for good; the UIDs that left and the mod-sequence. The wraps are gone with the commit."""
-        return expunge_part(self._store, (account.account_id, mailbox_id), ranges)
+        return self._expunging.run(account, mailbox_id, ranges)
 
     def expunge_deleted(
         self,
@@ -305,19 +326,11 @@ class Messages:
         known: tuple[Sequence[int], int],
         within: Sequence[UidRange] | None = None,
     ) -> None:
-        r"""EXPUNGE: what is \Deleted at the moment of its commit leaves, and nothing else; ``UNIT_ITEMS`` a commit.
+        r"""EXPUNGE: what is \Deleted at the moment of its commit leaves, and nothing else (``expunging``).
 
         ``known`` = (UIDs that were \Deleted, at this mod-sequence). ``within``: sorted ranges of UID EXPUNGE (RFC 4315 §2.1).
         """
-        uids, since_modseq = known
-        here = (account.account_id, mailbox_id)
-        with self._store.database.read() as connection:
-            changed, _vanished = items.list_changes(connection, *here, since_modseq)
-        marked = {*uids, *(uid for uid, flags, _modseq in changed if flags & Flag.DELETED)}
-        leaving = sorted(uid for uid in marked if within is None or _is_within(uid, within))
-        for start in range(0, len(leaving), UNIT_ITEMS):
-            ranges = uid_ranges(leaving[start : start + UNIT_ITEMS])
-            expunge_part(self._store, here, ranges, only=Flag.DELETED)
+        self._expunging.run_deleted(account, mailbox_id, known, within)
 
     def copy(
         self,
@@ -334,7 +347,7 @@ class Messages:
         ``keyword_bits``: which own keywords the target has under which bits; None when they are the same.
         Raises NotFound("mailbox"), OverLimit("quota").
         """
-        transfer = Transfer(*mailbox_ids, now, keyword_bits, is_move=False)
+        transfer = self._judged(account, account, Transfer(*mailbox_ids, now, keyword_bits, is_move=False))
         return self._transfers.run(account, transfer, ranges)
 
     def move(
@@ -347,8 +360,23 @@ class Messages:
         keyword_bits: KeywordBits | None = None,
     ) -> tuple[int, list[tuple[int, int]]]:
         """MOVE (RFC 6851): as ``copy``, each source item gone in the transaction that placed it; no quota."""
-        transfer = Transfer(*mailbox_ids, now, keyword_bits, is_move=True)
+        transfer = self._judged(account, account, Transfer(*mailbox_ids, now, keyword_bits, is_move=True))
         return self._transfers.run(account, transfer, ranges)
+
+    def carry(
+        self, source: OpenAccount, target: OpenAccount, transfer: Transfer, ranges: Sequence[UidRange]
+    ) -> tuple[int, list[tuple[int, int]]]:
+        """COPY or MOVE from one account to another (``crossings``). Raises as ``copy``, and Denied("right")."""
+        return self._crossings.run(source, target, self._judged(source, target, transfer), ranges)
+
+    @staticmethod
+    def _judged(source: OpenAccount, target: OpenAccount, transfer: Transfer) -> Transfer:
+        """The rights of both ends (RFC 4314 §4; RFC 6851 §4.3 for MOVE), and the flags that may be set there."""
+        source.demand(transfer.source, Right.READ)
+        if transfer.is_move:
+            source.demand(transfer.source, Right.DELETE_MESSAGES, Right.EXPUNGE)
+        target.demand(transfer.target, Right.INSERT)
+        return replace(transfer, settable=flag_mask(target.rights_in(transfer.target)))
 
     def _open_parts(
         self, account: OpenAccount, mailbox_id: MailboxId, ranges: Sequence[UidRange]
@@ -358,9 +386,3 @@ class Messages:
             Opened(item.row, keys.open_key(macs, item.place, item.row), item.summary)
             for item in self.page(account, mailbox_id, ranges)
         ]
-
-
-def _is_within(uid: int, ranges: Sequence[UidRange]) -> bool:
-    """Whether sorted, disjoint ranges hold ``uid``."""
-    at = bisect_right(ranges, uid, key=lambda each: each[0])
-    return at > 0 and uid <= ranges[at - 1][1]

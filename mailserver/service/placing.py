@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mailserver.crypto.secret import random_id
 from mailserver.model.errors import NotFound
 from mailserver.model.ids import BlobId, EmailId, ItemId, MailboxId
+from mailserver.service.box_log import AddEntries
 from mailserver.service.keys import OpenAccount
 from mailserver.service.sealing import Place, PlaceStamp, SealedBlob
 from mailserver.service.transfers import arrivals_of, delete_files
@@ -45,6 +46,8 @@ class Leaving:
 
     mailbox_id: MailboxId
     uid: int
+    add_entries: AddEntries | None = None
+    """What the log says of it, in the same Unit."""
 
 
 def place_messages(
@@ -85,4 +88,6 @@ def _expunge(connection: Connection, account: OpenAccount, leaving: Leaving, mod
     gone = item_changes.expunge(connection, place, [(leaving.uid, leaving.uid)], modseq)
     if not gone.uids:
         raise NotFound("message")
+    if leaving.add_entries is not None:
+        leaving.add_entries(connection, gone.uids)
     return gone.orphans

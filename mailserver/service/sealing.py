@@ -14,6 +14,7 @@ from mailserver.crypto.hkdf import derive, mac, verify_mac
 from mailserver.crypto.roots import Root
 from mailserver.crypto.seal import KeyPair, PublicKey
 from mailserver.crypto.secret import Secret, random_id, random_secret
+from mailserver.crypto.slots import open_slot_with
 from mailserver.crypto.wrap import Wrapper, unwrap, wrap
 from mailserver.model.errors import Corrupt
 from mailserver.model.ids import AccountId, BlobId, EmailId, ItemId, MailboxId
@@ -179,6 +180,10 @@ class MailKeys:
             return unpad_summary(unwrap_summary(row.summary, context))
 
         return open_one
+
+    def open_slot(self, header: bytes, body: bytes) -> bytes:
+        """The payload of a slot that was sealed to this account's mail key (K11). Raises Corrupt."""
+        return open_slot_with(header, body, self._pair())
 
     def wrap_record(self, plain: bytes, context: bytes) -> bytes:
         """A record of the account's own (a mailbox's name and keywords)."""

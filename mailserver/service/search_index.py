@@ -49,9 +49,9 @@ class SearchIndex:
     ) -> list[TextSegment]:
         """These segments, by UID; one that left or that does not open is passed over, and the operator is told.
 
-        Raises Denied without a permit for this account. The caller bounds what they hold together.
+        Raises Denied without a permit for every message of this account. The caller bounds what they hold together.
         """
-        permit.demand(account.account_id)
+        permit.demand_all(account.account_id)
         place = (account.account_id, mailbox_id)
         with self._store.database.read() as connection:
             first_uids = [span.first_uid for span in spans]

@@ -15,10 +15,12 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from mailserver.audit.events import EventKind
 from mailserver.crypto.secret import Secret, random_id
 from mailserver.model.account import KEYWORD_SHIFT, Flag
 from mailserver.model.errors import Corrupt, Unavailable
 from mailserver.model.ids import AccountId, BlobId, ItemId, MailboxId
+from mailserver.service.box_log import AddEntries, BoxLog
 from mailserver.service.keys import OpenAccount
 from mailserver.service.quotas import Amount, Quotas
 from mailserver.service.sealing import Place, PlaceStamp, SealedBlob
@@ -51,16 +53,18 @@ class Transfer:
     now: int
     keyword_bits: KeywordBits | None
     is_move: bool
+    settable: int = (1 << 63) - 1
+    """Flag bits that may be set in the target; others are left out, and nothing fails (RFC 4314 §4)."""
 
     def flags_there(self, flags: int) -> int:
         """Flags in the target's bits: own keywords have bits of their mailbox."""
         if self.keyword_bits is None:
-            return flags
+            return flags & self.settable
         moved = flags & ((1 << KEYWORD_SHIFT) - 1)
         for here, there in self.keyword_bits:
             if flags & here:
                 moved |= there
-        return moved
+        return moved & self.settable
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +82,10 @@ OpenParts = Callable[[OpenAccount, MailboxId, Sequence[UidRange]], list[Opened]]
 class Transfers:
     """``open_parts`` opens one page of a mailbox."""
 
-    def __init__(self, store: Store, open_parts: OpenParts, quotas: Quotas) -> None:
+    def __init__(self, store: Store, open_parts: OpenParts, log: BoxLog, quotas: Quotas) -> None:
         self._store = store
         self._open_parts = open_parts
+        self._log = log
         self._quotas = quotas
         self._turn = threading.Lock()
 
@@ -107,7 +112,8 @@ class Transfers:
                 damage = damage or found
         except BaseException:
             if not transfer.is_move:
-                self._undo(account, transfer.target, [new for _old, new in pairs])
+                place = (account.account_id, transfer.target)
+                undo_copies(self._store, place, [new for _old, new in pairs])
             raise
         if damage is not None:
             raise damage
@@ -134,6 +140,8 @@ class Transfers:
         with self._store.database.read() as connection:
             first = mailboxes.load_mailbox(connection, account.account_id, transfer.target).uidnext
         sealed = _seal(account, transfer, opened, first)
+        summaries = {each.row.uid: each.summary for each in opened} if transfer.is_move else {}
+        add_moves = self._log.prepare_by_uid(account, EventKind.FILED, summaries)
 
         def run(connection: Connection) -> Pairs:
             here, there = (account.account_id, transfer.source), (account.account_id, transfer.target)
@@ -154,26 +162,34 @@ class Transfers:
             if transfer.is_move:
                 gone = uid_ranges([old for old, _new in pairs])
                 item_changes.expunge(connection, here, gone, modseq, keeps_blobs=True)
+                add_moves(connection, [old for old, _new in pairs])
             return pairs
 
         with self._turn:
             return self._store.writer.commit(Unit(account.account_id, run, shreds=transfer.is_move))
 
-    def _undo(self, account: OpenAccount, target: MailboxId, uids: Sequence[int]) -> None:
-        """Expunge what a failed COPY had placed. A store that fails here too leaves the copies, and says so."""
-        try:
-            for start in range(0, len(uids), UNIT_ITEMS):
-                ranges = uid_ranges(uids[start : start + UNIT_ITEMS])
-                expunge_part(self._store, (account.account_id, target), ranges)
-        except Unavailable as error:
-            logger.error("a failed copy stays in part", extra={"code": error.code})  # noqa: TRY400 # no trace of use
+
+def undo_copies(store: Store, place: tuple[AccountId, MailboxId], uids: Sequence[int]) -> None:
+    """Expunge what a failed COPY had placed. A store that fails here too leaves the copies, and says so."""
+    try:
+        for start in range(0, len(uids), UNIT_ITEMS):
+            expunge_part(store, place, uid_ranges(uids[start : start + UNIT_ITEMS]))
+    except Unavailable as error:
+        logger.error("a failed copy stays in part", extra={"code": error.code})  # noqa: TRY400 # no trace of use
 
 
 def expunge_part(
-    store: Store, place: tuple[AccountId, MailboxId], ranges: Sequence[UidRange], *, only: int = 0
+    store: Store,
+    place: tuple[AccountId, MailboxId],
+    ranges: Sequence[UidRange],
+    *,
+    only: int = 0,
+    add_entries: AddEntries | None = None,
 ) -> tuple[list[int], int]:
     """One Unit that removes items, ``only`` those with these flags as they stand in it; the UIDs and the
     mod-sequence. The wraps are gone with the commit, files of blobs that nobody holds after it.
+
+    ``add_entries``: what the log says of those that left, in the same Unit.
     """
 
     def run(connection: Connection) -> tuple[item_changes.Expunged, int]:
@@ -182,7 +198,10 @@ def expunge_part(
         if only:
             marked = items.list_flags_within(connection, *place, ranges)
             leaving = uid_ranges([uid for uid, flags in marked if flags & only])
-        return item_changes.expunge(connection, place, leaving, modseq), modseq
+        gone = item_changes.expunge(connection, place, leaving, modseq)
+        if add_entries is not None:
+            add_entries(connection, gone.uids)
+        return gone, modseq
 
     gone, modseq = store.writer.commit(Unit(place[0], run, shreds=True))
     delete_files(store, gone.orphans)

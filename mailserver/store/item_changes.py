@@ -40,13 +40,16 @@ def mark_flags(
     connection: Connection,
     place: tuple[AccountId, MailboxId],
     ranges: Sequence[UidRange],
-    change: tuple[FlagChange, int],
+    change: tuple[FlagChange, int] | tuple[FlagChange, int, int],
     modseq: int,
     *,
     unchanged_since: int | None = None,
 ) -> Marked:
-    """Apply a STORE, with ``unchanged_since`` only to items no newer. Counters follow in the same transaction."""
-    mode, bits = change
+    """Apply a STORE, with ``unchanged_since`` only to items no newer. Counters follow in the same transaction.
+
+    A third number in ``change``: bits that REPLACE leaves as they are, none of them among its own.
+    """
+    mode, bits, kept = (*change, 0)[:3]
     new: ColumnElement[int]
     differs: ColumnElement[bool]
     match mode:
@@ -55,7 +58,8 @@ def mark_flags(
         case FlagChange.REMOVE:
             new, differs = _item.c.flags.bitwise_and(~bits), _item.c.flags.bitwise_and(bits) != 0
         case FlagChange.REPLACE:
-            new, differs = literal(bits), _item.c.flags != bits
+            new = _item.c.flags.bitwise_and(kept).bitwise_or(bits) if kept else literal(bits)
+            differs = _item.c.flags != new
     changed: list[tuple[int, int]] = []
     refused: list[int] = []
     for part in slices(merged(ranges)):

@@ -116,6 +116,12 @@ def find_blob(connection: Connection, account_id: AccountId, blob_id: BlobId) ->
     return BlobRow(blob_id, found.stored_bytes, bytes(found.digest), octets)
 
 
+def lock_blob(connection: Connection, account_id: AccountId, blob_id: BlobId) -> bool:
+    """Whether the account holds the blob, which it keeps until this transaction ends (PostgreSQL; SQLite writes alone)."""
+    query = select(_blob.c.blob_id).where(_blob.c.account_id == account_id, _blob.c.blob_id == blob_id)
+    return connection.execute(query.with_for_update(read=True)).first() is not None
+
+
 def has_holder(connection: Connection, blob_id: BlobId) -> bool:
     """True while any account holds the blob."""
     return (

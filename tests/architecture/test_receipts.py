@@ -110,7 +110,7 @@ def test_opening_segments_asks_for_leave_first() -> None:
         for node in ast.walk(source.tree)
         if isinstance(node, ast.FunctionDef) and node.name == "open_segments"
     ]
-    assert ast.unparse(opening.body[1]).startswith("permit.demand(")
+    assert ast.unparse(opening.body[1]).startswith("permit.demand_all(")
     callers = [
         function.name
         for function in ast.walk(source.tree)

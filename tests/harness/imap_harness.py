@@ -25,6 +25,9 @@ from mailserver.model.account import AccountKind, Role
 from mailserver.model.address import parse_address, parse_domain
 from mailserver.model.ids import AccountId
 from mailserver.service.administration import Administration, NewAccount
+from mailserver.service.box_members import BoxMembers
+from mailserver.service.box_rights import BoxRights
+from mailserver.service.boxes import Boxes
 from mailserver.service.directory import Directory, Profile
 from mailserver.service.intake import Intake
 from mailserver.service.keys import Keys, OpenAccount
@@ -64,6 +67,7 @@ class ImapNode:
     store: Store
     custodian: Custodian
     administration: Administration
+    members: BoxMembers
     services: ImapServices
     accounts: dict[str, Account] = field(default_factory=dict)
 
@@ -79,6 +83,24 @@ class ImapNode:
         assert made.app_password is not None
         account = self.accounts[name] = Account(address, made.app_password, made.account_id)
         return account
+
+    def add_box(self, name: str, *members: str) -> Account:
+        """A shared box; the first member is responsible. It has the password too, so that a test can read its log."""
+        address = f"{name}@{DOMAIN}"
+        new = NewAccount(
+            AccountKind.ORG,
+            parse_address(address),
+            Profile("Secretariat FICTIF"),
+            members=tuple(parse_address(self.accounts[member].address) for member in members),
+            password=Secret(PASSWORD.encode()),
+        )
+        made = self.administration.add_account(new, datetime.now(UTC))
+        account = self.accounts[name] = Account(address, "", made.account_id)
+        return account
+
+    def remove_member(self, box: str, person: str) -> None:
+        addresses = [parse_address(self.accounts[name].address) for name in (box, person)]
+        self.members.remove_member(*addresses, datetime.now(UTC))
 
     def open(self, name: str) -> OpenAccount:
         account = self.accounts[name]
@@ -141,9 +163,12 @@ def make_node(folder: Path, *, limit_bytes: int = LIMIT_BYTES) -> ImapNode:
     store = open_store(url, folder, custodian.row_key())
     directory = Directory(store, ServiceSeals(custodian), frozenset({parse_domain(DOMAIN)}))
     clock = asyncio.new_event_loop()
+    rights = BoxRights(store, directory)
     services = ImapServices(
         keys=Keys(store, directory, custodian),
-        mailboxes=Mailboxes(store),
+        mailboxes=Mailboxes(store, rights),
+        boxes=Boxes(store, directory),
+        rights=rights,
         messages=Messages(store),
         search_index=SearchIndex(store),
         permits=MailPermits(store),
@@ -154,7 +179,8 @@ def make_node(folder: Path, *, limit_bytes: int = LIMIT_BYTES) -> ImapNode:
         hostname="mail." + DOMAIN,
     )
     clock.close()
-    return ImapNode(store, custodian, Administration(store, directory, custodian, ARGON2_FLOOR), services)
+    administration = Administration(store, directory, custodian, ARGON2_FLOOR)
+    return ImapNode(store, custodian, administration, BoxMembers(store, directory, custodian), services)
 
 
 @dataclass(frozen=True)
@@ -187,6 +213,17 @@ class RunningImap:
     loop: asyncio.AbstractEventLoop
     tls_port: int
     clear_port: int
+
+    def poll_revocations(self) -> None:
+        """What a worker does each half second (K4)."""
+
+        async def poll() -> None:
+            store, wakeups = self.node.store, self.node.services.wakeups
+            with store.database.read() as connection:
+                counters = store.accounts.list_revocations(connection, wakeups.list_accounts())
+            wakeups.revoke_changed(counters)
+
+        self.on_loop(poll())
 
     def on_loop(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(20)

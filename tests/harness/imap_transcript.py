@@ -4,7 +4,10 @@ r"""Golden dialogues with an IMAP server, several clients at once, as text: the 
 ! login 1                  client 1: TLS, greeting and LOGIN, unseen
 ! open 2 clear             client 2: port 143, its greeting comes as the next S2 line (``tls`` for port 993)
 ! starttls 2               the handshake
-! deliver 3                three messages arrive while the owner is away
+! deliver 3                three messages arrive while the owner is away (``deliver 1 desk``: in the box ``desk``)
+! person alix              another account; {alix} is its address, ``login 2 alix`` logs it in
+! box desk                 a shared box of the account (responsible) and every person so far; {desk} is its address
+! remove desk alix         alix is no member any more, and a worker polls the revocations
 ! quota 5 4096             until the end, an account may keep 5 messages of 4096 octets together
 C1: a1 SELECT INBOX        sent with CRLF; \r \n \0 \x.. are octets; {address}, {password}, {plain} (SASL)
                            are the account's
@@ -108,6 +111,12 @@ class Transcript:
     clients: dict[int, Client] = field(default_factory=dict)
     words: dict[str, str] = field(default_factory=dict)
     delivered: int = 0
+    others: dict[str, Account] = field(default_factory=dict)
+    boxes: dict[str, Account] = field(default_factory=dict)
+
+    def full_name(self, word: str) -> str:
+        """Names are the transcript's own: all share one server."""
+        return f"{word}.{self.name}"
 
     def play(self, path: Path) -> None:
         try:
@@ -137,14 +146,23 @@ class Transcript:
             assert got is None, f"{where}: still open, said {got}"
             return
         assert got is not None, f"{where}: closed, expected {found['text']}"
-        self.compare(unescape(found["text"].encode()).decode("latin-1"), got, where)
+        self.compare(self.filled(found["text"]), got, where)
 
     def act(self, words: list[str]) -> None:
         match words:
-            case ["deliver", count]:
+            case ["deliver", count, *to]:
                 numbers = range(self.delivered + 1, self.delivered + int(count) + 1)
                 self.delivered += int(count)
-                self.running.node.deliver(self.name, *map(message, numbers))
+                name = self.full_name(to[0]) if to else self.name
+                self.running.node.deliver(name, *map(message, numbers))
+            case ["person", word]:
+                self.others[word] = self.running.node.add(self.full_name(word))
+            case ["box", word]:
+                members = [self.name, *map(self.full_name, self.others)]
+                self.boxes[word] = self.running.node.add_box(self.full_name(word), *members)
+            case ["remove", box, person]:
+                self.running.node.remove_member(self.full_name(box), self.full_name(person))
+                self.running.poll_revocations()
             case ["quota", messages, octets]:
                 self.running.node.services.messages.quotas.limit = Amount(int(messages), int(octets))
             case ["open", number, "clear"]:
@@ -153,10 +171,11 @@ class Transcript:
                 self.connect(int(number), self.running.tls_port, self.tls.client)
             case ["starttls", number]:
                 self.clients[int(number)].start_tls(self.tls.client)
-            case ["login", number]:
+            case ["login", number, *who]:
                 client = self.connect(int(number), self.running.tls_port, self.tls.client)
                 client.line()
-                client.send(self.octets("x LOGIN {address} {password}\\r\\n"))
+                account = self.others[who[0]] if who else self.account
+                client.send(f"x LOGIN {account.address} {account.app_password}\r\n".encode())
                 client.until_tagged("x")
             case _:
                 raise AssertionError(words)
@@ -168,6 +187,12 @@ class Transcript:
         self.clients[number] = Client(port, tls)
         return self.clients[number]
 
+    def filled(self, text: str) -> str:
+        """A line to expect: octets are written and addresses named as in what is sent; <words> are compared later."""
+        for word, each in {"address": self.account, **self.others, **self.boxes}.items():
+            text = text.replace("{" + word + "}", each.address)
+        return unescape(text.encode()).decode("latin-1")
+
     def octets(self, text: str) -> bytes:
         account = self.account
         plain = b64encode(f"\0{account.address}\0{account.app_password}".encode()).decode()
@@ -175,6 +200,7 @@ class Transcript:
             ("address", account.address),
             ("password", account.app_password),
             ("plain", plain),
+            *((word, each.address) for word, each in {**self.others, **self.boxes}.items()),
         ):
             text = text.replace("{" + hole + "}", value)
         for name, value in self.words.items():

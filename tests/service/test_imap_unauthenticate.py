@@ -60,8 +60,8 @@ def test_nothing_of_the_first_account_is_left(running: RunningImap, client: Clie
     ask(client, "s SELECT INBOX")
     ask(client, "f FETCH 1 BODY.PEEK[]")
     session = session_of(running)
-    waiter, account = session.waiter, session.account
-    assert waiter is not None
+    account = session.account
+    (waiter,) = session.waiters.values()
     assert account is not None
     assert " OK " in ask(client, "u UNAUTHENTICATE")[-1]
     fresh = Session(session.services, session.wire, session.peer, State.NOT_AUTHENTICATED)

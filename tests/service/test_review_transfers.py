@@ -176,7 +176,7 @@ def test_expunge_and_delete_go_in_several_units(bench: Bench, monkeypatch) -> No
     _address, account = new_person(bench, 5)
     services, (here, there) = bench.services, places(bench, account)
     services.messages.mark_flags(account, here, [(1, 4)], (FlagChange.ADD, int(Flag.DELETED)))
-    monkeypatch.setattr("mailserver.service.messages.UNIT_ITEMS", 2)
+    monkeypatch.setattr("mailserver.service.expunging.UNIT_ITEMS", 2)
     with monkeypatch.context() as patch:
         spy = Spy(patch, account)
         services.messages.expunge_deleted(account, here, ([], 0))
