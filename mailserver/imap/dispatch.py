@@ -11,6 +11,7 @@ from mailserver.imap import (
     verbs_metadata,
     verbs_notify,
     verbs_quotas,
+    verbs_rights,
     verbs_search,
     verbs_session,
     verbs_sort,
@@ -43,6 +44,8 @@ def run_command(session: Session, command: c.Command) -> Awaitable[Reply]:
             return _run_on_quotas(session, command)
         case c.Fetch() | c.Store() | c.Copy() | c.Move() | c.Expunge():
             return _run_on_messages(session, command)
+        case c.SetAcl() | c.DeleteAcl() | c.GetAcl() | c.ListRights() | c.MyRights():
+            return verbs_rights.run_on_rights(session, command)
         case c.StartTls() | c.Logout() | c.Idle() | c.Unauthenticate() | c.Append() | c.Replace():
             raise AssertionError("the connection runs this command")
         case _:

@@ -42,6 +42,13 @@ from mailserver.imap.parse_messages import parse_copy, parse_fetch, parse_move, 
 from mailserver.imap.parse_metadata import parse_get_metadata, parse_set_metadata
 from mailserver.imap.parse_notify import parse_notify
 from mailserver.imap.parse_quotas import parse_get_quota, parse_get_quota_root, parse_set_quota
+from mailserver.imap.parse_rights import (
+    parse_delete_acl,
+    parse_get_acl,
+    parse_list_rights,
+    parse_my_rights,
+    parse_set_acl,
+)
 from mailserver.imap.parse_search import parse_search, parse_sort, parse_thread
 from mailserver.imap.parse_uploads import parse_append, parse_replace
 from mailserver.model.errors import Malformed
@@ -193,6 +200,11 @@ _WITH_ARGUMENTS: dict[str, Callable[[Cursor], Command]] = {
     "SETMETADATA": parse_set_metadata,
     "ID": _parse_id,
     "NOTIFY": parse_notify,
+    "SETACL": parse_set_acl,
+    "DELETEACL": parse_delete_acl,
+    "GETACL": parse_get_acl,
+    "LISTRIGHTS": parse_list_rights,
+    "MYRIGHTS": parse_my_rights,
 }
 
 _ON_MESSAGES: dict[str, Callable[[Cursor, bool], Command]] = {

@@ -98,6 +98,11 @@ STATES_OF: dict[type[c.Command], frozenset[State]] = {
             c.Namespace,
             c.Idle,
             c.Notify,
+            c.SetAcl,
+            c.DeleteAcl,
+            c.GetAcl,
+            c.ListRights,
+            c.MyRights,
         ),
         _LOGGED_IN,
     ),
@@ -178,6 +183,8 @@ _AFTER_LOGIN = (
     "SAVEDATE",
     "PREVIEW",
     "UTF8=ACCEPT",
+    "ACL",
+    "RIGHTS=texk",  # RFC 4314 §5.1.1
 )
 
 OFFERED: frozenset[Feature] = frozenset(Feature)

@@ -30,6 +30,7 @@ from mailserver.imap.replies import (
 from mailserver.imap.session import Reply, Session, done, now_seconds
 from mailserver.imap.states import decide_command
 from mailserver.model.errors import Denied, Malformed, PliError
+from mailserver.model.rights import Right
 from mailserver.service.named_mailboxes import NamedMailbox
 from mailserver.service.placing import Leaving
 from mailserver.service.uploads import Upload, UploadTools
@@ -216,7 +217,9 @@ class Uploads:
     def _prepare(self, job: _Job, steps: Sequence[c.Step], size_bytes: int) -> None:
         self._take_steps(job, steps)
         if size_bytes:
-            job.upload.demand_room(self._target(job).account, size_bytes, job.leaving)
+            target = self._target(job)
+            target.account.demand(target.mailbox_id, Right.INSERT)
+            job.upload.demand_room(target.account, size_bytes, job.leaving)
 
     def _take_steps(self, job: _Job, steps: Sequence[c.Step]) -> None:
         for step in steps:

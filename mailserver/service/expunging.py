@@ -31,7 +31,7 @@ class Expunging:
         self, account: OpenAccount, mailbox_id: MailboxId, ranges: Sequence[UidRange]
     ) -> tuple[list[int], int]:
         """Remove items, whatever their flags; the UIDs that left and the mod-sequence, in one Unit. Raises Denied."""
-        account.demand(mailbox_id, Right.EXPUNGE)
+        account.demand(mailbox_id, Right.READ, Right.EXPUNGE)
         here = (account.account_id, mailbox_id)
         with self._store.database.read() as connection:
             uids = [uid for uid, _flags in items.list_flags_within(connection, *here, ranges)]
@@ -49,7 +49,7 @@ class Expunging:
 
         ``known`` and ``within`` as in ``Messages.expunge_deleted``.
         """
-        account.demand(mailbox_id, Right.EXPUNGE)
+        account.demand(mailbox_id, Right.READ, Right.EXPUNGE)
         uids, since_modseq = known
         here = (account.account_id, mailbox_id)
         with self._store.database.read() as connection:

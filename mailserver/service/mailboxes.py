@@ -9,7 +9,7 @@ from mailserver.crypto.secret import random_id
 from mailserver.model.account import FLAG_NAMES, KEYWORD_SHIFT, KEYWORDS_PER_MAILBOX, Role
 from mailserver.model.errors import Conflict, Corrupt, Denied, Malformed, NotFound, OverLimit
 from mailserver.model.ids import BlobId, MailboxId
-from mailserver.model.rights import Right
+from mailserver.model.rights import TELLING_RIGHTS, Right
 from mailserver.service.access_log import add_entries
 from mailserver.service.box_log import BoxLog, describe_mailbox
 from mailserver.service.box_rights import BoxRights
@@ -52,7 +52,7 @@ class Mailboxes:
         return sorted(infos, key=lambda info: (info.role is not Role.INBOX, info.name))
 
     def find_mailbox(self, account: OpenAccount, name: str) -> MailboxInfo | None:
-        """INBOX in any case (RFC 9051 §5.1); other names exactly.
+        """INBOX in any case (RFC 9051 §5.1); other names exactly. None too for one that its user may not know of.
 
         A damaged record hides no other mailbox (S12); Corrupt when it may be the one that is looked for.
         """
@@ -67,7 +67,8 @@ class Mailboxes:
                 damage = error
                 continue
             if info.name == wanted:
-                return info
+                is_known = not TELLING_RIGHTS.isdisjoint(account.rights_in(info.mailbox_id))
+                return info if is_known else None
         if damage is not None:
             raise damage
         return None

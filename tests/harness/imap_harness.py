@@ -98,6 +98,10 @@ class ImapNode:
         account = self.accounts[name] = Account(address, "", made.account_id)
         return account
 
+    def add_member(self, box: str, person: str) -> None:
+        addresses = [parse_address(self.accounts[name].address) for name in (box, person)]
+        self.members.add_member(*addresses, datetime.now(UTC))
+
     def remove_member(self, box: str, person: str) -> None:
         addresses = [parse_address(self.accounts[name].address) for name in (box, person)]
         self.members.remove_member(*addresses, datetime.now(UTC))

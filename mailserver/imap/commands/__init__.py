@@ -57,6 +57,7 @@ from mailserver.imap.commands.messages import (
 from mailserver.imap.commands.metadata import GetMetadata, SetMetadata
 from mailserver.imap.commands.notify import Notify, NotifyEvent, NotifyFilter, NotifyGroup
 from mailserver.imap.commands.quotas import GetQuota, GetQuotaRoot, SetQuota
+from mailserver.imap.commands.rights import DeleteAcl, GetAcl, ListRights, MyRights, RightsChange, SetAcl
 from mailserver.imap.commands.searching import (
     ResultOption,
     ResultRange,
@@ -92,10 +93,12 @@ __all__ = [
     "Copy",
     "Create",
     "Delete",
+    "DeleteAcl",
     "Enable",
     "Expunge",
     "Fetch",
     "FetchItem",
+    "GetAcl",
     "GetMetadata",
     "GetQuota",
     "GetQuotaRoot",
@@ -103,6 +106,7 @@ __all__ = [
     "Idle",
     "List",
     "ListReturn",
+    "ListRights",
     "ListSelection",
     "Login",
     "Logout",
@@ -110,6 +114,7 @@ __all__ = [
     "MessageBegins",
     "MessageEnds",
     "Move",
+    "MyRights",
     "Namespace",
     "Noop",
     "Notify",
@@ -124,11 +129,13 @@ __all__ = [
     "ResultRange",
     "Resync",
     "Returns",
+    "RightsChange",
     "Search",
     "Section",
     "SectionItem",
     "SectionText",
     "Select",
+    "SetAcl",
     "SetMetadata",
     "SetQuota",
     "Sort",
@@ -192,4 +199,9 @@ Command = (
     | Copy
     | Move
     | Notify
+    | SetAcl
+    | DeleteAcl
+    | GetAcl
+    | ListRights
+    | MyRights
 )
