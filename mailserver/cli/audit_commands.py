@@ -17,6 +17,7 @@ from mailserver.cli.numbers import whole_number
 from mailserver.cli.opened import opened, read_secret
 from mailserver.cli.operator_folder import private_files
 from mailserver.cli.serve_command import add_config
+from mailserver.model.address import parse_address
 from mailserver.service.history import permit_copy
 from mailserver.service.log_export import copy_log
 
@@ -30,6 +31,11 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     )
     add_config(export)
     export.add_argument("--as", dest="address", required=True, metavar="ADDRESS")
+    export.add_argument(
+        "--by",
+        metavar="ADDRESS",
+        help="of a shared box: who is responsible for it, and whose web password is given",
+    )
     export.add_argument("--output", type=Path, required=True, metavar="FILE")
     export.add_argument(
         "--receipt", type=Path, metavar="FILE", help="write the receipt to keep for the next check"
@@ -64,11 +70,14 @@ def _export(options: argparse.Namespace) -> int:
         earlier.append(parse_earlier_size(options.checkpoint.read_bytes()))
     secret = read_secret("Password")
     with private_files(), opened(options.config) as pli, contextlib.ExitStack() as files:
-        account, _keys = pli.services.keys.open_with_password(options.address, secret.reveal().decode())
+        store, origin = pli.services.store, Origin(client="pli audit export")
+        login = options.by or options.address
+        account, _keys = pli.services.keys.open_with_password(login, secret.reveal().decode())
+        if options.by:
+            account = pli.services.boxes.open_log(account, parse_address(options.address), origin)
         # before the log says that a copy was made
         output = files.enter_context(_opened_to_write(options.output))
         receipt = files.enter_context(_opened_to_write(options.receipt)) if options.receipt else None
-        store, origin = pli.services.store, Origin(client="pli audit export")
         reading = permit_copy(store, account, origin, datetime.now(UTC), logs_in=True)
         copy = copy_log(store, account, reading, pli.custody.log_publics, tuple(earlier))
         _write(output, copy.lines)

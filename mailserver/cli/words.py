@@ -54,6 +54,7 @@ _WORDS = {
     "member-already": "This person is a member of the box already. See: pli account member list",
     "members-unexpected": "Only ORG and CAB accounts have members.",
     "name-needed": "The account needs a name. Give --name, or name on standard input with --fields-stdin.",
+    "not-responsible": "Only who is responsible for the box reads its log. See: pli account member list",
     "password-long": "The password is too long. Give at most 1024 bytes of UTF-8.",
     "password-short": "The password is too short: at least 9 characters. Several words that do not belong together are "
     "easy to keep in mind and hard to guess.",

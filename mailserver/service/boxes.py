@@ -13,10 +13,10 @@ from mailserver.audit.events import Origin
 from mailserver.crypto.ctx import ctx
 from mailserver.crypto.roots import Root
 from mailserver.crypto.secret import Secret
-from mailserver.crypto.slots import SlotScope
+from mailserver.crypto.slots import SlotScope, open_slot_with
 from mailserver.model.account import AccountState
 from mailserver.model.address import Address
-from mailserver.model.errors import Corrupt, NotFound
+from mailserver.model.errors import Corrupt, Denied, NotFound
 from mailserver.model.ids import ID_BYTES, AccountId, MailboxId
 from mailserver.service.directory import Directory
 from mailserver.service.keys import OpenAccount
@@ -87,6 +87,27 @@ class Boxes:
         member = Member(person.account_id, actor_of(person), origin, self._directory.open_rights(row))
         return replace(held, account=account, revocation=revocation, member=member)
 
+    def open_log(self, person: OpenAccount, address: Address, origin: Origin) -> OpenAccount:
+        """A box with its space root alone, for who is responsible for it: what reads its log. ``person`` was opened
+        with the web password. Raises NotFound("account"), Denied("not-responsible").
+        """
+        with self._store.database.read() as connection:
+            account = self._directory.find_account(connection, address)
+            if account is None:
+                raise NotFound("account")
+            try:
+                row = self._store.members.load_member(connection, account.account_id, person.account_id)
+            except NotFound:
+                raise Denied("not-responsible") from None
+            if row.log_slot_id is None:
+                raise Denied("not-responsible")
+            slot = self._store.accounts.load_slot(connection, account.account_id, row.log_slot_id)
+        payload = open_slot_with(slot.header, slot.body, person.space_root().pair(person.account.epoch))
+        root, profile = _root_of(person, payload), self._directory.open_profile(account)
+        member = Member(person.account_id, actor_of(person), origin, self._directory.open_rights(row))
+        ids = slot.slot_id, SlotScope(slot.scope)
+        return OpenAccount(account, profile, (address,), *ids, 0, None, root, member)
+
     def find_unsubscribed(self, person: OpenAccount, box_id: AccountId) -> frozenset[MailboxId]:
         """Mailboxes of a box that this person does not subscribe to; the others are subscribed from the start."""
         with self._store.database.read() as connection:
@@ -119,10 +140,7 @@ class Boxes:
     def _opened(
         self, person: OpenAccount, account: AccountRow, slot: SlotRow, address: Address
     ) -> OpenAccount:
-        payload = person.mail_keys().open_slot(slot.header, slot.body)
-        if payload[:ID_BYTES] != person.account_id:
-            raise Corrupt("slot-body")
-        root = Root(Secret(payload[ID_BYTES:]))
+        root = _root_of(person, person.mail_keys().open_slot(slot.header, slot.body))
         profile = self._directory.open_profile(account)
         keys = MailKeys(root, account.epoch)
         scope = SlotScope(slot.scope)
@@ -130,6 +148,13 @@ class Boxes:
 
     def _address(self, connection: Connection, account_id: AccountId) -> Address:
         return self._directory.list_addresses(connection, account_id)[0]
+
+
+def _root_of(person: OpenAccount, payload: bytes) -> Root:
+    """A member slot's payload names its person before the root."""
+    if payload[:ID_BYTES] != person.account_id:
+        raise Corrupt("slot-body")
+    return Root(Secret(payload[ID_BYTES:]))
 
 
 def _context(row: MemberRow) -> bytes:
