@@ -279,6 +279,7 @@ class Messages:
         settable = flag_mask(account.rights_in(mailbox_id))  # other flags are left out (RFC 4314 §4)
         new = [replace(each, flags=each.flags & settable) for each in new]
         if leaving is not None:
+            account.demand(leaving.mailbox_id, Right.DELETE_MESSAGES)
             add = self._expunging.prepare(account, leaving.mailbox_id, [leaving.uid])
             leaving = replace(leaving, add_entries=add)
         return place_messages(self._store, account, mailbox_id, new, now, leaving)

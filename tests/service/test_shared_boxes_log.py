@@ -8,7 +8,7 @@ import pytest
 from harness.imap_harness import ImapNode, RunningImap, TlsFiles, make_node, make_tls, running_imap
 from harness.imap_transcript import Client, message
 
-from mailserver.audit.events import AuditEvent, EventKind
+from mailserver.audit.events import AuditEvent, EventKind, Origin
 from mailserver.audit.wording import Language, describe
 from mailserver.model.errors import Unavailable
 from mailserver.store.writer import Unit, Writer
@@ -179,6 +179,27 @@ def test_a_search_in_bodies_is_a_reading(desk: Desk, key: str) -> None:
     (event,) = desk.acts()
     assert (event.kind, event.what.words) == (EventKind.SEARCHED, "INBOX")
     assert describe(event, Language.ENGLISH) == "Camille FICTIF searched in the mailbox “INBOX”."
+
+
+def test_a_search_that_the_index_answers_is_a_reading_too(desk: Desk) -> None:
+    desk.deliver(*range(1, 10))
+    desk.select()
+    account = desk.node.services.boxes.open_box(
+        desk.node.open(desk.second), desk.node.accounts[desk.box].account_id, Origin(), None
+    )
+    mailbox_id = desk.node.services.mailboxes.load_mailbox(account, "INBOX").mailbox_id
+    for _again in range(2):
+        assert desk.ask("SEARCH BODY ligne")[0] == "* SEARCH 1 2 3 4 5 6 7 8 9"
+    assert desk.node.services.search_index.list_spans(account, mailbox_id)
+    assert desk.kinds() == [EventKind.SEARCHED] * 2
+
+
+def test_what_is_replaced_is_deleted(desk: Desk) -> None:
+    desk.deliver(1)
+    desk.select()
+    desk.client.send(f"a REPLACE 1 {desk.name}/INBOX {{1+}}\r\nx\r\n".encode())
+    assert desk.client.until_tagged("a")[-1] == "a OK REPLACE completed"
+    assert [(each.kind, each.what.words) for each in desk.acts()] == [(EventKind.DELETED, "Pli 1")]
 
 
 def test_nothing_to_search_is_no_search(desk: Desk) -> None:
