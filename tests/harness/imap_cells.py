@@ -48,7 +48,7 @@ def read_answers(text: str) -> Iterable[tuple[Command, State, str]]:
                 clients[number] = _Client(State.CLEAR)
             case ["!", "open", number, "tls"]:
                 clients[number] = _Client(State.NOT_AUTHENTICATED)
-            case ["!", "login", number]:
+            case ["!", "login", number, *_who]:
                 clients[number] = _Client(State.AUTHENTICATED)
         step = STEP.fullmatch(line)
         if step is None:
