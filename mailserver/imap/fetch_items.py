@@ -1,6 +1,10 @@
-"""One FETCH response after another, item by item, from a sealed summary and the message's own octets (RFC 9051 §7.5.2)."""
+"""FETCH responses from sealed summaries and from messages' own octets (RFC 9051 §7.5.2).
 
-from collections.abc import Callable, Iterator, Sequence
+A page of summaries is written column by column, each value where the client asked for it: a call for each value would
+cost as much as opening the summaries.
+"""
+
+from collections.abc import Iterator, Sequence
 from typing import assert_never
 
 from mailserver.imap.binary import binary_pieces, demand_decodable
@@ -11,16 +15,19 @@ from mailserver.imap.object_ids import format_email_id
 from mailserver.imap.previews import PREVIEW_ITEMS, Previews
 from mailserver.imap.sections import SectionReader
 from mailserver.imap.session import Session
-from mailserver.imap.view import MailboxView
 from mailserver.mime.summary_wire import SummaryView, parse_summary
 from mailserver.model.errors import Corrupt, Malformed
 from mailserver.service.messages import OpenedItem
 
 Item = FetchItem | SectionItem
+Line = tuple[int, OpenedItem, SummaryView]
+"""A message's number, and what is open of it."""
+
+_NAMES = {item: str(item).encode("ascii") for item in FetchItem} | {FetchItem.PREVIEW_LAZY: b"PREVIEW"}
 
 
 class ResponseWriter:
-    """Writes FETCH responses of one page in the order of the client's items."""
+    """Writes the FETCH responses of one command, the items in the client's order."""
 
     def __init__(self, session: Session, items: Sequence[Item]) -> None:
         self._view = session.open_mailbox().view
@@ -28,30 +35,34 @@ class ResponseWriter:
         dialect = session.dialect()
         told = {FetchItem.FLAGS: True, FetchItem.UID: dialect.with_uid, FetchItem.MODSEQ: dialect.with_modseq}
         self._told_with_flags = [item for item, is_told in told.items() if is_told and item not in items]
-        self._make = _MAKERS if PREVIEW_ITEMS.isdisjoint(items) else _MAKERS | _preview_makers(session)
+        self._previews = None if PREVIEW_ITEMS.isdisjoint(items) else Previews(session)
         self._coded = [item for item in items if isinstance(item, BinarySection | BinarySize)]
         self._plain_sections = [item for item in items if isinstance(item, BodySection)]
-        self._makers = [self._make[item] for item in items if isinstance(item, FetchItem)]
 
-    def plain(self, number: int, item: OpenedItem) -> tuple[bytes, ...]:
-        """One response without sections. Raises Corrupt when the summary, or for a preview the body, is damaged."""
-        summary = item.view()
-        view = self._view
-        parts = [make(view, number, item, summary) for make in self._makers]
-        return (b"* %d FETCH (%b)\r\n" % (number, b" ".join(parts)),)
+    def page(self, page: Sequence[tuple[int, OpenedItem]]) -> bytes:
+        """Responses without sections. Raises Corrupt when one summary, or for a preview one body, is damaged."""
+        try:
+            lines = [(number, item, SummaryView(item.summary)) for number, item in page]
+        except Malformed:
+            raise Corrupt("summary") from None
+        items = [item for item in self._items if isinstance(item, FetchItem)]
+        columns = [self._column(item, lines) for item in items]
+        template = b"* %d FETCH (" + b" ".join(_NAMES[item] + b" %b" for item in items) + b")\r\n"
+        numbers = [number for number, _item in page]
+        return b"".join([template % row for row in zip(numbers, *columns, strict=True)])
 
     def with_sections(
         self, number: int, item: OpenedItem, reader: SectionReader, *, tells_flags: bool
     ) -> Iterator[bytes]:
         """One response in pieces of bounded size; what can fail should do so before the first."""
-        summary = item.view()
+        line = (number, item, item.view())
         for coded in self._coded:
             demand_decodable(reader, coded)
         reader.verify(self._plain_sections)
         lead = b"* %d FETCH (" % number
         for each in self._items:
             if isinstance(each, FetchItem):
-                yield lead + self._make[each](self._view, number, item, summary)
+                yield lead + self._named(each, line)
             else:
                 yield lead
                 yield from (
@@ -60,51 +71,55 @@ class ResponseWriter:
             lead = b" "
         if tells_flags:
             for told in self._told_with_flags:
-                yield b" " + _MAKERS[told](self._view, number, item, summary)
+                yield b" " + self._named(told, line)
         yield b")\r\n"
 
+    def _named(self, item: FetchItem, line: Line) -> bytes:
+        return b"%b %b" % (_NAMES[item], *self._column(item, [line]))
 
-_Maker = Callable[[MailboxView, int, OpenedItem, SummaryView], bytes]
+    def _column(self, item: FetchItem, lines: Sequence[Line]) -> list[bytes]:
+        """One item's values."""
+        match item:
+            case FetchItem.UID:
+                return [b"%d" % opened.row.uid for _number, opened, _summary in lines]
+            case FetchItem.FLAGS:
+                return self._flag_lists([number for number, _opened, _summary in lines])
+            case FetchItem.MODSEQ:
+                modseqs = self._view.modseqs
+                return [b"(%d)" % modseqs[number - 1] for number, _opened, _summary in lines]
+            case FetchItem.RFC822_SIZE:
+                return [b"%d" % summary.size_bytes for _number, _opened, summary in lines]
+            case FetchItem.ENVELOPE:
+                return [summary.envelope for _number, _opened, summary in lines]
+            case FetchItem.BODYSTRUCTURE:
+                return [summary.bodystructure for _number, _opened, summary in lines]
+            case FetchItem.BODY:
+                return [_parse_body(opened) for _number, opened, _summary in lines]
+            case FetchItem.INTERNALDATE | FetchItem.SAVEDATE | FetchItem.EMAILID | FetchItem.THREADID:
+                return [_format_stamp(item, opened) for _number, opened, _summary in lines]
+            case FetchItem.PREVIEW | FetchItem.PREVIEW_LAZY:
+                assert self._previews is not None
+                is_lazy, format_value = item is FetchItem.PREVIEW_LAZY, self._previews.format_value
+                return [format_value(opened, summary, is_lazy=is_lazy) for _number, opened, summary in lines]
+            case _:
+                assert_never(item)
+
+    def _flag_lists(self, numbers: Sequence[int]) -> list[bytes]:
+        view = self._view
+        uids, flags, keywords, is_recent = view.uids, view.flags, view.keywords, view.is_recent
+        return [format_flags(flags[number - 1], keywords, is_recent(uids[number - 1])) for number in numbers]
 
 
-def _make_flags(view: MailboxView, number: int, _item: OpenedItem, _summary: SummaryView) -> bytes:
-    return b"FLAGS " + format_flags(
-        view.flags[number - 1], view.keywords, view.is_recent(view.uids[number - 1])
-    )
-
-
-def _maker_of(item: FetchItem) -> _Maker:
+def _format_stamp(item: FetchItem, opened: OpenedItem) -> bytes:
     match item:
-        case FetchItem.UID:
-            return lambda _view, _number, opened, _summary: b"UID %d" % opened.row.uid
-        case FetchItem.FLAGS:
-            return _make_flags
-        case FetchItem.MODSEQ:
-            return lambda view, number, _opened, _summary: b"MODSEQ (%d)" % view.modseqs[number - 1]
         case FetchItem.INTERNALDATE:
-            return lambda _view, _number, opened, _summary: (
-                b"INTERNALDATE " + format_moment(opened.row.received_at).encode()
-            )
+            return format_moment(opened.row.received_at).encode("ascii")
         case FetchItem.SAVEDATE:
-            return lambda _view, _number, opened, _summary: (
-                b"SAVEDATE " + format_moment(opened.row.saved_at).encode()
-            )
+            return format_moment(opened.row.saved_at).encode("ascii")
         case FetchItem.EMAILID:
-            return lambda _view, _number, opened, _summary: b"EMAILID " + format_email_id(opened.row.email_id)
-        case FetchItem.THREADID:
-            return lambda _view, _number, _opened, _summary: b"THREADID NIL"  # RFC 8474 §5.2: not computed
-        case FetchItem.RFC822_SIZE:
-            return lambda _view, _number, _opened, summary: b"RFC822.SIZE %d" % summary.size_bytes
-        case FetchItem.ENVELOPE:
-            return lambda _view, _number, _opened, summary: b"ENVELOPE " + summary.envelope
-        case FetchItem.BODYSTRUCTURE:
-            return lambda _view, _number, _opened, summary: b"BODYSTRUCTURE " + summary.bodystructure
-        case FetchItem.PREVIEW | FetchItem.PREVIEW_LAZY:
-            raise AssertionError("a preview needs a session")
-        case FetchItem.BODY:
-            return lambda _view, _number, opened, _summary: b"BODY " + _parse_body(opened)
+            return format_email_id(opened.row.email_id)
         case _:
-            assert_never(item)
+            return b"NIL"  # RFC 8474 §5.2: threads are not computed
 
 
 def _parse_body(item: OpenedItem) -> bytes:
@@ -112,15 +127,3 @@ def _parse_body(item: OpenedItem) -> bytes:
         return parse_summary(item.summary).body
     except Malformed:
         raise Corrupt("summary") from None
-
-
-_MAKERS: dict[FetchItem, _Maker] = {item: _maker_of(item) for item in FetchItem if item not in PREVIEW_ITEMS}
-
-
-def _preview_makers(session: Session) -> dict[FetchItem, _Maker]:
-    previews = Previews(session)
-
-    def maker(*, is_lazy: bool) -> _Maker:
-        return lambda _view, _number, opened, summary: previews.format_item(opened, summary, is_lazy=is_lazy)
-
-    return {FetchItem.PREVIEW: maker(is_lazy=False), FetchItem.PREVIEW_LAZY: maker(is_lazy=True)}

@@ -87,16 +87,21 @@ class FetchStream:
     def _summary_blocks(self, places: Sequence[int], items: Sequence[Item]) -> Iterator[bytes]:
         writer = ResponseWriter(self.session, items)
         for start in range(0, len(places), PAGE_ITEMS):
-            pieces: list[bytes] = []
             page = self._open_page(places[start : start + PAGE_ITEMS])
             if self._shows_words and self._is_shared:
                 self.session.permit_messages([item for _number, item in page])
-            for number, item in page:
-                try:
-                    pieces += writer.plain(number, item)
-                except Corrupt as error:
-                    self._note_failure(error)
-            yield b"".join(pieces)
+            try:
+                yield writer.page(page)
+            except Corrupt:
+                yield from self._one_by_one(writer, page)
+
+    def _one_by_one(self, writer: ResponseWriter, page: Sequence[tuple[int, OpenedItem]]) -> Iterator[bytes]:
+        """A page with a damaged message: the others."""
+        for each in page:
+            try:
+                yield writer.page([each])
+            except Corrupt as error:
+                self._note_failure(error)
 
     def _section_blocks(self, places: Sequence[int], items: Sequence[Item]) -> Iterator[bytes]:
         held: list[bytes] = []

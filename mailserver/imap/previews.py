@@ -28,17 +28,17 @@ class Previews:
         self._is_shared = session.open_mailbox().account.member is not None
         self._permit = session.permit()
 
-    def format_item(self, item: OpenedItem, summary: SummaryView, *, is_lazy: bool) -> bytes:
-        """The item and its value; NIL only when it was asked for with LAZY (RFC 8970 §3.2)."""
+    def format_value(self, item: OpenedItem, summary: SummaryView, *, is_lazy: bool) -> bytes:
+        """The item's value; NIL only when it was asked for with LAZY (RFC 8970 §3.2)."""
         if self._is_shared and is_lazy:
-            return b"PREVIEW NIL"
+            return b"NIL"
         permit = self._session.permit_pieces([item]) if self._is_shared else self._permit
         preview = summary.preview
         if preview is None:
             if is_lazy:
-                return b"PREVIEW NIL"
+                return b"NIL"
             preview = self._read(item, permit)
-        return b"PREVIEW " + format_string(preview)
+        return format_string(preview)
 
     def _read(self, item: OpenedItem, permit: MailPermit) -> bytes:
         session = self._session
