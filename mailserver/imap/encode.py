@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 
 from mailserver.imap.commands import BodySection, SectionText, StatusItem
 from mailserver.imap.grammar import ASTRING_ATOM, MONTHS
@@ -248,6 +249,7 @@ def format_fetch(number: int, pieces: Iterable[bytes]) -> bytes:
     return b"* %d FETCH (%s)\r\n" % (number, b" ".join(pieces))
 
 
+@lru_cache(maxsize=64)
 def format_body_label(item: BodySection) -> bytes:
     """The name under which a body section is answered: the client's section, and only the offset of its partial."""
     if item.label:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mailserver.mime.headers import FIELD
 from mailserver.mime.summary import HeaderSummary, PartRow
@@ -74,12 +75,17 @@ def _find_row(parts: tuple[PartRow, ...], path: str) -> int | None:
     return next((index for index, row in enumerate(parts) if row.path == path), None)
 
 
+@lru_cache(maxsize=64)
+def _wanted(names: tuple[str, ...]) -> frozenset[bytes]:
+    return frozenset(name.lower().encode("ascii", "replace") for name in names)
+
+
 def filter_header_fields(header: bytes, names: Collection[str], *, invert: bool = False) -> bytes:
     """The fields of a header block with one of the names (or, inverted, with none), unchanged and in order.
 
     The blank line that ends the block is kept (RFC 9051 §6.4.5.1, HEADER.FIELDS).
     """
-    wanted = {name.lower().encode("ascii", "replace") for name in names}
+    wanted = _wanted(tuple(names))
     kept = [
         header[match.start() : match.end() + 1]
         for match in FIELD.finditer(header)
