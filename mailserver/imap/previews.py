@@ -25,14 +25,14 @@ class Previews:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._is_shared = session.open_mailbox().account.member is not None
-        self._permit = session.permit()
+        is_shared = session.open_mailbox().account.member is not None
+        self._permit = None if is_shared else session.permit()
 
     def format_value(self, item: OpenedItem, summary: SummaryView, *, is_lazy: bool) -> bytes:
         """The item's value; NIL only when it was asked for with LAZY (RFC 8970 §3.2)."""
-        if self._is_shared and is_lazy:
+        if self._permit is None and is_lazy:
             return b"NIL"
-        permit = self._session.permit_pieces([item]) if self._is_shared else self._permit
+        permit = self._permit or self._session.permit_pieces([item])
         preview = summary.preview
         if preview is None:
             if is_lazy:

@@ -134,6 +134,10 @@ def test_no_entry_no_byte(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         "FETCH 1:2 (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)",
         "FETCH 1:* FLAGS",
+        "FETCH 1:* (EMAILID THREADID SAVEDATE)",
+        "FETCH 1:* (PREVIEW (LAZY) ENVELOPE)",
+        "SORT (SUBJECT) UTF-8 FROM claude",
+        "THREAD REFERENCES UTF-8 ALL",
         "SEARCH FROM claude SUBJECT pli UNSEEN",
         "STORE 1 +FLAGS (\\Seen \\Flagged)",
         "SEARCH ALL",
@@ -200,6 +204,38 @@ def test_what_is_replaced_is_deleted(desk: Desk) -> None:
     desk.client.send(f"a REPLACE 1 {desk.name}/INBOX {{1+}}\r\nx\r\n".encode())
     assert desk.client.until_tagged("a")[-1] == "a OK REPLACE completed"
     assert [(each.kind, each.what.words) for each in desk.acts()] == [(EventKind.DELETED, "Pli 1")]
+
+
+@pytest.mark.parametrize(
+    "items",
+    ["PREVIEW", "BINARY.SIZE[1]", "BINARY.PEEK[1]", "(PREVIEW BODY.PEEK[HEADER])", "BODY.PEEK[1.MIME]"],
+)
+def test_whatever_shows_of_a_body_opens_its_message(desk: Desk, items: str) -> None:
+    desk.deliver(1, 2)
+    desk.select()
+    assert desk.ask(f"FETCH 1:2 {items}")[-1] == "a OK FETCH completed"
+    opened = [each.what.words for each in desk.acts() if each.kind is EventKind.MESSAGE_OPENED]
+    assert opened == ["Pli 1", "Pli 2"]
+
+
+def test_a_listing_shows_no_words_of_a_body(desk: Desk) -> None:
+    """PREVIEW (LAZY) is what clients ask of every message that they list."""
+    desk.deliver(1)
+    desk.node.deliver(desk.second, message(1))
+    desk.select()
+    assert desk.ask("FETCH 1 PREVIEW (LAZY)")[0] == "* 1 FETCH (PREVIEW NIL)"
+    assert desk.ask("FETCH 1 PREVIEW")[0] == '* 1 FETCH (PREVIEW "Ligne 1")'
+    desk.ask("SELECT INBOX")
+    assert desk.ask("FETCH 1 PREVIEW (LAZY)")[0] != "* 1 FETCH (PREVIEW NIL)"
+
+
+@pytest.mark.parametrize("command", ["SORT (DATE) UTF-8 BODY ligne", "THREAD REFERENCES UTF-8 TEXT ligne"])
+def test_what_sorts_by_bodies_searches_them(desk: Desk, command: str) -> None:
+    desk.deliver(1, 2)
+    desk.select()
+    for _again in range(2):
+        assert " OK " in desk.ask(command)[-1]
+    assert desk.kinds() == [EventKind.SEARCHED] * 2
 
 
 def test_nothing_to_search_is_no_search(desk: Desk) -> None:
