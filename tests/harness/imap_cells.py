@@ -18,6 +18,8 @@ from mailserver.imap.states import STATES_OF, State, state_after
 CLOSED = "closed"
 """In place of an answer: the connection ended, and none came."""
 _WORDS = {"{address}": "a@a.localhost", "{password}": "x", "{plain}": "AAAA"}
+_PERSON = re.compile(r"\{[a-z]+\}")
+"""Somebody else, or a shared box, of the transcript."""
 _TAGGED = re.compile(r"(?P<tag>[^ *+]+) (?P<answer>(?P<status>OK|NO|BAD).*)")
 _LITERAL = re.compile(rb"\{(\d+)\+?\}\Z")
 
@@ -79,6 +81,7 @@ def parse_sent(text: str) -> list[tuple[str, Command]]:
     """The commands that a client's line of a transcript begins, with their tags."""
     for hole, word in _WORDS.items():
         text = text.replace(hole, word)
+    text = _PERSON.sub("b@a.localhost", text)
     commands = []
     for line in unescape(text.encode()).split(b"\r\n"):
         literal = _LITERAL.search(line)
