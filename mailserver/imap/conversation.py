@@ -196,10 +196,22 @@ class Conversation:
             self._line.wait_for_news()
         if session.selected is not None:
             await self._tell(command)
-            if isinstance(command, c.Expunge) and reply.is_done and Feature.QRESYNC in session.enabled:
-                # RFC 7162 §3.2.7: all that left has just been told
-                reply = replace(reply, code=code_number("HIGHESTMODSEQ", session.open_mailbox().modseq))
+            if reply.is_done and Feature.QRESYNC in session.enabled:
+                reply = self._with_modseq(command, reply)
         self._answer(tag, reply)
+
+    def _with_modseq(self, command: c.Command, reply: Reply) -> Reply:
+        """How much a client with QRESYNC now knows. After EXPUNGE that is all (RFC 7162 §3.2.7); while an expunge is held,
+        less than the MODSEQs that it sees, or a lost connection would lose the expunge (RFC 7162 §3.2).
+        """
+        selected = self._session.open_mailbox()
+        if not (isinstance(command, c.Expunge) or selected.view.vanished):
+            return reply
+        code = code_number("HIGHESTMODSEQ", selected.told_modseq)
+        if not reply.code:
+            return replace(reply, code=code)
+        self._session.wire.send(format_untagged(Word.OK, "Changes told so far", code))
+        return reply
 
     async def _tell(self, command: c.Command) -> None:
         session, hold = self._session, holds_expunges(command)
@@ -230,7 +242,7 @@ class Conversation:
         """RFC 2177 §3: what is new already is told at once."""
         self._framer.expect_line()
         self._idle_tag = tag
-        self._session.has_news = self._session.selected is not None
+        self._session.has_news |= self._session.selected is not None
         self._session.wire.send(format_continuation("idling"))
 
     async def _tell_waiting(self) -> None:

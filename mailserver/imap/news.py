@@ -56,6 +56,8 @@ def tell_changes(
     dialect = session.dialect(with_uid=with_uid)
     for response in selected.view.apply(changes, hold_expunges=hold_expunges, dialect=dialect):
         session.wire.send(response)
+    if not selected.view.vanished:
+        selected.told_modseq = selected.modseq
 
 
 def tell_keywords(session: Session, selected: Selected, info: MailboxInfo) -> None:

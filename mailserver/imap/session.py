@@ -90,13 +90,19 @@ class Wire(Protocol):
 
 @dataclass(slots=True)
 class Selected:
-    """The selected mailbox, under the keys of ``account``. ``modseq``: everything up to it is in the view."""
+    """The selected mailbox, under the keys of ``account``. ``modseq``: everything up to it is in the view;
+    ``told_modseq``: and everything up to this has been told, expunges too.
+    """
 
     account: OpenAccount
     info: MailboxInfo
     view: MailboxView
     modseq: int
     is_read_only: bool
+    told_modseq: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.told_modseq = self.modseq
 
     def deleted_uids(self) -> list[int]:
         r"""What is \Deleted as far as this session knows."""

@@ -48,9 +48,10 @@ async def run_select(session: Session, command: Select) -> Reply:
     session.selected = None
     if command.wants_modseq:
         session.enable_condstore()
+    # what comes while it is read is news; what NOTIFY has yet to tell of other mailboxes stays so
+    session.has_news &= session.notifier is not None
     selected = await session.wire.call(_load_selected, session, command)
     session.selected = selected
-    session.has_news = False
     view, row = selected.view, selected.info.row
     send = session.wire.send
     if command.is_read_only:

@@ -13,7 +13,7 @@ from mailserver.imap.encode import Status as Word
 from mailserver.imap.encode import code_copy_uid, code_modified, format_untagged
 from mailserver.imap.fetching import FetchStream, pull_blocks
 from mailserver.imap.flags import find_flag_bit, split_flags
-from mailserver.imap.news import tell_keywords
+from mailserver.imap.news import all_bits, tell_keywords
 from mailserver.imap.replies import NEEDS_QRESYNC, READ_ONLY, TRY_CREATE
 from mailserver.imap.resync import tell_vanished
 from mailserver.imap.sequence_set import SequenceSet, compact
@@ -80,16 +80,18 @@ async def run_store(session: Session, command: Store) -> Reply:
     marked, info = await session.wire.call(_store, session, command, uids)
     if info is not None:
         tell_keywords(session, selected, info)
-    view.note_flags(FlagsChanged(uid, flags, marked.modseq) for uid, flags in marked.changed)
+    bits, _missing = split_flags(command.flags, selected.info.keywords)
+    foresee = partial(_CHANGES[command.mode].applied, bits=bits)
+    changes = (FlagsChanged(uid, flags, marked.modseq) for uid, flags in marked.changed)
+    surprising = view.note_flags(changes, foresee if command.is_silent else None)
     refused = frozenset(marked.refused)
     told = [uid for uid in uids if uid not in refused] if refused else uids
-    if not command.is_silent:
-        await _tell(
-            session, told, partial(view.format_flags_of, dialect=session.dialect(with_uid=command.uid))
-        )
-    elif Feature.CONDSTORE in session.enabled:  # RFC 7162 §3.1.3
-        with_uid = session.dialect(with_uid=command.uid).with_uid
-        await _tell(session, told, partial(view.format_modseqs_of, with_uid=with_uid))
+    dialect = session.dialect(with_uid=command.uid)
+    if command.is_silent and dialect.with_modseq:  # RFC 7162 §3.1.3
+        await _tell(session, told, partial(view.format_modseqs_of, with_uid=dialect.with_uid))
+    # RFC 9051 §6.4.6: .SILENT keeps back what the client works out itself, not what others changed just before
+    shown = surprising if command.is_silent else told
+    await _tell(session, shown, partial(view.format_flags_of, dialect=dialect))
     return Reply(Word.OK, "STORE completed", _code_modified(view, marked, uid=command.uid))
 
 
@@ -111,6 +113,8 @@ def _store(session: Session, command: Store, uids: Sequence[int]) -> tuple[Marke
     marked = services.messages.mark_flags(
         account, info.mailbox_id, uid_ranges(uids), change, unchanged_since=command.unchanged_since
     )
+    if any(flags & ~all_bits(info) for _uid, flags in marked.changed):
+        info = services.mailboxes.reload(account, info)  # another session's keyword, not known here yet
     return marked, info if info is not selected.info else None
 
 

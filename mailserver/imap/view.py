@@ -8,7 +8,7 @@ sent, so that numbers never move under a command that uses them.
 import sys
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache
@@ -187,10 +187,20 @@ class MailboxView:
         uids = sorted(self._uids[at] for at in places)
         self._saved = compact(uids) if uids else None
 
-    def note_flags(self, changes: Iterable[FlagsChanged]) -> None:
-        """Believe these without telling: STORE .SILENT (RFC 9051 §6.4.6), and flags that a FETCH just told."""
+    def note_flags(
+        self, changes: Iterable[FlagsChanged], foresee: Callable[[int], int] | None = None
+    ) -> list[int]:
+        """Believe these without telling: STORE .SILENT (RFC 9051 §6.4.6), and flags that a FETCH just told.
+
+        ``foresee``: what the client takes the flags for that it was told last; the UIDs for which that is wrong.
+        """
+        surprising = []
         for change in changes:
+            number = self.find_number(change.uid)
+            if foresee and number is not None and foresee(self._flags[number - 1]) != change.flags:
+                surprising.append(change.uid)
             self._believe(change)
+        return surprising
 
     def apply(
         self, changes: Iterable[Change], *, hold_expunges: bool, dialect: Dialect | None = None

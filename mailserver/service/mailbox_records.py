@@ -25,8 +25,9 @@ _BIRTH_NAMES = {role: name for name, role in BIRTH_MAILBOXES}
 class MailboxInfo:
     """A mailbox as its owner sees it. ``keywords[i]`` is the name of flag bit ``KEYWORD_SHIFT + i``.
 
-    ``entries``: what clients wrote beside it. In INBOX alone: ``server_entries``, written beside the account, and
-    ``lost_names``, which are subscribed though their mailbox was deleted (RFC 9051 §6.3.7).
+    ``entries``: what clients wrote beside it. In INBOX alone: ``server_entries``, written beside the account,
+    ``lost_names``, which are subscribed though their mailbox was deleted (RFC 9051 §6.3.7), and ``lost_validity``, the
+    highest UIDVALIDITY of a mailbox that was deleted (RFC 9051 §2.3.1.1).
     """
 
     row: MailboxRow
@@ -36,6 +37,7 @@ class MailboxInfo:
     lost_names: tuple[str, ...] = ()
     entries: Entries = ()
     server_entries: Entries = ()
+    lost_validity: int = 0
 
     @property
     def mailbox_id(self) -> MailboxId:
@@ -63,6 +65,7 @@ def open_record(account: OpenAccount, row: MailboxRow) -> MailboxInfo:
             tuple(fields.get("lost", ())),
             _parse_entries(fields.get("entries", {})),
             _parse_entries(fields.get("server", {})),
+            int(fields.get("lost_validity", 0)),
         )
         validity, role = fields["uidvalidity"], fields["role"]
     except (ValueError, KeyError) as error:
@@ -87,6 +90,8 @@ def seal_record(account: OpenAccount, info: MailboxInfo) -> bytes:
         fields["entries"] = _encoded(info.entries)
     if info.server_entries:
         fields["server"] = _encoded(info.server_entries)
+    if info.lost_validity:
+        fields["lost_validity"] = info.lost_validity
     plain = json.dumps(fields).encode()
     padded = plain + b" " * (-len(plain) % _PAD_BYTES)
     return account.mail_keys().wrap_record(padded, _context(account.account_id, info.mailbox_id))

@@ -1,5 +1,6 @@
 """Mailboxes of an open account: names, subscriptions and keywords live in a record sealed under the mail key."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from unicodedata import normalize
@@ -47,9 +48,7 @@ class Mailboxes:
 
     def _list_all(self, account: OpenAccount) -> list[MailboxInfo]:
         with self._store.database.read() as connection:
-            rows = mailboxes.list_mailboxes(connection, account.account_id)
-        infos = [open_record(account, row) for row in rows]
-        return sorted(infos, key=lambda info: (info.role is not Role.INBOX, info.name))
+            return _list(connection, account)
 
     def find_mailbox(self, account: OpenAccount, name: str) -> MailboxInfo | None:
         """INBOX in any case (RFC 9051 §5.1); other names exactly. None too for one that its user may not know of.
@@ -86,22 +85,21 @@ class Mailboxes:
     def add_mailbox(self, account: OpenAccount, name: str, now: int, role: Role = Role.NONE) -> MailboxInfo:
         """CREATE (RFC 9051 §6.3.4); missing superiors are made too. Raises Conflict("mailbox-exists"), Denied("right")."""
         wanted = normal_name(name)
-        existing = self._list_all(account)
-        names = {info.name for info in existing}
-        parent = _demand_parent(account, existing, wanted)
-        if wanted in names:
-            raise Conflict("mailbox-exists")
-        missing = [each for each in [*_superiors(wanted), wanted] if each not in names]
-        if len(names) + len(missing) > MAILBOXES_PER_ACCOUNT:
-            raise OverLimit("too-many-mailboxes")
-        infos = [self._new(account, each, now, role if each == wanted else Role.NONE) for each in missing]
 
         def run(connection: Connection) -> MailboxInfo:
+            existing = _list(connection, account)
+            names = {info.name for info in existing}
+            parent = _demand_parent(account, existing, wanted)
+            if wanted in names:
+                raise Conflict("mailbox-exists")
+            missing = [each for each in [*_superiors(wanted), wanted] if each not in names]
+            if len(names) + len(missing) > MAILBOXES_PER_ACCOUNT:
+                raise OverLimit("too-many-mailboxes")
             modseq = mailboxes.next_modseq(connection, account.account_id)
-            for info in infos:
-                made = self._placed(connection, account, info, modseq)
-            self._inherit(connection, account, parent, infos)
-            return made
+            fresh = [self._new(account, each, now, role if each == wanted else Role.NONE) for each in missing]
+            made = [self._placed(connection, account, info, modseq) for info in fresh]
+            self._inherit(connection, account, parent, made)
+            return made[-1]
 
         return self._store.writer.commit(Unit(account.account_id, run))
 
@@ -114,11 +112,16 @@ class Mailboxes:
         self, connection: Connection, account: OpenAccount, info: MailboxInfo, modseq: int
     ) -> MailboxInfo:
         """A new mailbox in its Unit: its UIDVALIDITY, then the record that names it."""
-        validity = mailboxes.next_uidvalidity(connection, account.account_id, info.row.created_at)
+        validity = self._next_validity(connection, account, info.row.created_at)
         placed = replace(info, row=replace(info.row, uidvalidity=validity, highestmodseq=modseq))
         placed = replace(placed, row=replace(placed.row, record=seal_record(account, placed)))
         mailboxes.add_mailbox(connection, placed.row)
         return placed
+
+    def _next_validity(self, connection: Connection, account: OpenAccount, now: int) -> int:
+        """A UIDVALIDITY that no mailbox of the account has or had (RFC 9051 §6.3.5)."""
+        lost = self._load_inbox(connection, account).lost_validity
+        return mailboxes.next_uidvalidity(connection, account.account_id, max(now, lost + 1))
 
     def delete_mailbox(self, account: OpenAccount, name: str) -> None:
         """DELETE: messages are shredded with it, ``UNIT_ITEMS`` a commit. Inferiors and the subscription stay.
@@ -141,8 +144,7 @@ class Mailboxes:
             modseq = mailboxes.next_modseq(connection, account.account_id)
             gone = item_changes.expunge(connection, place, items.EVERY_UID, modseq)
             mailboxes.delete_mailbox(connection, *place)
-            if info.is_subscribed and account.member is None:
-                self._mark_lost(connection, account, info.name, is_subscribed=True)
+            self._note_lost(connection, account, info)
             if account.account.kind.is_shared:
                 self._demand_rights().forget(connection, *place)
             add_entries(connection, self._store.macs, said)
@@ -151,35 +153,39 @@ class Mailboxes:
         delete_files(self._store, self._store.writer.commit(Unit(account.account_id, run, shreds=True)))
 
     def rename_mailbox(self, account: OpenAccount, name: str, new_name: str, now: int) -> None:
-        """RENAME with inferiors (RFC 9051 §6.3.6). Raises NotFound, Conflict("mailbox-exists").
+        """RENAME with inferiors (RFC 9051 §6.3.6). A mailbox keeps its UIDVALIDITY unless another one has it too, as those
+        of birth do: the name may have been the other's. Raises NotFound, Conflict("mailbox-exists"), Denied("right").
 
         Renaming INBOX is refused: moving its messages is the client's business (Denied("mailbox-permanent")).
         """
         old, new = normal_name(name), normal_name(new_name)
-        infos = self._list_all(account)
-        moved = [info for info in infos if info.name == old or info.name.startswith(old + SEPARATOR)]
-        if not moved:
-            raise NotFound("mailbox")
-        if any(info.role is Role.INBOX for info in moved):
-            raise Denied("mailbox-permanent")
-        if new.startswith(old + SEPARATOR):
-            raise Malformed("mailbox-name")
-        if any(info.name == new or info.name.startswith(new + SEPARATOR) for info in infos):
-            raise Conflict("mailbox-exists")
-        parent = _demand_parent(account, infos, new)
-        for info in moved:
-            account.demand(info.mailbox_id, Right.DELETE_MAILBOX)
-        taken = {info.name for info in infos}
-        fresh = [self._new(account, each, now, Role.NONE) for each in _superiors(new) if each not in taken]
-        renamed = [replace(info, name=new + info.name[len(old) :]) for info in moved]
-        sealed = [(info, seal_record(account, info)) for info in renamed]
 
         def run(connection: Connection) -> None:
-            for info in fresh:
-                self._placed(connection, account, info, info.row.highestmodseq)
-            self._inherit(connection, account, parent, fresh)
-            for info, record in sealed:
-                mailboxes.mark_record(connection, account.account_id, info.mailbox_id, record, info.role)
+            infos = _list(connection, account)
+            moved = [info for info in infos if info.name == old or info.name.startswith(old + SEPARATOR)]
+            if not moved:
+                raise NotFound("mailbox")
+            if any(info.role is Role.INBOX for info in moved):
+                raise Denied("mailbox-permanent")
+            if new.startswith(old + SEPARATOR):
+                raise Malformed("mailbox-name")
+            if any(info.name == new or info.name.startswith(new + SEPARATOR) for info in infos):
+                raise Conflict("mailbox-exists")
+            parent = _demand_parent(account, infos, new)
+            for info in moved:
+                account.demand(info.mailbox_id, Right.DELETE_MAILBOX)
+            taken = {info.name for info in infos}
+            fresh = [
+                self._new(account, each, now, Role.NONE) for each in _superiors(new) if each not in taken
+            ]
+            made = [self._placed(connection, account, info, info.row.highestmodseq) for info in fresh]
+            self._inherit(connection, account, parent, made)
+            uses = Counter(info.row.uidvalidity for info in infos)
+            for info in moved:
+                row = info.row
+                if uses[row.uidvalidity] > 1:
+                    row = replace(row, uidvalidity=self._next_validity(connection, account, now))
+                _keep(connection, account, replace(info, row=row, name=new + info.name[len(old) :]))
 
         self._store.writer.commit(Unit(account.account_id, run))
 
@@ -199,23 +205,34 @@ class Mailboxes:
         if is_lost and not is_subscribed:
 
             def run(connection: Connection) -> None:
-                self._mark_lost(connection, account, wanted, is_subscribed=False)
+                inbox = self._load_inbox(connection, account)
+                names = tuple(each for each in inbox.lost_names if each != wanted)
+                _keep(connection, account, replace(inbox, lost_names=names))
 
             self._store.writer.commit(Unit(account.account_id, run))
 
-    def _mark_lost(
-        self, connection: Connection, account: OpenAccount, name: str, *, is_subscribed: bool
-    ) -> None:
-        """Note in INBOX's record that a name without a mailbox is subscribed, or no longer."""
-        inbox = open_record(account, mailboxes.load_by_role(connection, account.account_id, Role.INBOX))
-        others = [each for each in inbox.lost_names if each != name]
-        names = [*others, name][-LOST_NAMES:] if is_subscribed else others
-        record = seal_record(account, replace(inbox, lost_names=tuple(names)))
-        mailboxes.mark_record(connection, account.account_id, inbox.mailbox_id, record, inbox.role)
+    def _note_lost(self, connection: Connection, account: OpenAccount, gone: MailboxInfo) -> None:
+        """Note in INBOX's record what stays of a mailbox: its name while that is subscribed, and its UIDVALIDITY."""
+        inbox = self._load_inbox(connection, account)
+        names = [each for each in inbox.lost_names if each != gone.name]
+        if gone.is_subscribed and account.member is None:
+            names = [*names, gone.name][-LOST_NAMES:]
+        validity = max(inbox.lost_validity, gone.row.uidvalidity)
+        _keep(connection, account, replace(inbox, lost_names=tuple(names), lost_validity=validity))
+
+    def _load_inbox(self, connection: Connection, account: OpenAccount) -> MailboxInfo:
+        return open_record(account, mailboxes.load_by_role(connection, account.account_id, Role.INBOX))
 
     def open_mailbox(self, account: OpenAccount, row: MailboxRow) -> MailboxInfo:
         """A mailbox row as its owner sees it."""
         return open_record(account, row)
+
+    def reload(self, account: OpenAccount, info: MailboxInfo) -> MailboxInfo:
+        """A mailbox as it stands now. Raises NotFound("mailbox")."""
+        with self._store.database.read() as connection:
+            return open_record(
+                account, mailboxes.load_mailbox(connection, account.account_id, info.mailbox_id)
+            )
 
     def add_keywords(self, account: OpenAccount, info: MailboxInfo, names: Sequence[str]) -> MailboxInfo:
         """The mailbox with every keyword of ``names`` known. Raises OverLimit("too-many-keywords").
@@ -264,11 +281,22 @@ class Mailboxes:
             changed = change(info)
             if changed == info:
                 return info
-            record = seal_record(account, changed)
-            mailboxes.mark_record(connection, account.account_id, mailbox_id, record, changed.role)
-            return replace(changed, row=replace(changed.row, record=record))
+            return _keep(connection, account, changed)
 
         return self._store.writer.commit(Unit(account.account_id, run))
+
+
+def _list(connection: Connection, account: OpenAccount) -> list[MailboxInfo]:
+    """All mailboxes, INBOX first, then by name."""
+    infos = [open_record(account, row) for row in mailboxes.list_mailboxes(connection, account.account_id)]
+    return sorted(infos, key=lambda info: (info.role is not Role.INBOX, info.name))
+
+
+def _keep(connection: Connection, account: OpenAccount, info: MailboxInfo) -> MailboxInfo:
+    """Write a mailbox's record, and what it vouches for."""
+    row = replace(info.row, record=seal_record(account, info))
+    mailboxes.mark_record(connection, row)
+    return replace(info, row=row)
 
 
 def flag_bits(info: MailboxInfo, names: Sequence[str]) -> int:

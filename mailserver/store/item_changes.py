@@ -24,6 +24,16 @@ class FlagChange(StrEnum):
     REMOVE = "remove"
     REPLACE = "replace"
 
+    def applied(self, flags: int, bits: int) -> int:
+        """What ``flags`` become."""
+        match self:
+            case FlagChange.ADD:
+                return flags | bits
+            case FlagChange.REMOVE:
+                return flags & ~bits
+            case FlagChange.REPLACE:
+                return bits
+
 
 @dataclass(frozen=True, slots=True)
 class Marked:

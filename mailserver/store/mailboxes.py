@@ -83,12 +83,11 @@ def load_by_role(connection: Connection, account_id: AccountId, role: Role) -> M
     return _row(*found)
 
 
-def mark_record(
-    connection: Connection, account_id: AccountId, mailbox_id: MailboxId, record: bytes, role: Role
-) -> None:
-    """Replace the sealed record (name, subscription, keywords) and the role."""
-    query = update(_table).where(_table.c.account_id == account_id, _table.c.mailbox_id == mailbox_id)
-    connection.execute(query.values(record=record, role=role.value))
+def mark_record(connection: Connection, row: MailboxRow) -> None:
+    """Replace the sealed record (name, subscription, keywords) and what it vouches for: the role, UIDVALIDITY."""
+    here = (_table.c.account_id == row.account_id, _table.c.mailbox_id == row.mailbox_id)
+    values = {"record": row.record, "role": row.role.value, "uidvalidity": row.uidvalidity}
+    connection.execute(update(_table).where(*here).values(values))
 
 
 def delete_mailbox(connection: Connection, account_id: AccountId, mailbox_id: MailboxId) -> None:

@@ -1,5 +1,7 @@
 """Mailboxes, items and blobs: what the state machine does not reach."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import select
 from store.store_rows import (
@@ -90,10 +92,10 @@ def test_uidvalidity_always_grows(store: Store, box: MailboxRow) -> None:
     assert write(store, lambda c: mailboxes.next_uidvalidity(c, nobody, NOW)) == NOW
 
 
-def test_record_and_role_are_replaced(store: Store, box: MailboxRow) -> None:
-    write(store, lambda c: mailboxes.mark_record(c, *_place(box), b"\x00new", Role.NONE))
-    row = read(store, lambda c: mailboxes.load_mailbox(c, *_place(box)))
-    assert (row.record, row.role) == (b"\x00new", Role.NONE)
+def test_a_record_is_replaced_with_what_it_vouches_for(store: Store, box: MailboxRow) -> None:
+    changed = replace(box, record=b"\x00new", role=Role.NONE, uidvalidity=box.uidvalidity + 1)
+    write(store, lambda c: mailboxes.mark_record(c, replace(changed, exists_count=7)))
+    assert read(store, lambda c: mailboxes.load_mailbox(c, *_place(box))) == changed
 
 
 def test_deleted_mailbox_leaves_no_tombstone(store: Store, box: MailboxRow) -> None:

@@ -41,7 +41,7 @@ def imap(stage: Stage, tls: TlsFiles) -> Iterator[RunningImap]:
         limit_bytes=services.config.limits.message_bytes,
         hostname=services.config.operator.hostname,
     )
-    node = ImapNode(services.store, stage.ours.custodian, services.administration, of_imap)
+    node = ImapNode(services.store, stage.ours.custodian, services.administration, services.members, of_imap)
     with running_imap(node, tls) as running:
         yield running
 

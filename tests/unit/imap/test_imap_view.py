@@ -112,6 +112,17 @@ def test_own_silent_change_is_not_told():
     assert told(mailbox, FlagsChanged(2, SEEN | DELETED, 6)) == ["* 1 FETCH (FLAGS (\\Seen \\Deleted))"]
 
 
+def test_what_a_silent_change_could_not_foresee():
+    mailbox = view()
+    changes = [
+        FlagsChanged(2, SEEN, 5),
+        FlagsChanged(4, SEEN | DELETED, 5),
+        FlagsChanged(8, SEEN, 5),
+        FlagsChanged(99, 0, 5),
+    ]
+    assert mailbox.note_flags(changes, lambda flags: flags | SEEN) == [4]
+
+
 def test_old_news_change_nothing():
     mailbox = view()
     told(mailbox, FlagsChanged(2, SEEN, 5))
