@@ -25,28 +25,28 @@ WRAP_BYTES = 60
 
 
 @pytest.fixture
-def truncated(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Set when the log has been emptied."""
-    done = threading.Event()
-    truncate = Database.truncate_log
-
-    def spied(database: Database) -> bool:
-        is_done = truncate(database)
-        if is_done:
-            done.set()
-        return is_done
-
-    monkeypatch.setattr(Database, "truncate_log", spied)
-    return done
-
-
-@pytest.fixture
 def sqlite_store(sqlite_template: Path, tmp_path: Path) -> Iterator[Store]:
     path = tmp_path / "pli.sqlite"
     path.write_bytes(sqlite_template.read_bytes())
     store = open_store(f"sqlite:///{path}", tmp_path, ROW_KEY)
     yield store
     store.close()
+
+
+@pytest.fixture
+def truncated(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set when the log of this store has been emptied; others of the process empty theirs when it is time."""
+    done = threading.Event()
+    truncate = Database.truncate_log
+
+    def spied(database: Database) -> bool:
+        is_done = truncate(database)
+        if is_done and database is sqlite_store.database:
+            done.set()
+        return is_done
+
+    monkeypatch.setattr(Database, "truncate_log", spied)
+    return done
 
 
 def fill(store: Store, count: int) -> tuple[MailboxRow, dict[int, bytes]]:
