@@ -78,8 +78,8 @@ def comparison_section(folder: Path, plan: Plan, end: float) -> str:
     return table if absent is None else f"Postfix and Dovecot were not measured: {absent}.\n\n{table}"
 
 
-def imap_section(folder: Path, plan: imap_rounds.ImapPlan, end: float) -> str:
-    absent = why_no_peer()
+def imap_section(folder: Path, plan: imap_rounds.ImapPlan, end: float, *, is_alone: bool) -> str:
+    absent = "it was not asked for" if is_alone else why_no_peer()
     with ExitStack() as stack:
         with told("starting Pli"):
             servers = [stack.enter_context(running_pli(folder / "pli"))]
@@ -104,7 +104,7 @@ def imap_text(folder: Path, options: argparse.Namespace) -> str:
     """The second suite: what mail clients ask of a server."""
     plan = imap_rounds.QUICK if options.quick else imap_rounds.FULL
     end = time.monotonic() + plan.last_round_seconds
-    return f"{imap_section(folder, plan, end)}\n\n{IMAP_NOTES}"
+    return f"{imap_section(folder, plan, end, is_alone=options.alone)}\n\n{IMAP_NOTES}"
 
 
 def main() -> int:
@@ -114,6 +114,9 @@ def main() -> int:
     which.add_argument("--store", action="store_true", help="the store only, no servers")
     which.add_argument(
         "--imap", action="store_true", help="IMAP instead: listing, searching, changing, waiting"
+    )
+    parser.add_argument(
+        "--alone", action="store_true", help="with --imap: Pli without the peer, a look in passing"
     )
     parser.add_argument("--write", action="store_true", help="write the section of docs/figures.md")
     options = parser.parse_args()
@@ -131,7 +134,7 @@ def main() -> int:
     print(text)
     if options.write:
         day = datetime.now(UTC).date().isoformat()
-        chosen = [f"--{name}" for name in ("quick", "store", "imap") if getattr(options, name)]
+        chosen = [f"--{name}" for name in ("quick", "store", "imap", "alone") if getattr(options, name)]
         how = f'make bench ARGS="{" ".join(chosen)}"' if chosen else "make bench"
         title = "IMAP" if options.imap else "Delivery"
         write_section(title, f"Measured on {day} by `{how}`, on one machine:\n\n{text}")
