@@ -13,7 +13,6 @@ from mailserver.imap.fetch_columns import CLEAR_ITEMS, VIEW_ITEMS, format_column
 from mailserver.imap.fetch_items import Item, ResponseWriter
 from mailserver.imap.sections import SectionReader
 from mailserver.imap.session import Session
-from mailserver.imap.view import FlagsChanged
 from mailserver.model.account import Flag
 from mailserver.model.errors import Corrupt, Malformed, PliError
 from mailserver.model.rights import Right
@@ -224,7 +223,7 @@ class FetchStream:
         messages = self.session.services.messages
         change = (FlagChange.ADD, int(Flag.SEEN))
         marked = messages.mark_flags(account, mailbox_id, uid_ranges(uids), change)
-        selected.view.note_flags(FlagsChanged(uid, flags, marked.modseq) for uid, flags in marked.changed)
+        selected.view.note_flags(marked.changed, marked.modseq)
         return frozenset(uid for uid, _flags in marked.changed)
 
 

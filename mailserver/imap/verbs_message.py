@@ -19,7 +19,7 @@ from mailserver.imap.resync import tell_vanished
 from mailserver.imap.sequence_set import SequenceSet, compact
 from mailserver.imap.session import Reply, Session, done, now_seconds
 from mailserver.imap.states import Feature
-from mailserver.imap.view import FlagsChanged, MailboxView
+from mailserver.imap.view import MailboxView
 from mailserver.model.errors import Corrupt, NotFound, OverLimit
 from mailserver.service.mailboxes import MailboxInfo
 from mailserver.service.named_mailboxes import NamedMailbox
@@ -82,8 +82,11 @@ async def run_store(session: Session, command: Store) -> Reply:
         tell_keywords(session, selected, info)
     bits, _missing = split_flags(command.flags, selected.info.keywords)
     foresee = partial(_CHANGES[command.mode].applied, bits=bits)
-    changes = (FlagsChanged(uid, flags, marked.modseq) for uid, flags in marked.changed)
-    surprising = view.note_flags(changes, foresee if command.is_silent else None)
+    surprising = view.note_flags(marked.changed, marked.modseq, foresee if command.is_silent else None)
+    if marked.changed and marked.modseq_before == selected.modseq:
+        selected.modseq = marked.modseq  # nothing else happened: there is nothing more to look for
+        if not view.vanished:
+            selected.told_modseq = selected.modseq
     refused = frozenset(marked.refused)
     told = [uid for uid in uids if uid not in refused] if refused else uids
     dialect = session.dialect(with_uid=command.uid)

@@ -188,19 +188,35 @@ class MailboxView:
         self._saved = compact(uids) if uids else None
 
     def note_flags(
-        self, changes: Iterable[FlagsChanged], foresee: Callable[[int], int] | None = None
+        self,
+        changed: Sequence[tuple[int, int]],
+        modseq: int,
+        foresee: Callable[[int], int] | None = None,
     ) -> list[int]:
-        """Believe these without telling: STORE .SILENT (RFC 9051 §6.4.6), and flags that a FETCH just told.
+        """Believe these (uid, flags), by UID, without telling: STORE .SILENT (RFC 9051 §6.4.6), and flags that a FETCH
+        just told.
 
         ``foresee``: what the client takes the flags for that it was told last; the UIDs for which that is wrong.
         """
         surprising = []
-        for change in changes:
-            number = self.find_number(change.uid)
-            if foresee and number is not None and foresee(self._flags[number - 1]) != change.flags:
-                surprising.append(change.uid)
-            self._believe(change)
+        columns, modseqs = self._flags, self._modseqs
+        for at, (uid, flags) in zip(self._places_of([uid for uid, _flags in changed]), changed, strict=True):
+            if at is None:
+                continue
+            if foresee and foresee(columns[at]) != flags:
+                surprising.append(uid)
+            if modseq > modseqs[at]:
+                columns[at], modseqs[at] = flags, modseq
         return surprising
+
+    def _places_of(self, uids: Sequence[int]) -> Sequence[int | None]:
+        """Where these ascending UIDs stand in the columns; most often they are neighbours."""
+        if not uids:
+            return ()
+        start = bisect_left(self._uids, uids[0])
+        if self._uids[start : start + len(uids)].tolist() == list(uids):
+            return range(start, start + len(uids))
+        return [None if number is None else number - 1 for number in map(self.find_number, uids)]
 
     def apply(
         self, changes: Iterable[Change], *, hold_expunges: bool, dialect: Dialect | None = None
@@ -229,20 +245,24 @@ class MailboxView:
         responses += self.format_flags_of(sorted(told), dialect)
         return responses
 
-    def format_flags_of(self, uids: Iterable[int], dialect: Dialect) -> list[bytes]:
-        """FETCH responses with the flags of these messages; those that are gone are passed over."""
+    def format_flags_of(self, uids: Sequence[int], dialect: Dialect) -> list[bytes]:
+        """FETCH responses with the flags of these messages, ascending; those that are gone are passed over."""
+        recent_from = self._recent_from if dialect.with_recent else 1 << 63
+        texts: dict[tuple[int, bool], bytes] = {}
         responses = []
-        for uid in uids:
-            number = self.find_number(uid)
-            if number is None or uid in self._vanished:
+        for at, uid in zip(self._places_of(uids), uids, strict=True):
+            if at is None or uid in self._vanished:
                 continue
-            is_recent = dialect.with_recent and uid >= self._recent_from
-            pieces = [b"FLAGS " + format_flags(self._flags[number - 1], self.keywords, is_recent)]
+            combination = (self._flags[at], uid >= recent_from)
+            text = texts.get(combination)
+            if text is None:
+                text = b"FLAGS " + format_flags(combination[0], self.keywords, combination[1])
+                texts[combination] = text
             if dialect.with_uid:
-                pieces.append(b"UID %d" % uid)
+                text += b" UID %d" % uid
             if dialect.with_modseq:
-                pieces.append(b"MODSEQ (%d)" % self._modseqs[number - 1])
-            responses.append(format_fetch(number, pieces))
+                text += b" MODSEQ (%d)" % self._modseqs[at]
+            responses.append(b"* %d FETCH (%s)\r\n" % (at + 1, text))
         return responses
 
     def format_modseqs_of(self, uids: Iterable[int], *, with_uid: bool) -> list[bytes]:

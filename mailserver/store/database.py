@@ -167,7 +167,9 @@ def translated() -> Iterator[None]:
         raise Unavailable(_operational_code(error.orig)) from error
     except DBAPIError as error:
         raise Unavailable("database") from error
-    except sqlite3.Error as error:  # of what runs on the driver
+    except sqlite3.IntegrityError as error:  # of what runs on the driver
+        raise Conflict("constraint") from error
+    except sqlite3.Error as error:
         raise Unavailable(_operational_code(error)) from error
 
 

@@ -3,16 +3,26 @@
 What leaves writes a tombstone; its seal and its text in the index go first (shredding), its octets when no holder is left.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, literal, select, update
 
 from mailserver.model.account import Flag
 from mailserver.model.ids import AccountId, BlobId, MailboxId
-from mailserver.store import schema
-from mailserver.store.items import RANGES_PER_STATEMENT, UidRange, has_holder, merged, slices, within
+from mailserver.store import mailboxes, schema
+from mailserver.store.hot_statements import HotInsert
+from mailserver.store.items import (
+    RANGES_PER_STATEMENT,
+    UidRange,
+    has_holder,
+    list_columns_within,
+    merged,
+    slices,
+    within,
+)
 from mailserver.store.jobs import JobState
 from mailserver.store.segment_rows import drop_segments
 
@@ -24,15 +34,15 @@ class FlagChange(StrEnum):
     REMOVE = "remove"
     REPLACE = "replace"
 
-    def applied(self, flags: int, bits: int) -> int:
-        """What ``flags`` become."""
+    def applied(self, flags: int, bits: int, kept: int = 0) -> int:
+        """What ``flags`` become. ``kept``: bits that REPLACE leaves as they are."""
         match self:
             case FlagChange.ADD:
                 return flags | bits
             case FlagChange.REMOVE:
                 return flags & ~bits
             case FlagChange.REPLACE:
-                return bits
+                return flags & kept | bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +54,8 @@ class Marked:
     changed: list[tuple[int, int]]
     modseq: int
     refused: list[int]
+    modseq_before: int = field(default=0, compare=False)
+    """The mailbox's highest mod-sequence just before."""
 
 
 def mark_flags(
@@ -57,9 +69,41 @@ def mark_flags(
 ) -> Marked:
     """Apply a STORE, with ``unchanged_since`` only to items no newer. Counters follow in the same transaction.
 
-    A third number in ``change``: bits that REPLACE leaves as they are, none of them among its own.
+    A third number in ``change``: bits that REPLACE leaves as they are, none of them among its own. The items are read
+    before they change, in this transaction, and each combination of flags is worked out once.
     """
     mode, bits, kept = (*change, 0)[:3]
+    asked = merged(ranges)
+    rows = list_columns_within(connection, place, asked)
+    become = {flags: mode.applied(flags, bits, kept) for flags in {row[1] for row in rows}}
+    refused: list[int] = []
+    if unchanged_since is not None:
+        refused = [uid for uid, _flags, known in rows if known > unchanged_since]
+        rows = [row for row in rows if row[2] <= unchanged_since]
+    before = Counter(flags for _uid, flags, _known in rows if become[flags] != flags)
+    row = mailboxes.find_mailbox(connection, *place)
+    modseq_before = 0 if row is None else row.highestmodseq
+    if not before:
+        return Marked([], modseq, refused, modseq_before)
+    changed = [(uid, become[flags]) for uid, flags, _known in rows if become[flags] != flags]
+    _write_flags(connection, place, asked, (mode, bits, kept), (modseq, unchanged_since))
+    after = Counter(dict.fromkeys(before, 0))
+    for flags, count in before.items():
+        after[become[flags]] += count
+    _move_counters(connection, place, modseq, tuple(map(int.__sub__, _counts(after), _counts(before))))
+    return Marked(changed, modseq, refused, modseq_before)
+
+
+def _write_flags(
+    connection: Connection,
+    place: tuple[AccountId, MailboxId],
+    ranges: Sequence[UidRange],
+    change: tuple[FlagChange, int, int],
+    modseqs: tuple[int, int | None],
+) -> None:
+    """The same change in SQL. ``modseqs``: the new one, and the highest of an item that is changed."""
+    mode, bits, kept = change
+    modseq, unchanged_since = modseqs
     new: ColumnElement[int]
     differs: ColumnElement[bool]
     match mode:
@@ -70,38 +114,24 @@ def mark_flags(
         case FlagChange.REPLACE:
             new = _item.c.flags.bitwise_and(kept).bitwise_or(bits) if kept else literal(bits)
             differs = _item.c.flags != new
-    changed: list[tuple[int, int]] = []
-    refused: list[int] = []
-    for part in slices(merged(ranges)):
+    for part in slices(ranges):
         here = and_(_item.c.account_id == place[0], _item.c.mailbox_id == place[1], within(_item.c.uid, part))
         if unchanged_since is not None:
-            newer = select(_item.c.uid).where(here, _item.c.modseq > unchanged_since)
-            refused.extend(connection.execute(newer).scalars())
             here = and_(here, _item.c.modseq <= unchanged_since)
-        before = _count_flags(connection, and_(here, differs))
-        query = update(_item).where(here, differs).values(flags=new, modseq=modseq)
-        rows = connection.execute(query.returning(_item.c.uid, _item.c.flags)).all()
-        if rows:
-            changed.extend((uid, flags) for uid, flags in rows)
-            unseen = sum(not flags & Flag.SEEN for _uid, flags in rows)
-            deleted = sum(bool(flags & Flag.DELETED) for _uid, flags in rows)
-            _move_counters(connection, place, modseq, (unseen - before[0], deleted - before[1]))
-    return Marked(sorted(changed), modseq, sorted(refused))
+        connection.execute(update(_item).where(here, differs).values(flags=new, modseq=modseq))
 
 
-def _count_flags(connection: Connection, here: ColumnElement[bool]) -> tuple[int, int]:
-    seen = _item.c.flags.bitwise_and(int(Flag.SEEN))
-    deleted = _item.c.flags.bitwise_and(int(Flag.DELETED))
-    query = select(
-        func.coalesce(func.sum(case((seen == 0, 1), else_=0)), 0),
-        func.coalesce(func.sum(case((deleted != 0, 1), else_=0)), 0),
-    ).where(here)
-    unseen, gone = connection.execute(query).one()
-    return int(unseen), int(gone)
+_SEEN, _DELETED = int(Flag.SEEN), int(Flag.DELETED)
+
+
+def _counts(combinations: Counter[int]) -> tuple[int, int]:
+    r"""How many of these are not \Seen, and how many are \Deleted."""
+    unseen = sum(count for flags, count in combinations.items() if not flags & _SEEN)
+    return unseen, sum(count for flags, count in combinations.items() if flags & _DELETED)
 
 
 def _move_counters(
-    connection: Connection, place: tuple[AccountId, MailboxId], modseq: int, delta: tuple[int, int]
+    connection: Connection, place: tuple[AccountId, MailboxId], modseq: int, delta: tuple[int, ...]
 ) -> None:
     table = schema.mailbox
     connection.execute(
@@ -113,6 +143,19 @@ def _move_counters(
             highestmodseq=modseq,
         )
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Stone:
+    """A row of ``tombstone``."""
+
+    account_id: AccountId
+    mailbox_id: MailboxId
+    uid: int
+    modseq: int
+
+
+_ADD_STONE = HotInsert[_Stone](schema.tombstone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +199,7 @@ def expunge(
         return Expunged([], [])
     uids = sorted(row[0] for row in gone)
     drop_segments(connection, place, [(uid, uid) for uid in uids])
-    stones = [
-        {"account_id": place[0], "mailbox_id": place[1], "uid": row[0], "modseq": modseq} for row in gone
-    ]
-    connection.execute(insert(schema.tombstone), stones)
+    _ADD_STONE.run(connection, [_Stone(*place, row[0], modseq) for row in gone])
     table = schema.mailbox
     connection.execute(
         update(table)

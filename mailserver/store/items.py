@@ -10,12 +10,12 @@ from itertools import starmap
 from operator import attrgetter
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, or_, select, update
 from sqlalchemy.sql import operators
 
 from mailserver.model.ids import AccountId, BlobId, EmailId, ItemId, MailboxId
 from mailserver.store import schema
-from mailserver.store.hot_reads import HotRead
+from mailserver.store.hot_statements import HotInsert, HotRead
 
 UidRange = tuple[int, int]
 """First and last UID, both included."""
@@ -66,14 +66,12 @@ class ItemRow(NamedTuple):
     row_mac: bytes | None
 
 
-_ITEM_COLUMNS = tuple(column.name for column in _item.c)
-_SEAL_COLUMNS = tuple(column.name for column in _seal.c)
-_ADD_ITEM, _ADD_SEAL, _ADD_BLOB = insert(_item), insert(_seal), insert(_blob)
+_ADD_ITEM, _ADD_SEAL = HotInsert[NewItem](_item), HotInsert[NewItem](_seal)
 
 
 def add_items(connection: Connection, items: Sequence[NewItem]) -> None:
-    connection.execute(_ADD_ITEM, [{name: getattr(new, name) for name in _ITEM_COLUMNS} for new in items])
-    connection.execute(_ADD_SEAL, [{name: getattr(new, name) for name in _SEAL_COLUMNS} for new in items])
+    _ADD_ITEM.run(connection, items)
+    _ADD_SEAL.run(connection, items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,34 +84,42 @@ class BlobRow:
     octets: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class _HeldBlob:
+    """A row of ``blob``."""
+
+    account_id: AccountId
+    blob_id: BlobId
+    stored_bytes: int
+    digest: bytes
+    octets: bytes | None
+
+
+_ADD_BLOB = HotInsert[_HeldBlob](_blob)
+
+
 def add_blob(connection: Connection, account_id: AccountId, row: BlobRow) -> None:
     """Sealed octets of one account, or the mark that they are a file."""
-    connection.execute(
-        _ADD_BLOB,
-        [
-            {
-                "account_id": account_id,
-                "blob_id": row.blob_id,
-                "stored_bytes": row.stored_bytes,
-                "digest": row.digest,
-                "octets": row.octets,
-            }
-        ],
-    )
+    add_blobs(connection, account_id, [row])
 
 
-_FIND_BLOB = select(_blob).where(
-    _blob.c.account_id == bindparam("account"), _blob.c.blob_id == bindparam("blob")
+def add_blobs(connection: Connection, account_id: AccountId, rows: Iterable[BlobRow]) -> None:
+    """As ``add_blob``."""
+    held = [_HeldBlob(account_id, row.blob_id, row.stored_bytes, row.digest, row.octets) for row in rows]
+    _ADD_BLOB.run(connection, held)
+
+
+_FIND_BLOB = HotRead(
+    select(_blob.c.blob_id, _blob.c.stored_bytes, _blob.c.digest, _blob.c.octets).where(
+        _blob.c.account_id == bindparam("account"), _blob.c.blob_id == bindparam("blob")
+    ),
+    BlobRow,
 )
 
 
 def find_blob(connection: Connection, account_id: AccountId, blob_id: BlobId) -> BlobRow | None:
     """The sealed octets that an account holds under this id, or None."""
-    found = connection.execute(_FIND_BLOB, {"account": account_id, "blob": blob_id}).first()
-    if found is None:
-        return None
-    octets = None if found.octets is None else bytes(found.octets)
-    return BlobRow(blob_id, found.stored_bytes, bytes(found.digest), octets)
+    return _FIND_BLOB.first(connection, {"account": account_id, "blob": blob_id})
 
 
 def lock_blob(connection: Connection, account_id: AccountId, blob_id: BlobId) -> bool:
@@ -154,13 +160,31 @@ def list_flags_within(
     connection: Connection, account_id: AccountId, mailbox_id: MailboxId, ranges: Sequence[UidRange]
 ) -> list[tuple[int, int]]:
     """(uid, flags) of the items in these ranges, by UID."""
-    found: list[tuple[int, int]] = []
-    for part in slices(merged(ranges)):
-        query = select(_item.c.uid, _item.c.flags).where(
-            _item.c.account_id == account_id, _item.c.mailbox_id == mailbox_id, within(_item.c.uid, part)
-        )
-        found.extend((uid, flags) for uid, flags in connection.execute(query))
+    rows = list_columns_within(connection, (account_id, mailbox_id), merged(ranges))
+    return [(uid, flags) for uid, flags, _modseq in rows]
+
+
+def list_columns_within(
+    connection: Connection, place: tuple[AccountId, MailboxId], ranges: Sequence[UidRange]
+) -> list[tuple[int, int, int]]:
+    """(uid, flags, modseq) of the items in these ranges, which are ascending and disjoint; by UID."""
+    here = {"account": place[0], "mailbox": place[1]}
+    if len(ranges) == 1:
+        return _COLUMNS_BETWEEN.all(connection, {**here, "first": ranges[0][0], "last": ranges[0][1]})
+    found: list[tuple[int, int, int]] = []
+    for part in slices(ranges):
+        rows = connection.execute(_COLUMNS.where(within(_item.c.uid, part)), here).all()
+        found.extend((uid, flags, modseq) for uid, flags, modseq in rows)
     return sorted(found)
+
+
+_COLUMNS = select(_item.c.uid, _item.c.flags, _item.c.modseq).where(
+    _item.c.account_id == bindparam("account"), _item.c.mailbox_id == bindparam("mailbox")
+)
+_COLUMNS_BETWEEN: HotRead[tuple[int, int, int]] = HotRead(
+    _COLUMNS.where(_item.c.uid.between(bindparam("first"), bindparam("last"))).order_by(_item.c.uid),
+    lambda *row: row,
+)
 
 
 def sum_padded(
@@ -180,15 +204,16 @@ def sum_padded(
 
 
 # Sorted here, not by SQL: with ORDER BY uid SQLite walks the whole mailbox instead of the index on modseq.
-_CHANGED = select(_item.c.uid, _item.c.flags, _item.c.modseq).where(
-    _item.c.account_id == bindparam("account"),
-    _item.c.mailbox_id == bindparam("mailbox"),
-    _item.c.modseq > bindparam("since"),
+_CHANGED: HotRead[tuple[int, int, int]] = HotRead(
+    _COLUMNS.where(_item.c.modseq > bindparam("since")), lambda *row: row
 )
-_VANISHED = select(schema.tombstone.c.uid).where(
-    schema.tombstone.c.account_id == bindparam("account"),
-    schema.tombstone.c.mailbox_id == bindparam("mailbox"),
-    schema.tombstone.c.modseq > bindparam("since"),
+_VANISHED: HotRead[int] = HotRead(
+    select(schema.tombstone.c.uid).where(
+        schema.tombstone.c.account_id == bindparam("account"),
+        schema.tombstone.c.mailbox_id == bindparam("mailbox"),
+        schema.tombstone.c.modseq > bindparam("since"),
+    ),
+    int,
 )
 
 
@@ -197,8 +222,9 @@ def list_changes(
 ) -> tuple[list[tuple[int, int, int]], list[int]]:
     """(uid, flags, modseq) changed or arrived after ``since_modseq``, and the UIDs that left; both by UID."""
     parameters = {"account": account_id, "mailbox": mailbox_id, "since": since_modseq}
-    changed = [(uid, flags, modseq) for uid, flags, modseq in connection.execute(_CHANGED, parameters)]
-    return sorted(changed), list_vanished(connection, account_id, mailbox_id, since_modseq)
+    return sorted(_CHANGED.all(connection, parameters)), list_vanished(
+        connection, account_id, mailbox_id, since_modseq
+    )
 
 
 def list_vanished(
@@ -206,7 +232,7 @@ def list_vanished(
 ) -> list[int]:
     """The UIDs that left after ``since_modseq``, ascending."""
     parameters = {"account": account_id, "mailbox": mailbox_id, "since": since_modseq}
-    return sorted(connection.execute(_VANISHED, parameters).scalars())
+    return sorted(_VANISHED.all(connection, parameters))
 
 
 _ROWS = (

@@ -7,13 +7,13 @@ UIDVALIDITY.
 import logging
 from dataclasses import dataclass, fields
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, literal_column, select, update
 
 from mailserver.model.account import Role
 from mailserver.model.errors import NotFound
 from mailserver.model.ids import AccountId, MailboxId
 from mailserver.store import schema
-from mailserver.store.hot_reads import HotRead
+from mailserver.store.hot_statements import HotRead
 
 _table = schema.mailbox
 LARGE_MAILBOX = 100_000
@@ -51,6 +51,7 @@ def _row(account_id: AccountId, mailbox_id: MailboxId, role: str, *rest: int) ->
 
 
 _LIST = HotRead(_ALL, _row)
+_LOAD_BY_ROLE = HotRead(_BY_ROLE, _row)
 _LOAD = HotRead(_ALL.where(_table.c.mailbox_id == bindparam("mailbox")), _row)
 
 
@@ -64,8 +65,7 @@ def list_mailboxes(connection: Connection, account_id: AccountId) -> list[Mailbo
 
 
 def find_mailbox(connection: Connection, account_id: AccountId, mailbox_id: MailboxId) -> MailboxRow | None:
-    found = _LOAD.all(connection, {"account": account_id, "mailbox": mailbox_id})
-    return found[0] if found else None
+    return _LOAD.first(connection, {"account": account_id, "mailbox": mailbox_id})
 
 
 def load_mailbox(connection: Connection, account_id: AccountId, mailbox_id: MailboxId) -> MailboxRow:
@@ -77,10 +77,10 @@ def load_mailbox(connection: Connection, account_id: AccountId, mailbox_id: Mail
 
 def load_by_role(connection: Connection, account_id: AccountId, role: Role) -> MailboxRow:
     """The special-use mailbox (the oldest if several were made)."""
-    found = connection.execute(_BY_ROLE, {"account": account_id, "role": role.value}).first()
+    found = _LOAD_BY_ROLE.first(connection, {"account": account_id, "role": role.value})
     if found is None:
         raise NotFound("mailbox")
-    return _row(*found)
+    return found
 
 
 def mark_record(connection: Connection, row: MailboxRow) -> None:
@@ -106,23 +106,24 @@ def next_uidvalidity(connection: Connection, account_id: AccountId, now: int) ->
     return max(now, (highest or 0) + 1)
 
 
-_MODSEQ = (
+_MODSEQ = HotRead(
     update(schema.counter)
     .where(schema.counter.c.account_id == bindparam("account"))
-    .values(modseq=schema.counter.c.modseq + 1)
-    .returning(schema.counter.c.modseq)
+    .values(modseq=schema.counter.c.modseq + literal_column("1"))
+    .returning(schema.counter.c.modseq),
+    int,
 )
 
 
 def next_modseq(connection: Connection, account_id: AccountId) -> int:
     """The account's next mod-sequence (RFC 7162); it also locks the account's counter row first (R8)."""
-    value = connection.execute(_MODSEQ, {"account": account_id}).scalar()
+    value = _MODSEQ.first(connection, {"account": account_id})
     if value is None:
         raise NotFound("account")
-    return int(value)
+    return value
 
 
-_PLACE = (
+_PLACE: HotRead[tuple[int, int]] = HotRead(
     update(_table)
     .where(_table.c.account_id == bindparam("account"), _table.c.mailbox_id == bindparam("mailbox"))
     .values(
@@ -134,7 +135,8 @@ _PLACE = (
         padded_bytes=_table.c.padded_bytes + bindparam("padded"),
         highestmodseq=bindparam("modseq"),
     )
-    .returning(_table.c.uidnext, _table.c.exists_count)
+    .returning(_table.c.uidnext, _table.c.exists_count),
+    lambda *row: row,
 )
 
 
@@ -166,20 +168,27 @@ def place(
         "unadopted": arrivals.unadopted,
         "padded": arrivals.padded_bytes,
     }
-    found = connection.execute(_PLACE, parameters).first()
+    found = _PLACE.first(connection, parameters)
     if found is None:
         raise NotFound("mailbox")
     uidnext, exists = found
     before = exists - arrivals.count
     if exists >= LARGE_MAILBOX and exists // _GROWTH_TOLD > before // _GROWTH_TOLD:
         logger.warning("a mailbox is large", extra={"account": account_id.hex(), "messages": exists})
-    return int(uidnext) - arrivals.count
+    return uidnext - arrivals.count
+
+
+_SUMS: HotRead[tuple[int | None, int | None]] = HotRead(
+    select(func.sum(_table.c.exists_count), func.sum(_table.c.padded_bytes)).where(
+        _table.c.account_id == bindparam("account")
+    ),
+    lambda *row: row,
+)
 
 
 def sum_counters(connection: Connection, account_id: AccountId) -> tuple[int, int]:
     """(messages, padded octets) of an account, from the kept counters."""
-    query = select(func.sum(_table.c.exists_count), func.sum(_table.c.padded_bytes))
-    messages, padded = connection.execute(query.where(_table.c.account_id == account_id)).one()
+    messages, padded = _SUMS.all(connection, {"account": account_id})[0]
     return int(messages or 0), int(padded or 0)
 
 

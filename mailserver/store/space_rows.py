@@ -7,11 +7,12 @@ cannot plant a document or a correspondent.
 import hmac
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select
 
 from mailserver.model.errors import NotFound
 from mailserver.model.ids import AccountId, BlobId, DocumentId
 from mailserver.store import schema
+from mailserver.store.hot_statements import HotInsert, HotRead
 from mailserver.store.row_macs import RowMacs
 
 
@@ -150,11 +151,19 @@ def has_delivery(connection: Connection, account_id: AccountId, fingerprint: byt
 
 def add_delivery(connection: Connection, account_id: AccountId, fingerprint: bytes, now: int) -> None:
     """Remember a fingerprint, which only holders of the row key can compute."""
-    values = {"account_id": account_id, "fingerprint": _mark(account_id, fingerprint), "created_at": now}
-    connection.execute(_ADD_MARK, [values])
+    _ADD_MARK.run(connection, [_Mark(account_id, _mark(account_id, fingerprint), now)])
 
 
-_ADD_MARK = insert(schema.delivery)
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """A row of ``delivery``."""
+
+    account_id: AccountId
+    fingerprint: bytes
+    created_at: int
+
+
+_ADD_MARK = HotInsert[_Mark](schema.delivery)
 
 
 def claim_turn(
@@ -182,6 +191,13 @@ def _mark(account_id: AccountId, fingerprint: bytes) -> bytes:
 
 
 def _marked_at(connection: Connection, account_id: AccountId, mark: bytes) -> int | None:
-    table = schema.delivery
-    query = select(table.c.created_at).where(table.c.account_id == account_id, table.c.fingerprint == mark)
-    return connection.execute(query).scalar()
+    return _MARKED_AT.first(connection, {"account": account_id, "mark": mark})
+
+
+_MARKED_AT = HotRead(
+    select(schema.delivery.c.created_at).where(
+        schema.delivery.c.account_id == bindparam("account"),
+        schema.delivery.c.fingerprint == bindparam("mark"),
+    ),
+    int,
+)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, and_, bindparam, select
 
 from mailserver.model.ids import AccountId, EmailId, ItemId, MailboxId
 from mailserver.store import schema
+from mailserver.store.hot_statements import HotRead
 from mailserver.store.items import UIDS_PER_STATEMENT
 
 _item, _seal = schema.item, schema.seal
@@ -48,7 +49,7 @@ _ROWS = (
     .where(_item.c.account_id == bindparam("account"), _item.c.mailbox_id == bindparam("mailbox"))
     .order_by(_item.c.uid)
 )
-_BETWEEN = _ROWS.where(_item.c.uid.between(bindparam("first"), bindparam("last")))
+_BETWEEN = HotRead(_ROWS.where(_item.c.uid.between(bindparam("first"), bindparam("last"))), SummaryRow)
 _AMONG = _ROWS.where(_item.c.uid.in_(bindparam("uids", expanding=True)))
 
 
@@ -61,8 +62,7 @@ def list_summary_rows(
     place = {"account": account_id, "mailbox": mailbox_id}
     span = uids[-1] - uids[0] + 1
     if span <= _GAPS * len(uids):
-        found = connection.execute(_BETWEEN, {**place, "first": uids[0], "last": uids[-1]}).all()
-        rows = list(starmap(SummaryRow, found))
+        rows = _BETWEEN.all(connection, {**place, "first": uids[0], "last": uids[-1]})
         if span == len(uids):
             return rows
         wanted = frozenset(uids)

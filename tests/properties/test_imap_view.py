@@ -84,7 +84,7 @@ def test_a_reading_client_believes_the_mailbox(count, batches):
             if kind == "silent" and isinstance(change, FlagsChanged):
                 # the session's own change: it knows already, and the feed repeats it
                 number = view.find_number(change.uid)
-                view.note_flags([change])
+                view.note_flags([(change.uid, change.flags)], change.modseq)
                 if number is not None:
                     client.flags[number - 1] = change.flags
             if change is not None:

@@ -107,20 +107,15 @@ def test_same_flags_are_told_only_with_modseq():
 
 def test_own_silent_change_is_not_told():
     mailbox = view()
-    mailbox.note_flags([FlagsChanged(2, SEEN, 5), FlagsChanged(3, SEEN, 5)])
+    mailbox.note_flags([(2, SEEN), (3, SEEN)], 5)
     assert told(mailbox, FlagsChanged(2, SEEN, 5)) == []
     assert told(mailbox, FlagsChanged(2, SEEN | DELETED, 6)) == ["* 1 FETCH (FLAGS (\\Seen \\Deleted))"]
 
 
 def test_what_a_silent_change_could_not_foresee():
     mailbox = view()
-    changes = [
-        FlagsChanged(2, SEEN, 5),
-        FlagsChanged(4, SEEN | DELETED, 5),
-        FlagsChanged(8, SEEN, 5),
-        FlagsChanged(99, 0, 5),
-    ]
-    assert mailbox.note_flags(changes, lambda flags: flags | SEEN) == [4]
+    changed = [(2, SEEN), (4, SEEN | DELETED), (8, SEEN), (99, 0)]
+    assert mailbox.note_flags(changed, 5, lambda flags: flags | SEEN) == [4]
 
 
 def test_old_news_change_nothing():

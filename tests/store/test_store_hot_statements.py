@@ -6,7 +6,7 @@ from store.store_rows import add_account, add_mailbox, place_item, read, write
 
 from mailserver.model.errors import Unavailable
 from mailserver.store import items, mailboxes, schema
-from mailserver.store.hot_reads import HotRead
+from mailserver.store.hot_statements import HotRead
 from mailserver.store.store import Store
 
 _item = schema.item
