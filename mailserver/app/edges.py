@@ -30,6 +30,8 @@ from mailserver.tls.reloading import ReloadingContext
 from webmail.application import WebServices, create_app
 from webmail.server import serve_web
 
+WAKE_SECONDS = 0.05
+
 logger = logging.getLogger("pli.listen")
 
 
@@ -39,8 +41,16 @@ class Edges:
 
     stops: list[Callable[[float], Awaitable[None]]] = field(default_factory=list)
     wakes: list[Callable[[], None]] = field(default_factory=list)
+    _is_waking: bool = False
 
     def wake_gateway(self) -> None:
+        """The queue may have news: it is looked at once for all that come within WAKE_SECONDS."""
+        if not self._is_waking:
+            self._is_waking = True
+            asyncio.get_running_loop().call_later(WAKE_SECONDS, self._wake_now)
+
+    def _wake_now(self) -> None:
+        self._is_waking = False
         for wake in self.wakes:
             wake()
 

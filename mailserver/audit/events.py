@@ -218,7 +218,8 @@ def canonical_bytes(event: AuditEvent) -> bytes:
 
 def format_time(when: datetime) -> str:
     """RFC 3339 in UTC with microseconds; years are four digits on every platform."""
-    return f"{when.year:04d}-" + when.strftime("%m-%dT%H:%M:%S.%fZ")
+    day = f"{when.year:04d}-{when.month:02d}-{when.day:02d}"
+    return f"{day}T{when.hour:02d}:{when.minute:02d}:{when.second:02d}.{when.microsecond:06d}Z"
 
 
 def _actor_fields(actor: Actor) -> dict[str, str]:

@@ -57,6 +57,10 @@ def _zone(zone: bytes | None) -> timezone:
 
 def format_date(now: datetime) -> str:
     """``date-time`` of RFC 5322 §3.3, in the zone that ``now`` carries; never localised."""
-    offset = now.strftime("%z")[:5] or "+0000"
+    offset = "+0000" if now.tzinfo is UTC else now.strftime("%z")[:5] or "+0000"
     month = _MONTHS[now.month - 1].capitalize()
-    return f"{_DAYS[now.weekday()]}, {now.day:02d} {month} {now.year:04d} {now:%H:%M:%S} {offset}"
+    return f"{_DAYS[now.weekday()]}, {now.day:02d} {month} {now.year:04d} {_clock(now)} {offset}"
+
+
+def _clock(now: datetime) -> str:
+    return f"{now.hour:02d}:{now.minute:02d}:{now.second:02d}"

@@ -1,6 +1,7 @@
 """Where a connection comes from, as limits and logs count it: one place, and the network around it."""
 
 import ipaddress
+from functools import lru_cache
 
 
 def network_of(peer: str) -> str:
@@ -13,6 +14,7 @@ def place_of(peer: str) -> str:
     return _prefix_of(peer, 32, 64) or peer
 
 
+@lru_cache(maxsize=4096)
 def _prefix_of(peer: str, bits_of_4: int, bits_of_6: int) -> str:
     try:
         address = ipaddress.ip_address(peer.partition("%")[0])

@@ -3,12 +3,11 @@
 Words of a closed set, codes, the listener and the peer's network; never an address, a subject or a name of a person.
 """
 
-import json
 import logging
 from datetime import datetime
 
 from mailserver.audit.events import EventResult
-from mailserver.audit.security_log import SecurityKind, SecurityRecord, format_security_line
+from mailserver.audit.security_log import SecurityKind, SecurityRecord, security_fields
 from mailserver.model.ids import AccountId
 from mailserver.service.throttle import network_of
 from mailserver.smtp.link import Role
@@ -44,7 +43,7 @@ class Journal:
     ) -> None:
         """One record of the security log."""
         record = SecurityRecord(now, kind, result, account=account_id, network=self._network)
-        SECURITY.info("security", extra={"record": json.loads(format_security_line(record))})
+        SECURITY.info("security", extra={"record": security_fields(record)})
 
     def _place(self) -> dict[str, str]:
         return {"listener": self._listener, "network": self._network}
