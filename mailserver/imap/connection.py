@@ -37,6 +37,8 @@ LOG = logging.getLogger("pli.imap")
 TRACE_LOG = logging.getLogger("pli.imap.trace")
 UNREAD_BYTES = 256 * 1024
 """More than this from a client whose command still runs, and reading pauses."""
+JOINED_BYTES = 16 * 1024
+"""So many octets that wait for others are sent on."""
 WRITE_BYTES = (128 * 1024, 512 * 1024)
 """Low and high mark of what waits to be sent."""
 LOGIN_SECONDS = 30.0
@@ -112,6 +114,7 @@ class ImapConnection(asyncio.Protocol):
         self._began_at = self._heard_at = hub.loop.time()
         self._tracer: Tracer | None = None
         self._unread_bytes = 0
+        self._unsent = b""
         self._is_reading_paused = False
         self._is_stopping = False
         self.peer = ""
@@ -127,7 +130,7 @@ class ImapConnection(asyncio.Protocol):
         self.peer = str(name[0]) if isinstance(name, tuple) else ""
         if not self._may_enter(self.peer):
             self.send(format_untagged(Word.BYE, "Too many connections from your address"))
-            transport.close()
+            self.close()
             return
         state = State.CLEAR if self._starttls else State.NOT_AUTHENTICATED
         self._session = Session(self._hub.services, self, self.peer, state)
@@ -173,10 +176,20 @@ class ImapConnection(asyncio.Protocol):
     # --- the wire, for verbs ----------------------------------------------------------------------------------
 
     def send(self, octets: bytes) -> None:
-        """Queue octets; dropped when the peer is gone."""
-        if self._transport is not None:
-            if self._tracer is not None:
-                self._tracer.note(Direction.SERVER, octets)
+        """Queue octets; dropped when the peer is gone. Lines of one turn of the event loop leave in one TLS record."""
+        if self._transport is None:
+            return
+        if self._tracer is not None:
+            self._tracer.note(Direction.SERVER, octets)
+        if not self._unsent:
+            self._hub.loop.call_soon(self._flush)
+        self._unsent += octets
+        if len(self._unsent) >= JOINED_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        octets, self._unsent = self._unsent, b""
+        if octets and self._transport is not None:
             self._transport.write(octets)
 
     async def drain(self) -> None:
@@ -199,6 +212,7 @@ class ImapConnection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close once everything is sent."""
+        self._flush()
         if self._transport is not None:
             self._transport.close()
 
@@ -211,6 +225,7 @@ class ImapConnection(asyncio.Protocol):
         """The handshake after STARTTLS was answered; a failed one closes the connection."""
         assert self._starttls is not None
         assert self._transport is not None
+        self._flush()
         raw, loop = self._transport, self._hub.loop
         try:
             secured = await loop.start_tls(

@@ -95,8 +95,8 @@ class MailboxView:
     ) -> "MailboxView":
         """A view of columns that are sound already and belong to others too: they are copied."""
         view = cls.__new__(cls)
-        copies = (array(TYPECODE, column) for column in (columns.uids, columns.flags, columns.modseqs))
-        view._take(MailboxColumns(*copies), keywords, recent_from)  # noqa: SLF001 # of its own class
+        copies = MailboxColumns(columns.uids[:], columns.flags[:], columns.modseqs[:])
+        view._take(copies, keywords, recent_from)  # noqa: SLF001 # of its own class
         return view
 
     def _take(self, columns: MailboxColumns, keywords: tuple[str, ...], recent_from: int | None) -> None:

@@ -39,7 +39,7 @@ class MailboxColumns:
 
         Raises Corrupt("bad_columns") for a change of a message that is neither here nor new.
         """
-        uids, flags, modseqs = (array(TYPECODE, column) for column in (self.uids, self.flags, self.modseqs))
+        uids, flags, modseqs = self.uids[:], self.flags[:], self.modseqs[:]
         for uid, bits, modseq in changed:
             at = bisect_left(uids, uid)
             if at == len(uids):
