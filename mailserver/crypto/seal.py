@@ -5,6 +5,7 @@ is ML-KEM (1184) ‖ X25519 (32). HPKE says who can read, never who wrote: calle
 """
 
 import hashlib
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
@@ -51,6 +52,12 @@ class PublicKey:
             return _SUITE.encrypt(plaintext, self._key, info)
         except ValueError:  # RFC 7748 §6.1: an all-zero shared secret is refused
             raise Malformed("public-key") from None
+
+
+@lru_cache(maxsize=512)
+def read_public_key(raw: bytes) -> PublicKey:
+    """As ``PublicKey``, for keys that are sealed to again and again: reading one takes half as long as a seal."""
+    return PublicKey(raw)
 
 
 class KeyPair:

@@ -18,7 +18,7 @@ from mailserver.audit.entry import (
 from mailserver.audit.events import AuditEvent, canonical_bytes, parse_event
 from mailserver.audit.receipt import Purpose, ReadReceipt
 from mailserver.crypto.roots import Root
-from mailserver.crypto.seal import PublicKey
+from mailserver.crypto.seal import read_public_key
 from mailserver.crypto.secret import random_id
 from mailserver.model.errors import Conflict, Corrupt, Malformed
 from mailserver.model.ids import AccountId, EntryId
@@ -62,7 +62,7 @@ def prepare_entry(account: AccountRow, event: AuditEvent) -> PreparedEntry:
     entry_id = EntryId(random_id())
     salt = os.urandom(SALT_BYTES)
     raw = canonical_bytes(event)
-    sealed = seal_entry(raw, salt, PublicKey(account.space_public), account.account_id, entry_id)
+    sealed = seal_entry(raw, salt, read_public_key(account.space_public), account.account_id, entry_id)
     when = int(event.when.timestamp())
     return PreparedEntry(account.account_id, account.pseudonym, entry_id, when, commitment(salt, raw), sealed)
 

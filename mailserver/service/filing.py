@@ -23,7 +23,7 @@ from mailserver.audit.events import (
 from mailserver.crypto.blob import Encryptor, encrypt_blob, padme
 from mailserver.crypto.ctx import ctx
 from mailserver.crypto.hkdf import derive
-from mailserver.crypto.seal import PublicKey
+from mailserver.crypto.seal import read_public_key
 from mailserver.crypto.secret import Secret, random_id, random_secret
 from mailserver.crypto.wrap import wrap
 from mailserver.documents.coherence import (
@@ -170,7 +170,7 @@ class DocumentSealer:
             blob.blob_id,
             self._at,
             padded,
-            PublicKey(account.space_public).seal(data_key.reveal(), info),
+            read_public_key(account.space_public).seal(data_key.reveal(), info),
             wrap(derive(data_key, "record"), pad_summary(format_record(record)), info),
         )
         return SealedDocument(row, blob)
@@ -223,5 +223,5 @@ def seal_space_record(
     record_id = random_id()
     plain = json.dumps(fields, ensure_ascii=False).encode()
     plain += b" " * (-len(plain) % _PADDING)
-    sealed = PublicKey(account.space_public).seal(plain, ctx(label, account.account_id, record_id))
+    sealed = read_public_key(account.space_public).seal(plain, ctx(label, account.account_id, record_id))
     return SealedRecord(record_id, int(now.timestamp()), sealed)

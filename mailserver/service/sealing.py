@@ -12,7 +12,7 @@ from mailserver.crypto.blob import decrypt_blob, encrypt_blob, padme
 from mailserver.crypto.ctx import ctx
 from mailserver.crypto.hkdf import derive, mac, verify_mac
 from mailserver.crypto.roots import Root
-from mailserver.crypto.seal import KeyPair, PublicKey
+from mailserver.crypto.seal import KeyPair, read_public_key
 from mailserver.crypto.secret import Secret, random_id, random_secret
 from mailserver.crypto.slots import open_slot_with
 from mailserver.crypto.wrap import Wrapper, unwrap, wrap
@@ -110,7 +110,7 @@ def seal_for_away(account_id: AccountId, mail_public: bytes, blob: SealedBlob, s
     """One HPKE seal per recipient, outside the transaction (about 0.2 ms)."""
     item_id = ItemId(random_id())
     info = ctx("mail", account_id, item_id, blob.row.blob_id)
-    sealed_key = PublicKey(mail_public).seal(blob.data_key.reveal(), info)
+    sealed_key = read_public_key(mail_public).seal(blob.data_key.reveal(), info)
     sealed_summary = wrap(derive(blob.data_key, "summary"), pad_summary(summary), info)
     return AwayItem(account_id, item_id, EmailId(random_id()), blob, sealed_key, sealed_summary)
 
