@@ -41,6 +41,7 @@ from mailserver.service.submit import Submission
 from mailserver.service.throttle import Throttle
 from mailserver.service.web_answers import WebAnswers
 from mailserver.service.web_codes import WebCodes
+from mailserver.service.web_contacts import WebContacts
 from mailserver.service.web_login import WebLogin
 from mailserver.service.web_mailbox import WebMailbox
 from mailserver.service.web_sessions import WebSessions
@@ -49,6 +50,7 @@ from mailserver.store.store import Store
 from webmail.desk import Desk, SignedOut, Works, drop_cookie, go_to
 from webmail.guard import Guard
 from webmail.pages_answer import AnswerPages
+from webmail.pages_contacts import ContactPages
 from webmail.pages_documents import DocumentPages
 from webmail.pages_login import LoginPages
 from webmail.pages_mail import MailPages
@@ -82,7 +84,7 @@ class WebServices:
 
 def build_works(services: WebServices) -> Works:
     """The use cases of the pages."""
-    store, hostname = services.store, services.config.operator.hostname
+    store = services.store
     sessions = WebSessions(store, services.keys, services.custody)
     codes = WebCodes(store, services.directory, services.notices)
     return Works(
@@ -91,8 +93,9 @@ def build_works(services: WebServices) -> Works:
         WebLogin(store, services.keys, sessions, codes, services.directory.domains),
         WebMailbox(store, services.mailboxes, services.messages, services.permits),
         WebAnswers(
-            store, services.mailboxes, services.messages, services.submission, services.trust, hostname
+            store, services.mailboxes, services.messages, services.submission, services.config.operator
         ),
+        WebContacts(services.submission),
         SpaceDocuments(store),
     )
 
@@ -115,7 +118,8 @@ def create_app(services: WebServices) -> Starlette:
 def page_routes(desk: Desk) -> list[Route]:
     """Every page. What is not GET is unsafe: the guard looks at its origin, the page at its token."""
     login, mail, documents = LoginPages(desk), MailPages(desk), DocumentPages(desk)
-    answers = AnswerPages(desk, mail)
+    contacts = ContactPages(desk)
+    answers = AnswerPages(desk, mail, contacts)
     return [
         Route("/login", login.show_login, methods=["GET"]),
         Route("/login", login.post_login, methods=["POST"]),
@@ -128,6 +132,9 @@ def page_routes(desk: Desk) -> list[Route]:
         Route("/messages/{ref}/html", mail.send_html, methods=["GET"]),
         Route("/messages/{ref}/files/{rank:int}", mail.send_file, methods=["GET"]),
         Route("/messages/{ref}/answer", answers.post_answer, methods=["POST"]),
+        Route("/contacts", contacts.show_list, methods=["GET"]),
+        Route("/contacts/{ref}", contacts.show_form, methods=["GET"]),
+        Route("/contacts/{ref}/message", answers.post_message, methods=["POST"]),
         Route("/documents", documents.show_list, methods=["GET"]),
         Route("/documents/{ref}", documents.show_document, methods=["GET"]),
         Route("/documents/{ref}/content", documents.send_content, methods=["GET"]),

@@ -21,6 +21,7 @@ from mailserver.service.known_devices import LIFE_SECONDS
 from mailserver.service.space_documents import SpaceDocuments
 from mailserver.service.throttle import Throttle, network_of
 from mailserver.service.web_answers import WebAnswers
+from mailserver.service.web_contacts import WebContacts
 from mailserver.service.web_login import WebLogin
 from mailserver.service.web_mailbox import WebMailbox
 from mailserver.service.web_sessions import WebSession, WebSessions
@@ -49,6 +50,7 @@ class Works:
     login: WebLogin
     mailbox: WebMailbox
     answers: WebAnswers
+    contacts: WebContacts
     documents: SpaceDocuments
 
 

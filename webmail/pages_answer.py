@@ -1,4 +1,4 @@
-"""Sending an answer: the form streams from the browser through the composer into the sealed intake (S5).
+"""Sending an answer or a new message: the form streams from the browser through the composer into the sealed intake (S5).
 
 The work runs on a thread that asks the event loop for one piece after the other; nothing plain is kept. A refusal
 gives the page back with the text in it.
@@ -8,7 +8,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import anyio
@@ -20,12 +20,14 @@ from starlette.responses import Response
 from mailserver.mime.composer import FileToAttach
 from mailserver.model.errors import Malformed, OverLimit
 from mailserver.policy.decision import Decision
-from mailserver.service.web_answers import Draft
+from mailserver.service.web_answers import AnswerPlan, Draft
 from mailserver.service.web_sessions import WebSession
+from webmail.answer_form import AnswerState, say
 from webmail.desk import Desk, go_to
 from webmail.form_stream import FormPart, FormStream, find_boundary
 from webmail.form_token import find_form_mark
-from webmail.pages_mail import AnswerState, MailPages, Reading, say, writable_type
+from webmail.pages_contacts import ContactPages, contact_ref
+from webmail.pages_mail import MailPages, writable_type
 from webmail.shares import Shares
 
 UPLOADS = 24
@@ -35,6 +37,7 @@ LEAST_RATE = 500
 """Octets a second on average, once PATIENCE_SECONDS are over (S4)."""
 FILES = 10
 FIELDS = 8
+SUBJECT_CHARACTERS = 200
 DRAIN_BYTES = 200 * 1024 * 1024
 DRAIN_SECONDS = 60
 _NEVER = 2**63
@@ -44,7 +47,7 @@ _NEVER = 2**63
 class _Sending:
     """What the thread has learned so far: a refusal must give the text back."""
 
-    text: str = ""
+    state: AnswerState = field(default_factory=AnswerState)
     problem: str = ""
     decision: Decision | None = None
 
@@ -95,48 +98,90 @@ class Body:
                 pass
 
 
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """One form on its way: what its mark is bound to, what was decided before, and what becomes of it."""
+
+    session: WebSession
+    ref: str
+    plan: AnswerPlan | None
+    done: str
+    """Where the browser goes once it is sent."""
+    show: Callable[[AnswerState, int], Response]
+    on_sent: Callable[[], None]
+    has_subject: bool = False
+
+
 class AnswerPages:
-    def __init__(self, desk: Desk, mail: MailPages) -> None:
+    def __init__(self, desk: Desk, mail: MailPages, contacts: ContactPages) -> None:
         self._desk = desk
         self._mail = mail
+        self._contacts = contacts
         self._limiter = CapacityLimiter(UPLOADS)
         self._shares = Shares(UPLOADS_OF_ACCOUNT, "many-answers")
 
     async def post_answer(self, request: Request) -> Response:
         """Send, then redirect; or the page again, with the reason and the text."""
-        desk = self._desk
-        session = await desk.session(request)
+        session = await self._desk.session(request)
+        reading = await self._mail.read(request, session)
+        ref = reading.message.line.ref
+        form = _Form(
+            session,
+            ref,
+            reading.plan,
+            f"/messages/{ref}?sent=1",
+            partial(self._mail.message_page, request, reading),
+            partial(self._desk.works.answers.mark_answered, session.account, reading.message),
+        )
+        return await self._post(request, form)
+
+    async def post_message(self, request: Request) -> Response:
+        """The same for a new message to a contact."""
+        session = await self._desk.session(request)
+        contact = await self._contacts.find(request, session)
+        ref = contact_ref(session, contact)
+        form = _Form(
+            session,
+            ref,
+            contact.plan,
+            f"/contacts/{ref}?sent=1",
+            partial(self._contacts.form_page, request, session, contact),
+            lambda: None,
+            has_subject=True,
+        )
+        return await self._post(request, form)
+
+    async def _post(self, request: Request, form: _Form) -> Response:
         boundary = find_boundary(request.headers.get("content-type", ""))
         if boundary is None:
-            return desk.problem(request, "form", 400, session)
-        with self._shares.take(session.account.account_id):
-            return await self._answer(request, session, boundary)
+            return self._desk.problem(request, "form", 400, form.session)
+        with self._shares.take(form.session.account.account_id):
+            return await self._answer(request, form, boundary)
 
-    async def _answer(self, request: Request, session: WebSession, boundary: str) -> Response:
+    async def _answer(self, request: Request, form: _Form, boundary: str) -> Response:
         desk = self._desk
-        reading = await self._mail.read(request, session)
         sending = _Sending()
         body = Body(request)
-        work = partial(self._work, request, reading, body, boundary, sending)
+        work = partial(self._work, request, form, body, boundary, sending)
         try:
             await desk.run(work, self._limiter)
         except TimeoutError:
-            return desk.problem(request, "slow", 408, session)
+            return desk.problem(request, "slow", 408, form.session)
         words = desk.words(request)
         if sending.decision is not None and sending.decision.accepted:
-            return go_to(f"/messages/{reading.message.line.ref}?sent=1")
+            return go_to(form.done)
         if sending.problem == "form":
-            return desk.problem(request, "form", 403, session)
+            return desk.problem(request, "form", 403, form.session)
         error = words(f"answer.{sending.problem}") if sending.problem else ""
         if sending.decision is not None:
             error = say(sending.decision, words)
         status = 413 if sending.problem == "too-large" else 422
-        return self._mail.message_page(request, reading, AnswerState(sending.text, error), status)
+        return form.show(replace(sending.state, error=error), status)
 
-    def _work(self, request: Request, reading: Reading, body: Body, boundary: str, sending: _Sending) -> None:
+    def _work(self, request: Request, form: _Form, body: Body, boundary: str, sending: _Sending) -> None:
         """On the upload thread: read the fields, then send while the files come."""
         try:
-            self._send(request, reading, FormStream(body.pieces(), boundary), sending)
+            self._send(request, form, FormStream(body.pieces(), boundary), sending)
         except OverLimit:
             sending.problem = "too-large"
         except Malformed as error:
@@ -144,30 +189,45 @@ class AnswerPages:
         finally:
             body.drain()
 
-    def _send(self, request: Request, reading: Reading, form: FormStream, sending: _Sending) -> None:
-        desk, session = self._desk, reading.session
-        parts = form.parts()
+    def _send(self, request: Request, form: _Form, stream: FormStream, sending: _Sending) -> None:
+        desk, session = self._desk, form.session
+        parts = stream.parts()
         fields, first = read_fields(parts)
-        sending.text = fields.get("text", "")
+        state = sending.state = state_of(fields)
         now = desk.now()
-        mark = find_form_mark(session, reading.message.line.ref, fields.get("mark", ""), now)
+        mark = find_form_mark(session, form.ref, fields.get("mark", ""), now)
         if not session.is_form_token(fields.get("token", "")) or mark is None:
             sending.problem = "form"
             return
-        if not sending.text.strip():
+        if not state.text.strip():
             sending.problem = "empty"
             return
-        plan = reading.plan
+        if form.has_subject and not state.subject:
+            sending.problem = "no-subject"
+            return
+        plan = form.plan
         if plan is None or plan.destination is None:
             sending.decision = plan.decision if plan else None
             sending.problem = "" if plan else "own"
             return
-        draft = Draft(sending.text, mark.nonce, mark.opened_at)
+        subject = state.subject if form.has_subject else ""
+        draft = Draft(state.text, mark.nonce, mark.opened_at, subject, state.to_all, state.wants_no_answer)
         answers, files = desk.works.answers, files_of(first, parts)
         origin = desk.origin(request)
         sending.decision = answers.send(session.account, plan, draft, files, origin, now)
         if sending.decision.accepted:
-            answers.mark_answered(session.account, reading.message)
+            form.on_sent()
+
+
+def state_of(fields: dict[str, str]) -> AnswerState:
+    """What the person wrote and chose, so that a refusal can give it back."""
+    subject = " ".join(fields.get("subject", "").split())[:SUBJECT_CHARACTERS].strip()
+    return AnswerState(
+        text=fields.get("text", ""),
+        subject=subject,
+        to_all=fields.get("all") == "1",
+        wants_no_answer=fields.get("end") == "1",
+    )
 
 
 def read_fields(parts: Iterator[FormPart]) -> tuple[dict[str, str], FormPart | None]:

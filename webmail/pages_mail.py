@@ -12,17 +12,14 @@ from mailserver.mime.header_writer import check_content_type
 from mailserver.mime.summary import Attachment, DisplayAddress
 from mailserver.model.account import Role
 from mailserver.model.errors import Malformed
-from mailserver.policy.decision import Decision
-from mailserver.policy.wording import wording_for
 from mailserver.service.filing import ARCHIVE_NAME
-from mailserver.service.shown_names import isolated, plain_name
 from mailserver.service.web_answers import AnswerPlan
 from mailserver.service.web_mailbox import OpenMessage
 from mailserver.service.web_sessions import WebSession
+from webmail.answer_form import AnswerState, form_values
 from webmail.cleaning import FRAME_POLICY, clean_html
 from webmail.desk import Desk
 from webmail.form_stream import clean_file_name
-from webmail.form_token import new_form_mark
 from webmail.pages_documents import download_headers
 from webmail.words import Words
 
@@ -41,15 +38,6 @@ class Reading:
     text: tuple[str, bool] | None
     has_html: bool
     set_aside: str
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerState:
-    """What the answer form shows again after a refusal, or the note that the answer left."""
-
-    text: str = ""
-    error: str = ""
-    is_sent: bool = False
 
 
 class MailPages:
@@ -116,8 +104,7 @@ class MailPages:
             (rank, file_name(each, words), words.size(each.size_bytes))
             for rank, each in enumerate(reading.message.summary.attachments)
         ]
-        is_open = plan is not None and plan.destination is not None
-        values: dict[str, object] = {
+        values: dict[str, object] = form_values(desk, words, reading.session, plan, line.ref) | {
             "line": line,
             "people": who(line.people, words),
             "when": words.moment(line.received_at),
@@ -132,11 +119,8 @@ class MailPages:
             and not line.is_set_aside,
             "set_aside": reading.set_aside,
             "is_own": plan is None,
-            "recipient": reader_words(plan, words),
-            "refusal": "" if plan is None or is_open else say(plan.decision, words),
-            "mark": new_form_mark(reading.session, line.ref, desk.now()) if is_open else "",
+            "action": f"/messages/{line.ref}/answer",
             "state": state,
-            "room": words.size(desk.works.answers.limit_bytes * 7 // 10),
         }
         return desk.page(request, "message.html", values, reading.session, status)
 
@@ -178,19 +162,6 @@ def who(people: tuple[DisplayAddress, ...], words: Words) -> list[tuple[str, str
     """(name, address) pairs; the address that was checked stands beside the name, or alone."""
     shown = [(each.name or each.address, each.address if each.name else "") for each in people[:5]]
     return shown or [(words("message.nobody"), "")]
-
-
-def reader_words(plan: AnswerPlan | None, words: Words) -> str:
-    if plan is None or plan.recipient is None:
-        return ""
-    name, address = plain_name(plan.recipient.name), isolated(str(plan.recipient.address))
-    return words("answer.who", who=f"{isolated(name)} ({address})" if name else address)
-
-
-def say(decision: Decision, words: Words) -> str:
-    """A refusal in the reader's language."""
-    wording = wording_for(decision.reason)
-    return wording.english if words.language is Language.ENGLISH else wording.french
 
 
 def file_name(attachment: Attachment, words: Words) -> str:

@@ -11,6 +11,7 @@ from mailserver.crypto.xmldsig import PinnedSigner
 from mailserver.model.errors import Unavailable
 from mailserver.model.ids import AccountId
 from mailserver.policy.mail_rules import MailLimits
+from mailserver.policy.patient_rules import parse_pharmacies
 from mailserver.policy.trust_store import TrustStore
 from mailserver.service.administration import Administration
 from mailserver.service.app_passwords import AppPasswords
@@ -91,7 +92,12 @@ def build_services(
     outbound = Outbound(seals)
     notices = Notices(directory, outbound, config.operator.name, config.web_url)
     delivery = Delivery(store, directory, Archives(), notices)
-    limits = MailLimits(config.limits.message_bytes, config.limits.recipients)
+    limits = MailLimits(
+        config.limits.message_bytes,
+        config.limits.recipients,
+        parse_pharmacies(config.patients.pharmacies),
+        config.patients.refuse_mss_mismatch,
+    )
     rights = BoxRights(store, directory)
     return Services(
         config,

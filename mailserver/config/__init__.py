@@ -48,6 +48,12 @@ class OperatorConfig:
     hostname: str = _key(
         "localhost", "Name that the server gives itself in greetings and trace lines.", rules.HOSTNAME
     )
+    product_reference: str = _key(
+        "",
+        "Product reference of ANS's Convergence platform, written as X-MSS-NIL into mail composed here; empty: no such "
+        "header.",
+        rules.PRODUCT,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +149,22 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class PatientsConfig:
+    pharmacies: list[str] = _key(  # noqa: RUF009 # a field
+        [],
+        "Pharmacies that take a patient's first message: addresses, or whole domains of them. A box held here must be of "
+        "kind ORG. Empty: a patient answers only.",
+        rules.PHARMACIES,
+    )
+    refuse_mss_mismatch: bool = _key(
+        False,
+        "Whether a message whose X-MSS-CODECDA or X-MSS-INS header differs from its archive is refused. It is logged "
+        "anyway.",
+        rules.SWITCH,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class RelayConfig:
     host: str = _key(
         "",
@@ -173,6 +195,7 @@ class Config:
     tls: TlsConfig
     trust: TrustConfig
     limits: LimitsConfig
+    patients: PatientsConfig
     relay: RelayConfig
     web: WebConfig
 
@@ -255,6 +278,10 @@ def _from_text(where: str, text: str, default: Value) -> Value:
     if isinstance(default, dict):
         pairs = [each.partition("=") for each in text.split(",") if each.strip()]
         return {name.strip(): value.strip() for name, _equals, value in pairs}
+    if isinstance(default, bool):
+        if text.strip() not in {"true", "false"}:
+            raise ConfigError(f"{where} must be true or false.")
+        return text.strip() == "true"
     if isinstance(default, int):
         if not (text.isascii() and text.strip().isdigit() and len(text) < 20):
             raise ConfigError(f"{where} must be a whole number of 0 or more.")
@@ -264,6 +291,10 @@ def _from_text(where: str, text: str, default: Value) -> Value:
 
 def _checked(where: str, value: object, default: Value) -> Value:
     """The value, when it is of its default's type."""
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise ConfigError(f"{where} must be true or false, without quotes.")
+        return value
     if isinstance(default, int) and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
         raise ConfigError(f"{where} must be a whole number of 0 or more.")
     if isinstance(default, str) and not isinstance(value, str):

@@ -11,7 +11,7 @@ from mailserver.model.address import DomainName, parse_address, parse_domain
 from mailserver.model.errors import Malformed
 from mailserver.model.hop import parse_hop
 
-T = TypeVar("T", str, int, list[str], dict[str, str])
+T = TypeVar("T", str, int, bool, list[str], dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ def _are_domains(names: list[str]) -> bool:
 
 _PORTS = range(1, 65536)
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+_PRODUCT = re.compile(r"[A-Za-z0-9._-]{1,60}")
 _NAME_LENGTH = 200
 
 NAME: Rule[str] = Rule("one line of text", lambda text: text.isprintable() and 0 < len(text) <= _NAME_LENGTH)
@@ -97,6 +98,18 @@ SENDER: Rule[str] = Rule(
     'a mail address, as "ne-pas-repondre@sante.example", or empty for that name in the first domain',
     lambda text: not text or _is_read(parse_address, text),
 )
+PHARMACIES: Rule[list[str]] = Rule(
+    'a list of mail addresses and domains, as ["pharmacie@sante.example", "pharmacies.example"]',
+    lambda texts: (
+        _is_read(parse_address, *(text for text in texts if "@" in text))
+        and _is_read(parse_domain, *(text for text in texts if "@" not in text))
+    ),
+)
+PRODUCT: Rule[str] = Rule(
+    'the product reference that ANS gave, as "DEV935997", or empty for none',
+    lambda text: not text or bool(_PRODUCT.fullmatch(text)),
+)
+SWITCH: Rule[bool] = Rule("true or false", lambda _is_on: True)
 WEB_URL: Rule[str] = Rule(
     'an address as "https://pli.sante.example", or empty for the one of hostname',
     lambda text: not text or (_is_url(text, "https") and bool(urlsplit(text).hostname)),

@@ -4,21 +4,9 @@ Invariants: an address holds the number only, so it never proves an identity by 
 match, because two authorities may assign the same digits.
 """
 
-import re
-
 from mailserver.documents.hl7 import PatientId
 from mailserver.model.errors import Malformed
-from mailserver.model.patient import Ins, has_valid_key
-
-_NUMBER = re.compile(r"[0-9]{6}[0-9AB][0-9]{8}")
-
-
-def parse_patient_local(local: str) -> str:
-    """Local part → INS number with its key checked (Corsica's letters in upper case). Raises Malformed."""
-    number = local.upper()
-    if not _NUMBER.fullmatch(number) or not has_valid_key(number):
-        raise Malformed("patient-local-part")
-    return number
+from mailserver.model.patient import Ins
 
 
 def format_patient_local(ins: Ins) -> str:

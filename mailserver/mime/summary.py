@@ -122,8 +122,8 @@ def summarise(root: Part, head: bytes, size: int) -> HeaderSummary:
     headers = HeaderBlock(head)
     envelope = build_envelope(headers)
     subject = decode_words(headers.find(b"subject") or b"").strip()
-    senders, are_senders_cut = _show_addresses(headers.find_all(b"from"))
-    recipients, are_recipients_cut = _show_addresses(headers.find_all(b"to"))
+    senders, are_senders_cut = show_addresses(headers.find_all(b"from"))
+    recipients, are_recipients_cut = show_addresses(headers.find_all(b"to"))
     references = _show_references(find_message_ids(headers.find(b"references") or b""))
     is_cut = len(subject.encode()) > SUBJECT_BYTES or are_senders_cut or are_recipients_cut
     summary = HeaderSummary(
@@ -248,7 +248,8 @@ def _cut(text: str, max_bytes: int) -> str:
     return octets[: max_bytes - len(CUT_MARK.encode())].decode("utf-8", "ignore") + CUT_MARK
 
 
-def _show_addresses(values: tuple[bytes, ...]) -> tuple[tuple[DisplayAddress, ...], bool]:
+def show_addresses(values: tuple[bytes, ...]) -> tuple[tuple[DisplayAddress, ...], bool]:
+    """The mailboxes of an address field's values, as many as are shown, and whether any was left out."""
     parsed = parse_address_list(b", ".join(values), 2 * _ADDRESSES_SHOWN)
     mailboxes = parsed.mailboxes
     shown = tuple(

@@ -40,6 +40,16 @@ def has_valid_key(number: str) -> bool:
     return body.isdigit() and number[13:].isdigit() and int(number[13:]) == 97 - int(body) % 97
 
 
+def has_patient_shape(local: str) -> bool:
+    """Whether a local part has the fifteen signs of an insurance number, whatever its key."""
+    return bool(_NUMBER.fullmatch(local.upper()))
+
+
+def is_patient_local(local: str) -> bool:
+    """Whether a local part is a patient's: an insurance number whose key is right (``facts/mssante`` §2.2)."""
+    return has_patient_shape(local) and has_valid_key(local.upper())
+
+
 def parse_ins(text: str) -> Ins:
     """``OID|NUMBER`` → Ins. Raises Malformed."""
     oid, bar, number = text.partition("|")

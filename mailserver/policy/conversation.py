@@ -2,13 +2,16 @@
 
 Only a professional opens it. ``X-MSS-MES: FIN`` forbids an answer to the one message that carries it; a subject that
 is exactly ``[FIN]`` forbids answers to everything before; the next message without either opens it again. A Reply-To
-in a trusted domain takes the sender's place as contact. Values only: the store keeps them sealed.
+in a trusted domain takes the sender's place as contact, unless it is a patient's. Values only: the store keeps them
+sealed.
 """
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 
 from mailserver.model.address import Address
+from mailserver.model.patient import is_patient_local
 from mailserver.policy.trust_list import TrustList
 
 END_MARK = "FIN"
@@ -26,12 +29,16 @@ class ConversationState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What a patient may do towards one professional. ``closed_messages`` are Message-IDs that take no answer."""
+    """What a patient may do towards one professional. ``closed_messages`` are Message-IDs that take no answer.
+
+    ``ended_at`` is when the correspondent ended the whole exchange; None while it is not ended.
+    """
 
     correspondent: Address
     state: ConversationState
     reply_to: Address | None = None
     closed_messages: tuple[str, ...] = ()
+    ended_at: datetime | None = None
 
     @property
     def contact(self) -> Address:
@@ -50,6 +57,7 @@ class ReceivedFacts:
     message_id: str
     sender: Address
     subject: str
+    received_at: datetime
     end_mark: str | None = None
     reply_to: Address | None = None
 
@@ -66,20 +74,20 @@ class ReceivedFacts:
 def receive_message(known: Conversation | None, received: ReceivedFacts, trusted: TrustList) -> Conversation:
     """The conversation after this message; ``known`` is the one with the same sender, None at their first message."""
     start = known or Conversation(received.sender, ConversationState.CLOSED_FOR_MESSAGE)
-    reply_to = received.reply_to
-    if reply_to is not None and (
-        not trusted.is_listed(reply_to.domain) or reply_to.key == received.sender.key
-    ):
-        reply_to = None
-    moved = replace(start, correspondent=received.sender, reply_to=reply_to)
+    moved = replace(start, correspondent=received.sender, reply_to=_find_contact(received, trusted))
+    if received.ends_message:
+        marks = (*moved.closed_messages, received.message_id)[-CLOSED_MESSAGES:]
+        moved = replace(moved, closed_messages=marks)
     if received.ends_all:
-        return replace(moved, state=ConversationState.CLOSED_ALL, closed_messages=())
-    if not received.ends_message:
-        return replace(moved, state=ConversationState.OPEN)
-    # a message that wants no answer leaves earlier ones open, and opens nothing
-    is_open = moved.state is ConversationState.OPEN
-    return replace(
-        moved,
-        state=ConversationState.OPEN if is_open else ConversationState.CLOSED_FOR_MESSAGE,
-        closed_messages=(*moved.closed_messages, received.message_id)[-CLOSED_MESSAGES:],
-    )
+        return replace(moved, state=ConversationState.CLOSED_ALL, ended_at=received.received_at)
+    if received.ends_message:
+        return moved  # it leaves earlier messages as they are, and opens nothing
+    return replace(moved, state=ConversationState.OPEN, ended_at=None)
+
+
+def _find_contact(received: ReceivedFacts, trusted: TrustList) -> Address | None:
+    """The Reply-To when it takes the sender's place: a health address, another one, and no patient's."""
+    reply_to = received.reply_to
+    if reply_to is None or not trusted.is_listed(reply_to.domain) or is_patient_local(reply_to.local):
+        return None
+    return None if reply_to.key == received.sender.key else reply_to

@@ -44,7 +44,10 @@ class Reason(StrEnum):
     FROM_NOT_OWNED = "from-not-owned"
     NULL_SENDER_NO_REPORT = "null-sender-no-report"
     NULL_SENDER_SEVERAL_RECIPIENTS = "null-sender-several-recipients"
+    MSS_MISMATCH = "mss-mismatch"
     # patients
+    UNKNOWN_PATIENT = "unknown-patient"
+    CLOSED_PATIENT = "closed-patient"
     PATIENT_TO_PATIENT = "patient-to-patient"
     PATIENT_NEVER_CONTACTED = "patient-never-contacted"
     CONVERSATION_CLOSED = "conversation-closed"

@@ -8,29 +8,31 @@ listed for the domain it speaks for.
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
-from typing import assert_never
+from typing import Literal, assert_never
 
 from mailserver.crypto.x509 import CertificateFacts, DistinguishedName, KeyType
 from mailserver.model.account import AccountState
 from mailserver.model.address import Address, DomainName
-from mailserver.policy.conversation import Conversation, ConversationState
 from mailserver.policy.decision import ACCEPT, Decision, Reason, refuse
+from mailserver.policy.patient_rules import NO_PHARMACIES, PATIENT_MESSAGE_BYTES, Pharmacies
 from mailserver.policy.trust_list import TrustList
 from mailserver.tls.faults import HandshakeFault
 
 RECIPIENTS = 100
 MESSAGE_BYTES = 25 * 1024 * 1024
-PATIENT_MESSAGE_BYTES = 25_000_000
-"""The rule says 25 MB in total (``facts`` §3.4) without saying which; the smaller reading never bounces later."""
 RSA_BITS_FLOOR = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class MailLimits:
-    """What the operator's configuration says of one message: its octets without trace lines, its recipients."""
+    """What the operator's configuration says of one message: its octets without trace lines, its recipients, who
+    takes a patient's first message, and whether X-MSS headers that differ from the content are refused.
+    """
 
     message_bytes: int = MESSAGE_BYTES
     recipients: int = RECIPIENTS
+    pharmacies: Pharmacies = NO_PHARMACIES
+    refuses_mss_mismatch: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,10 @@ class SenderFacts:
 
 @dataclass(frozen=True, slots=True)
 class RecipientFacts:
-    """One RCPT. ``account`` is None when we do not know the address; ``may_relay`` is true at submission only."""
+    """One RCPT. ``account`` is None when we do not know the address; ``may_relay`` is true at submission only.
+
+    ``is_patient``: the address has a patient's shape; ``stated_bytes``: the size that MAIL announced, 0 for none.
+    """
 
     domain: DomainName
     is_ours: bool
@@ -61,6 +66,8 @@ class RecipientFacts:
     recipients_so_far: int = 0
     recipient_limit: int = RECIPIENTS
     may_relay: bool = False
+    is_patient: bool = False
+    stated_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,23 +103,6 @@ class SubmissionFacts:
     recipient_domains: tuple[DomainName, ...]
     is_report: bool = False
     recipient_limit: int = RECIPIENTS
-
-
-@dataclass(frozen=True, slots=True)
-class PatientFacts:
-    """One message to one recipient. ``conversations`` are the sender patient's; ``answered`` is In-Reply-To's id.
-
-    ``is_receipt``: a read receipt (RFC 8098) of a message that this recipient sent to the patient, nothing else.
-    """
-
-    is_sender_patient: bool
-    is_recipient_patient: bool
-    recipient: Address
-    size_bytes: int
-    limit_bytes: int = PATIENT_MESSAGE_BYTES
-    conversations: tuple[Conversation, ...] = ()
-    answered: str | None = None
-    is_receipt: bool = False
 
 
 def decide_peer(facts: PeerFacts, now: datetime) -> Decision:
@@ -163,17 +153,11 @@ def decide_recipient(facts: RecipientFacts, trusted: TrustList, now: datetime) -
         return refuse(Reason.RECIPIENT_NOT_HERE)
     if not trusted.is_listed(facts.domain):
         return refuse(Reason.RECIPIENT_DOMAIN_UNLISTED)
-    if not facts.is_ours:
-        return ACCEPT
-    match facts.account:
-        case None:
-            return refuse(Reason.UNKNOWN_RECIPIENT)
-        case AccountState.DISABLED:
-            return refuse(Reason.DISABLED_ACCOUNT)
-        case AccountState.ACTIVE:
-            return ACCEPT
-        case _:
-            assert_never(facts.account)
+    if facts.is_ours and facts.account is not AccountState.ACTIVE:
+        return refuse(_absence(facts.account, is_patient=facts.is_patient))
+    if facts.is_patient and facts.stated_bytes > PATIENT_MESSAGE_BYTES:
+        return refuse(Reason.MESSAGE_TOO_LARGE_FOR_PATIENT)
+    return ACCEPT
 
 
 def decide_next_hop(
@@ -240,32 +224,15 @@ def decide_submission(facts: SubmissionFacts, trusted: TrustList, now: datetime)
     return ACCEPT
 
 
-def decide_patient(facts: PatientFacts) -> Decision:
-    """The rules of a message to or from a patient (``facts/mssante`` §4.6); any other message is accepted.
-
-    A read receipt (which a patient may not refuse) passes a closed conversation, never an absent one.
-    """
-    if facts.is_sender_patient and facts.is_recipient_patient:
-        return refuse(Reason.PATIENT_TO_PATIENT)
-    if facts.is_recipient_patient and facts.size_bytes > facts.limit_bytes:
-        return refuse(Reason.MESSAGE_TOO_LARGE_FOR_PATIENT)
-    if not facts.is_sender_patient:
-        return ACCEPT
-    wanted = facts.recipient.key
-    if facts.is_receipt and any(wanted == known.correspondent.key for known in facts.conversations):
-        return ACCEPT
-    reachable = [known for known in facts.conversations if known.contact.key == wanted]
-    if not reachable:
-        return refuse(Reason.PATIENT_NEVER_CONTACTED)
-    if facts.is_receipt or any(not known.is_closed_for(facts.answered) for known in reachable):
-        return ACCEPT
-    return refuse(_closed_reason(reachable))
-
-
-def _closed_reason(closed: list[Conversation]) -> Reason:
-    if all(known.state is ConversationState.CLOSED_ALL for known in closed):
-        return Reason.CONVERSATION_CLOSED
-    return Reason.MESSAGE_CLOSED
+def _absence(account: Literal[AccountState.DISABLED] | None, *, is_patient: bool) -> Reason:
+    """A patient is in no directory: other words say what to do."""
+    match account:
+        case None:
+            return Reason.UNKNOWN_PATIENT if is_patient else Reason.UNKNOWN_RECIPIENT
+        case AccountState.DISABLED:
+            return Reason.CLOSED_PATIENT if is_patient else Reason.DISABLED_ACCOUNT
+        case _:
+            assert_never(account)
 
 
 def _null_sender(is_report: bool, recipient_count: int) -> Reason | None:

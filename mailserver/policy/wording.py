@@ -196,6 +196,21 @@ WORDINGS: dict[Reason, Wording] = {
         "A report or an automatic answer goes to one recipient only. Send it to its one addressee.",
         "Un accusé ou une réponse automatique ne va qu’à un destinataire. Envoyez-le à celui-là seul.",
     ),
+    Reason.MSS_MISMATCH: Wording(
+        550, "5.6.0",
+        "The X-MSS headers do not tell of the attached documents, which may be another patient's. Correct the sending software.",
+        "Les en-têtes X-MSS ne disent pas la même chose que les documents joints, peut-être d’un autre patient. Corrigez le logiciel.",
+    ),
+    Reason.UNKNOWN_PATIENT: Wording(
+        550, "5.1.1",
+        "No patient's space here has this number, so nothing was delivered. Check the INS; otherwise give it by another way.",
+        "Aucun espace patient n’a ce matricule ici : rien n’est remis. Vérifiez l’INS ; sinon, transmettez par un autre moyen.",
+    ),
+    Reason.CLOSED_PATIENT: Wording(
+        550, "5.2.1",
+        "This patient's messaging service is closed, so nothing was delivered. Give it to them by another way.",
+        "La messagerie de ce patient est fermée : rien n’est remis. Transmettez-lui le message par un autre moyen.",
+    ),
     Reason.PATIENT_TO_PATIENT: Wording(
         550, "5.7.1",
         "A patient's space cannot write to another patient's. Write to a professional who has written to you.",
@@ -208,8 +223,8 @@ WORDINGS: dict[Reason, Wording] = {
     ),
     Reason.CONVERSATION_CLOSED: Wording(
         550, "5.7.1",
-        "The professional has ended this exchange. It opens again if they write to you; otherwise reach them by phone.",
-        "Le professionnel a mis fin à cet échange. Il se rouvrira s’il vous écrit ; sinon, joignez-le par téléphone.",
+        "The professional has ended this exchange. It opens again if they write to you; otherwise call their practice.",
+        "Le professionnel a mis fin à cet échange. Il se rouvrira s’il vous écrit ; sinon, appelez son cabinet.",
     ),
     Reason.MESSAGE_CLOSED: Wording(
         550, "5.7.1",

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from mailserver.crypto.ctx import ctx
 from mailserver.model.address import Address, parse_address
@@ -18,7 +19,6 @@ class Received:
 
     facts: ReceivedFacts
     name: str
-    created_at: int
 
 
 def list_received(store: Store, account: OpenAccount) -> list[Received]:
@@ -35,16 +35,12 @@ def list_received(store: Store, account: OpenAccount) -> list[Received]:
             fields["message_id"],
             parse_address(fields["sender"]),
             fields["subject"],
+            datetime.fromtimestamp(row.created_at, UTC),
             fields["end_mark"],
             parse_address(reply_to) if reply_to else None,
         )
-        received.append(Received(facts, fields["name"], row.created_at))
+        received.append(Received(facts, fields["name"]))
     return received
-
-
-def load_conversations(store: Store, account: OpenAccount, trusted: TrustList) -> tuple[Conversation, ...]:
-    """Where each conversation stands now (policy.conversation)."""
-    return fold_conversations(list_received(store, account), trusted)
 
 
 def fold_conversations(received: Iterable[Received], trusted: TrustList) -> tuple[Conversation, ...]:

@@ -95,31 +95,31 @@ class Delivery:
         self._store = store
         self._notices = notices
         self._directory = directory
-        self._archives = archives
+        self.archives = archives
 
     def deliver(
-        self, arrival: Arrival, recipients: Sequence[AccountRow], shared: SharedBlob | None = None
+        self,
+        arrival: Arrival,
+        recipients: Sequence[AccountRow],
+        shared: SharedBlob | None = None,
+        found: PatientFile | SetAside | None = None,
     ) -> list[Future[Outcome]]:
         """Prepare and queue one Unit per account; the futures are done after their commits.
 
-        ``shared`` is the durable blob of a large message when the caller has kept it already.
+        ``shared`` is the durable blob of a large message when the caller has kept it already; ``found`` is what the
+        message's archive gives (``archives``, whose turn lasts until this returns).
         Raises Unavailable when the disk cannot keep the message: nothing is acknowledged then.
         """
         accounts = {row.account_id: row for row in recipients}.values()
-        has_patient = any(row.kind is AccountKind.PATIENT for row in accounts)
-        reading = self._archives.reading(
-            arrival.intake, arrival.summary, arrival.received_at, is_for_patient=has_patient
-        )
         small = arrival.intake.small
         if small is None and shared is None:
             shared = arrival.intake.keep()
         summary = format_summary(arrival.summary)
         futures = []
-        with reading as found:
-            for account in accounts:
-                blob = shared_octets(shared) if shared is not None else seal_octets(small or b"")
-                prepared = self._prepare(arrival, account, blob, summary, found)
-                futures.append(self._store.writer.submit(self._unit(prepared, arrival)))
+        for account in accounts:
+            blob = shared_octets(shared) if shared is not None else seal_octets(small or b"")
+            prepared = self._prepare(arrival, account, blob, summary, found)
+            futures.append(self._store.writer.submit(self._unit(prepared, arrival)))
         return futures
 
     def _prepare(
@@ -174,7 +174,7 @@ class Delivery:
             "sender": str(facts.authors[0]),
             "name": readable(facts.author_name, 100),
             "subject": facts.subject[:200],
-            "end_mark": facts.end_mark,
+            "end_mark": facts.mss.end_mark,
             "reply_to": None if facts.reply_to is None else str(facts.reply_to),
         }
         return seal_space_record(account, "contact", fields, arrival.received_at)

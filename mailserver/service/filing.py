@@ -4,8 +4,9 @@ What is doubtful is set aside: the mail is delivered as it is, flagged, its arch
 """
 
 import json
+import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -33,11 +34,13 @@ from mailserver.documents.coherence import (
     read_documents,
 )
 from mailserver.documents.display import human_title
+from mailserver.documents.mss_headers import MssMismatch, StatedMss, find_mss_mismatch
 from mailserver.documents.patient_address import find_ins
 from mailserver.documents.reasons import SetAside, SetAsideReason
 from mailserver.documents.record import DocumentRecord, format_record, records_of
 from mailserver.mime.decode import decoder_of
 from mailserver.mime.summary import HeaderSummary, PartRow
+from mailserver.model.account import AccountKind
 from mailserver.model.errors import OverLimit
 from mailserver.model.ids import AccountId, BlobId, DocumentId
 from mailserver.model.patient import Ins
@@ -55,6 +58,7 @@ READINGS_AT_ONCE = 2
 ROWS_BYTES = 4 * 1024 * 1024
 """What the documents of one message may put into rows, and so into one Unit; the rest are files."""
 _PADDING = 256
+logger = logging.getLogger("pli.documents")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,16 @@ class SealedDocument:
     blob: BlobRow
 
 
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """What a message's archive gives: documents to file, a case with its reason, or nothing. ``mismatch`` is what the
+    message's X-MSS headers say otherwise.
+    """
+
+    found: PatientFile | SetAside | None = None
+    mismatch: MssMismatch | None = None
+
+
 class Archives:
     """Reads the archives of arriving messages, a bounded number at once (an archive is held in memory)."""
 
@@ -86,32 +100,52 @@ class Archives:
 
     @contextmanager
     def reading(
-        self, intake: Intake, summary: HeaderSummary, now: datetime, *, is_for_patient: bool
-    ) -> Iterator[PatientFile | SetAside | None]:
-        """The message's health documents: to file, set aside with the reason, or None when it carries none.
+        self,
+        intake: Intake,
+        summary: HeaderSummary,
+        stated: StatedMss,
+        recipients: Sequence[AccountRow],
+        now: datetime,
+    ) -> Iterator[Attached]:
+        """The message's archive; ``recipients`` are those whose boxes are here.
 
         The turn lasts until the block ends, so that what is sealed of the documents counts too. Without a patient
-        among the recipients nothing is to file: the archive's index alone is judged.
+        among the recipients nothing is to file: the archive's index alone is judged, and the documents are read only
+        to be compared with what the X-MSS headers say of them. A mismatch is logged by its word.
         """
+        is_for_patient = any(row.kind is AccountKind.PATIENT for row in recipients)
         rows = [row for row in summary.parts if row.filename.casefold() == ARCHIVE_NAME]
         if not rows:
-            yield None
+            yield _noted(Attached(mismatch=find_mss_mismatch(stated, None)))
+        elif not recipients and not stated.has_claims:
+            yield Attached()
         elif len(rows) > 1:
-            yield SetAside(SetAsideReason.SEVERAL_ROOTS)
+            yield Attached(SetAside(SetAsideReason.SEVERAL_ROOTS))
         else:
             with self._turns:
-                yield _read(intake, rows[0], summary.message_id, now if is_for_patient else None)
+                archive_of = summary.message_id if is_for_patient else None
+                yield _noted(_read(intake, rows[0], stated, archive_of, now))
 
 
-def _read(
-    intake: Intake, row: PartRow, message_id: str, now: datetime | None
-) -> PatientFile | SetAside | None:
-    """The archive of one part; ``now`` is None when only its index is asked for."""
+def _read(intake: Intake, row: PartRow, stated: StatedMss, message_id: str | None, now: datetime) -> Attached:
+    """The archive of one part; ``message_id`` is None when nothing is to file."""
     try:
         data = _decoded(intake, row)
     except OverLimit:
-        return SetAside(SetAsideReason.TOO_LARGE)
-    return find_archive_defect(data) if now is None else judge(read_documents(data), message_id, now)
+        return Attached(SetAside(SetAsideReason.TOO_LARGE))
+    if message_id is None and not stated.has_claims:
+        return Attached(find_archive_defect(data))
+    reading = read_documents(data)
+    # of an archive that cannot be read nothing is known: its defect is the case
+    mismatch = None if isinstance(reading, SetAside) else find_mss_mismatch(stated, reading)
+    found = find_archive_defect(data) if message_id is None else judge(reading, message_id, now)
+    return Attached(found, mismatch)
+
+
+def _noted(attached: Attached) -> Attached:
+    if attached.mismatch is not None:
+        logger.warning("X-MSS headers differ", extra={"code": attached.mismatch.value})
+    return attached
 
 
 def judge(reading: XdmReading | SetAside, message_id: str, now: datetime) -> PatientFile | SetAside:

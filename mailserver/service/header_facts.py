@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from mailserver.documents.mss_headers import StatedMss, read_mss_headers
 from mailserver.mime.encoded_words import decode_words
 from mailserver.mime.headers import HeaderBlock, find_message_id, find_message_ids
 from mailserver.mime.strict_address import VALUE_BYTES, NamedAddress, parse_named_address
@@ -26,7 +27,7 @@ class HeaderFacts:
     message_id: str
     answered: str | None
     subject: str
-    end_mark: str | None
+    mss: StatedMss
     receipt_to: Address | None
     is_report: bool
     is_automatic: bool
@@ -38,7 +39,6 @@ def read_header_facts(head: bytes) -> HeaderFacts:
     block = HeaderBlock(head)
     author = _one(block, b"from")
     answered = find_message_ids(block.find(b"in-reply-to") or b"")
-    mark = block.find(b"x-mss-mes")
     automatic = (block.find(b"auto-submitted") or b"no").lower()
     is_multipart_report = bool(_REPORT.match(block.find(b"content-type") or b""))
     return HeaderFacts(
@@ -47,8 +47,8 @@ def read_header_facts(head: bytes) -> HeaderFacts:
         _address(_one(block, b"reply-to")),
         find_message_id(block.find(b"message-id") or b"") or "",
         answered[0] if answered else None,
-        decode_words(block.find(b"subject") or b"").strip(),
-        None if mark is None else mark.decode("ascii", "replace"),
+        decode_words(block.find(b"subject") or b""),
+        read_mss_headers(block),
         _address(_one(block, b"disposition-notification-to")),
         is_multipart_report or automatic.startswith(b"auto-replied"),
         is_multipart_report or automatic.partition(b";")[0].strip() != b"no",

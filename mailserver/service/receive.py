@@ -6,27 +6,26 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mailserver.crypto.x509 import DistinguishedName, format_dn
-from mailserver.documents.patient_address import parse_patient_local
 from mailserver.mime.trace import Hop, format_received, format_return_path
 from mailserver.model.account import AccountKind
 from mailserver.model.address import Address
-from mailserver.model.errors import Malformed, OverLimit
+from mailserver.model.errors import OverLimit
+from mailserver.model.patient import has_patient_shape, is_patient_local
 from mailserver.policy.decision import ACCEPT, Decision, Reason, refuse
 from mailserver.policy.mail_rules import (
     ContentFacts,
     MailLimits,
     MessageFacts,
-    PatientFacts,
     PeerFacts,
     RecipientFacts,
     SenderFacts,
     decide_content,
     decide_message,
-    decide_patient,
     decide_peer,
     decide_recipient,
     decide_sender,
 )
+from mailserver.policy.patient_rules import PatientFacts, decide_patient
 from mailserver.policy.trust_store import TrustStore
 from mailserver.service.delivery import Arrival, Delivery, Outcome
 from mailserver.service.directory import Directory
@@ -72,7 +71,7 @@ class Reception:
         self._delivery = delivery
         self._trust = trust
         self.limit_bytes = limits.message_bytes
-        self._recipient_limit = limits.recipients
+        self._limits = limits
 
     def decide_peer(self, facts: PeerFacts, now: datetime) -> Decision:
         return decide_peer(facts, now)
@@ -82,16 +81,24 @@ class Reception:
         return decide_sender(facts, self._trust.current, self._directory.domains, now)
 
     def decide_recipient(
-        self, address: Address, so_far: int, now: datetime
+        self, address: Address, so_far: int, now: datetime, stated_bytes: int = 0
     ) -> tuple[Decision, Recipient | None]:
-        """Unknown and disabled are refused here: no bounce is ever made for a peer (S8)."""
+        """Unknown and disabled are refused here: no bounce is ever made for a peer (S8). ``stated_bytes``: MAIL's SIZE."""
         is_ours = self._directory.is_ours(address.domain)
         account = None
         if is_ours:
             with self._store.database.read() as connection:
                 account = self._directory.find_account(connection, address)
         state = None if account is None else account.state
-        facts = RecipientFacts(address.domain, is_ours, state, so_far, self._recipient_limit)
+        facts = RecipientFacts(
+            address.domain,
+            is_ours,
+            state,
+            so_far,
+            self._limits.recipients,
+            is_patient=has_patient_shape(address.local),
+            stated_bytes=stated_bytes,
+        )
         decision = decide_recipient(facts, self._trust.current, now)
         if not decision.accepted or account is None:
             return decision, None
@@ -135,7 +142,10 @@ class Reception:
         source = format_dn(envelope.peer_dn)
         arrival = Arrival(intake, parsed.summary, facts, envelope.sender, source, now)
         accounts = [recipient.account for recipient in envelope.recipients]
-        return Verdict(ACCEPT, self._delivery.deliver(arrival, accounts))
+        with self._delivery.archives.reading(intake, parsed.summary, facts.mss, accounts, now) as attached:
+            if attached.mismatch is not None and self._limits.refuses_mss_mismatch:
+                return Verdict(refuse(Reason.MSS_MISMATCH))
+            return Verdict(ACCEPT, self._delivery.deliver(arrival, accounts, found=attached.found))
 
     def _decide_patient(self, recipient: Recipient, intake: Intake, senders: Sequence[Address]) -> Decision:
         is_patient = recipient.account.kind is AccountKind.PATIENT
@@ -143,21 +153,12 @@ class Reception:
         return decide_patient(
             PatientFacts(
                 # whom another operator's patient may write to among professionals is that operator's to judge
-                is_sender_patient=is_patient and any(map(is_patient_address, senders)),
+                is_sender_patient=is_patient and any(is_patient_local(each.local) for each in senders),
                 is_recipient_patient=is_patient,
                 recipient=recipient.address,
                 size_bytes=size,
             )
         )
-
-
-def is_patient_address(address: Address) -> bool:
-    """Whether an address is shaped like a patient's: an INS number with its key (``facts/mssante`` §2.2)."""
-    try:
-        parse_patient_local(address.local)
-    except Malformed:
-        return False
-    return True
 
 
 def judge_octets(

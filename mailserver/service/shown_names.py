@@ -9,8 +9,11 @@ FIRST_STRONG_ISOLATE, POP_ISOLATE = "\u2068", "\u2069"
 
 
 def plain_name(name: str) -> str:
-    """A display name on one line without invisible signs; empty when it mimics an address, in whatever script."""
-    plain = readable(name)
+    """A display name on one line without invisible signs; empty when it mimics an address, in whatever script.
+
+    The national label joins its parts with underscores (ECO.2.2.7): people read spaces.
+    """
+    plain = readable(name.replace("_", " "))
     return "" if "@" in unicodedata.normalize("NFKC", plain) else plain
 
 

@@ -18,24 +18,21 @@ from mailserver.audit.events import (
 from mailserver.documents.subject import display_subject
 from mailserver.mime.receipts import find_original_id
 from mailserver.mime.trace import Hop, format_received, format_return_path
-from mailserver.model.account import AccountKind
 from mailserver.model.address import Address
+from mailserver.model.patient import has_patient_shape
 from mailserver.policy.decision import ACCEPT, Decision, Reason, refuse
 from mailserver.policy.mail_rules import (
     MailLimits,
-    PatientFacts,
     RecipientFacts,
     SubmissionFacts,
-    decide_patient,
     decide_recipient,
     decide_submission,
 )
 from mailserver.policy.trust_store import TrustStore
 from mailserver.service.access_log import add_entries, prepare_entry
-from mailserver.service.conversations import Received, fold_conversations, is_receipt_of, list_received
+from mailserver.service.correspondence import Correspondence, Destination, Mailing, load_correspondence
 from mailserver.service.delivery import Arrival, Delivery, Outcome
 from mailserver.service.directory import Directory
-from mailserver.service.header_facts import HeaderFacts
 from mailserver.service.intake import Intake, SharedBlob
 from mailserver.service.keys import OpenAccount
 from mailserver.service.mail_permit import actor_of
@@ -43,19 +40,10 @@ from mailserver.service.outbound import Outbound, RelayOrder
 from mailserver.service.receive import Verdict, judge_octets
 from mailserver.service.sealing import SealedBlob, seal_octets, shared_octets
 from mailserver.store import items, space_rows
-from mailserver.store.accounts import AccountRow
 from mailserver.store.database import Connection
 from mailserver.store.jobs import JobRow
 from mailserver.store.store import Store
 from mailserver.store.writer import Unit
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """An accepted RCPT: ``account`` is None when another operator holds the address."""
-
-    address: Address
-    account: AccountRow | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +69,7 @@ class Submission:
         self._outbound = outbound
         self._trust = trust
         self.limit_bytes = limits.message_bytes
-        self._recipient_limit = limits.recipients
+        self._limits = limits
 
     def decide_sender(self, account: OpenAccount, sender: Address | None) -> Decision:
         """MAIL FROM belongs to the account (S8); the null sender is judged with the content."""
@@ -91,16 +79,25 @@ class Submission:
         return refuse(Reason.SENDER_NOT_OWNED)
 
     def decide_recipient(
-        self, address: Address, so_far: int, now: datetime
+        self, address: Address, so_far: int, now: datetime, stated_bytes: int = 0
     ) -> tuple[Decision, Destination | None]:
-        """RCPT of a submission: ours must exist, others must be listed."""
+        """RCPT of a submission: ours must exist, others must be listed. ``stated_bytes``: MAIL's SIZE."""
         is_ours = self._directory.is_ours(address.domain)
         account = None
         if is_ours:
             with self._store.database.read() as connection:
                 account = self._directory.find_account(connection, address)
         state = None if account is None else account.state
-        facts = RecipientFacts(address.domain, is_ours, state, so_far, self._recipient_limit, may_relay=True)
+        facts = RecipientFacts(
+            address.domain,
+            is_ours,
+            state,
+            so_far,
+            self._limits.recipients,
+            may_relay=True,
+            is_patient=has_patient_shape(address.local),
+            stated_bytes=stated_bytes,
+        )
         decision = decide_recipient(facts, self._trust.current, now)
         return decision, Destination(address, account) if decision.accepted else None
 
@@ -135,47 +132,44 @@ class Submission:
             facts.authors,
             tuple(each.address.domain for each in envelope.destinations),
             facts.is_report,
-            self._recipient_limit,
+            self._limits.recipients,
         )
         decision = decide_submission(submitted, self._trust.current, now)
         if not decision.accepted:
             return Verdict(decision)
         original_id = find_original_id(parsed.root, intake.read)
-        verdict = self._judge_patient(account, envelope, intake, facts, original_id)
+        mailing = Mailing(intake.size_bytes - intake.trace_bytes, facts.answered, original_id)
+        verdict = self._judge_patients(account, envelope, mailing)
         if not verdict.decision.accepted:
             return verdict
-        small = intake.small
-        shared = None if small is not None else intake.keep()
         source = account.account_id.hex()
         arrival = Arrival(intake, parsed.summary, facts, envelope.sender, source, now)
         here = [each.account for each in envelope.destinations if each.account is not None]
-        commits = self._delivery.deliver(arrival, here, shared) if here else []
+        with self._delivery.archives.reading(intake, parsed.summary, facts.mss, here, now) as attached:
+            if attached.mismatch is not None and self._limits.refuses_mss_mismatch:
+                return Verdict(refuse(Reason.MSS_MISMATCH))
+            shared = None if intake.small is not None else intake.keep()
+            commits = self._delivery.deliver(arrival, here, shared, attached.found) if here else []
         return Verdict(ACCEPT, [*commits, self._queue(account, envelope, arrival, shared)])
 
-    def _judge_patient(
-        self,
-        account: OpenAccount,
-        envelope: SubmittedEnvelope,
-        intake: Intake,
-        facts: HeaderFacts,
-        original_id: str | None,
-    ) -> Verdict:
-        """The rules of patients, recipient by recipient. ``original_id`` is what a read receipt is about."""
-        is_patient = account.account.kind is AccountKind.PATIENT
-        received: list[Received] = list_received(self._store, account) if is_patient else []
-        conversations = fold_conversations(received, self._trust.current)
+    def correspondence(self, account: OpenAccount) -> Correspondence:
+        """Whom the account may write to by the rules of patients, as things stand. Raises Corrupt."""
+        return load_correspondence(self._store, account, self._trust.current, self._limits.pharmacies)
+
+    def decide_mailing(
+        self, standing: Correspondence, address: Address, mailing: Mailing, now: datetime
+    ) -> tuple[Decision, Destination | None]:
+        """May this account write that to this address now? The destination only when it may."""
+        decision, destination = self.decide_recipient(address, 0, now)
+        if destination is not None:
+            decision = standing.decide(destination, mailing)
+        return decision, destination if decision.accepted else None
+
+    def _judge_patients(self, account: OpenAccount, envelope: SubmittedEnvelope, mailing: Mailing) -> Verdict:
+        """Recipient by recipient; one refusal refuses all, naming it."""
+        standing = self.correspondence(account)
         for each in envelope.destinations:
-            decision = decide_patient(
-                PatientFacts(
-                    is_patient,
-                    each.account is not None and each.account.kind is AccountKind.PATIENT,
-                    each.address,
-                    intake.size_bytes - intake.trace_bytes,
-                    conversations=conversations,
-                    answered=facts.answered,
-                    is_receipt=original_id is not None and is_receipt_of(received, original_id, each.address),
-                )
-            )
+            decision = standing.decide(each, mailing)
             if not decision.accepted:
                 return Verdict(decision, named=each.address)
         return Verdict(ACCEPT)

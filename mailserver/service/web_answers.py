@@ -11,6 +11,8 @@ from datetime import datetime
 from itertools import chain
 
 from mailserver.audit.events import Origin
+from mailserver.config import OperatorConfig
+from mailserver.documents.mss_headers import compute_mss_headers
 from mailserver.mime.composer import (
     FileToAttach,
     Letter,
@@ -26,41 +28,66 @@ from mailserver.mime.composer import (
 )
 from mailserver.mime.summary_wire import format_summary
 from mailserver.mime.trace import Hop
-from mailserver.model.account import AccountKind, Flag, Role
-from mailserver.policy.conversation import Conversation
+from mailserver.model.account import Flag, Role
+from mailserver.model.address import Address, parse_address
+from mailserver.model.errors import Malformed
 from mailserver.policy.decision import ACCEPT, Decision, Reason, refuse
-from mailserver.policy.mail_rules import PatientFacts, decide_patient
-from mailserver.policy.trust_store import TrustStore
-from mailserver.service.conversations import load_conversations
+from mailserver.policy.patient_rules import ReplyState, reply_state
+from mailserver.service.conversations import Received
+from mailserver.service.correspondence import NEW_THREAD, Correspondence, Destination, Mailing
 from mailserver.service.delivery import Outcome
 from mailserver.service.intake import Intake
 from mailserver.service.keys import OpenAccount
 from mailserver.service.mailboxes import Mailboxes
 from mailserver.service.messages import Messages
-from mailserver.service.submit import Destination, Submission, SubmittedEnvelope
+from mailserver.service.sender_label import format_label
+from mailserver.service.submit import Submission, SubmittedEnvelope
 from mailserver.service.summaries import parse_intake
 from mailserver.service.web_mailbox import OpenMessage
 from mailserver.store.item_changes import FlagChange
 from mailserver.store.store import Store
 
+OTHERS = 20
+"""Further people of a message to whom an answer is offered too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addressee:
+    person: Person
+    destination: Destination
+
 
 @dataclass(frozen=True, slots=True)
 class AnswerPlan:
-    """Who will read the answer, and whether it may be written; ``destination`` is there when it may."""
+    """Who will read the answer, and whether it may be written; ``destination`` is there when it may.
+
+    ``others`` would take the answer too; ``ending`` is the message that ended the exchange; ``may_end``: a professional
+    writes to a patient, and may say that no answer is wanted.
+    """
 
     decision: Decision
     recipient: Person | None
     headers: ReplyHeaders
     destination: Destination | None = None
+    state: ReplyState = ReplyState.NO_REPLY
+    others: tuple[Addressee, ...] = ()
+    ending: Received | None = None
+    may_end: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What the form gives. ``nonce`` (8-40 letters and digits) and ``opened_at`` are the form's own."""
+    """What the form gives. ``nonce`` (8-40 letters and digits) and ``opened_at`` are the form's own.
+
+    ``subject`` is a new thread's; an answer has its own.
+    """
 
     text: str
     nonce: str
     opened_at: datetime
+    subject: str = ""
+    to_all: bool = False
+    wants_no_answer: bool = False
 
     def __repr__(self) -> str:
         return "Draft(…)"
@@ -73,15 +100,13 @@ class WebAnswers:
         mailboxes: Mailboxes,
         messages: Messages,
         submission: Submission,
-        trust: TrustStore,
-        hostname: str,
+        operator: OperatorConfig,
     ) -> None:
         self._store = store
         self._mailboxes = mailboxes
         self._messages = messages
         self._submission = submission
-        self._trust = trust
-        self._hostname = hostname
+        self._operator = operator
 
     @property
     def limit_bytes(self) -> int:
@@ -92,29 +117,45 @@ class WebAnswers:
         facts, headers = message.facts(), reply_headers(message.summary)
         if not facts.authors:
             return AnswerPlan(refuse(Reason.UNKNOWN_RECIPIENT), None, headers)
-        author = facts.authors[0]
-        is_patient = account.account.kind is AccountKind.PATIENT
-        known: tuple[Conversation, ...] = ()
-        address = facts.reply_to or author
-        if is_patient:
-            known = load_conversations(self._store, account, self._trust.current)
-            address = next((each.contact for each in known if each.correspondent.key == author.key), author)
+        author, standing = facts.authors[0], self._submission.correspondence(account)
+        address = standing.contact_of(author) if standing.is_patient else facts.reply_to or author
         recipient = Person(address, facts.author_name if address == author else "")
-        decision, destination = self._submission.decide_recipient(address, 0, now)
-        if destination is None:
-            return AnswerPlan(decision, recipient, headers)
-        here = destination.account
-        decision = decide_patient(
-            PatientFacts(
-                is_patient,
-                here is not None and here.kind is AccountKind.PATIENT,
-                address,
-                0,
-                conversations=known,
-                answered=facts.message_id or None,
-            )
+        mailing = Mailing(answered=facts.message_id or None)
+        decision, destination = self._submission.decide_mailing(standing, address, mailing, now)
+        fresh, _destination = self._submission.decide_mailing(standing, address, NEW_THREAD, now)
+        others = self._list_others(account, standing, message, (address, author), now) if destination else ()
+        return AnswerPlan(
+            decision,
+            recipient,
+            headers,
+            destination,
+            reply_state(decision, fresh, len(others)),
+            others,
+            standing.find_ending(address, decision.reason, mailing.answered),
+            may_end=destination is not None and destination.is_patient and not standing.is_patient,
         )
-        return AnswerPlan(decision, recipient, headers, destination if decision.accepted else None)
+
+    def _list_others(
+        self,
+        account: OpenAccount,
+        standing: Correspondence,
+        message: OpenMessage,
+        known: tuple[Address, ...],
+        now: datetime,
+    ) -> tuple[Addressee, ...]:
+        """The message's other recipients who may get this answer; whoever may not is left out without a word."""
+        keys = {each.key for each in (*account.addresses, *known)}
+        mailing = Mailing(answered=message.summary.message_id or None)
+        others = []
+        for each in message.find_audience()[:OTHERS]:
+            address = _find_address(each.address)
+            if address is None or address.key in keys:
+                continue
+            keys.add(address.key)
+            _decision, destination = self._submission.decide_mailing(standing, address, mailing, now)
+            if destination is not None:
+                others.append(Addressee(Person(address, each.name), destination))
+        return tuple(others)
 
     def send(
         self,
@@ -133,31 +174,41 @@ class WebAnswers:
         if plan.destination is None or plan.recipient is None:
             return plan.decision
         sender = account.addresses[0]
-        hop = Hop("web", "127.0.0.1", self._hostname, "HTTPS", draft.nonce)
+        others = plan.others if draft.to_all else ()
+        recipients = (Addressee(plan.recipient, plan.destination), *others)
+        hop = Hop("web", "127.0.0.1", self._operator.hostname, "HTTPS", draft.nonce)
         with contextlib.closing(self._submission.begin(hop, sender, now)) as intake:
-            write_mail(intake.write, self._letter(account, plan, draft), draft.nonce, files)
+            letter = self._letter(account, plan, recipients, draft)
+            write_mail(intake.write, letter, draft.nonce, files)
             intake.finish()
-            return self._submit(account, plan.destination, intake, origin, now)
+            destinations = tuple(each.destination for each in recipients)
+            envelope = SubmittedEnvelope(sender, destinations, origin)
+            return self._submit(account, envelope, intake, now)
 
-    def _letter(self, account: OpenAccount, plan: AnswerPlan, draft: Draft) -> Letter:
-        sender = account.addresses[0]
-        assert plan.recipient is not None
+    def _letter(
+        self, account: OpenAccount, plan: AnswerPlan, recipients: tuple[Addressee, ...], draft: Draft
+    ) -> Letter:
+        """An attached archive is not read here: its octets come after the header, which says nothing of it."""
+        sender, operator = account.addresses[0], self._operator
+        ends = plan.may_end and draft.wants_no_answer
+        first, *others = (each.person for each in recipients)
         return Letter(
-            Person(sender, account.profile.name),
-            (plan.recipient,),
-            plan.headers.subject,
+            Person(sender, format_label(account.account.kind, account.profile)),
+            (first,),
+            draft.subject or plan.headers.subject,
             draft.text,
             draft.opened_at,
             f"<{draft.nonce}@{sender.domain.name}>",
+            copies=tuple(others),
             in_reply_to=plan.headers.in_reply_to,
             references=plan.headers.references,
+            fields=compute_mss_headers(None, operator.product_reference, ends_exchange=ends).fields(),
         )
 
     def _submit(
-        self, account: OpenAccount, destination: Destination, intake: Intake, origin: Origin, now: datetime
+        self, account: OpenAccount, envelope: SubmittedEnvelope, intake: Intake, now: datetime
     ) -> Decision:
         with contextlib.closing(self._copy_of(intake)) as copy:
-            envelope = SubmittedEnvelope(account.addresses[0], (destination,), origin)
             verdict = self._submission.accept(account, envelope, intake, now)
             if not verdict.decision.accepted:
                 return verdict.decision
@@ -184,6 +235,13 @@ class WebAnswers:
         place, uid = message.item.place, message.item.row.uid
         change = (FlagChange.ADD, int(Flag.ANSWERED))
         self._messages.mark_flags(account, place.mailbox_id, [(uid, uid)], change)
+
+
+def _find_address(text: str) -> Address | None:
+    try:
+        return parse_address(text)
+    except Malformed:
+        return None
 
 
 def write_mail(

@@ -16,7 +16,8 @@ from mailserver.crypto.ctx import ctx
 from mailserver.documents.reasons import EXPLANATIONS, Explanation, SetAsideReason
 from mailserver.documents.subject import display_subject
 from mailserver.mime.decode import decode_text, decoder_of
-from mailserver.mime.summary import Attachment, DisplayAddress, HeaderSummary, PartRow
+from mailserver.mime.headers import HeaderBlock
+from mailserver.mime.summary import Attachment, DisplayAddress, HeaderSummary, PartRow, show_addresses
 from mailserver.mime.summary_wire import parse_summary
 from mailserver.model.account import Flag, Role
 from mailserver.model.errors import Corrupt, Malformed, NotFound
@@ -82,7 +83,16 @@ class OpenMessage:
         return "OpenMessage(…)"
 
     def facts(self) -> HeaderFacts:
-        return read_header_facts(self._reader.read(0, self.summary.header_bytes))
+        return read_header_facts(self._head())
+
+    def find_audience(self) -> tuple[DisplayAddress, ...]:
+        """To and Cc: the first of each, as many as a summary shows."""
+        block = HeaderBlock(self._head())
+        shown = [show_addresses(block.find_all(name))[0] for name in (b"to", b"cc")]
+        return tuple(plain_person(each) for people in shown for each in people)
+
+    def _head(self) -> bytes:
+        return self._reader.read(0, self.summary.header_bytes)
 
     def find_text(self) -> tuple[str, bool] | None:
         """The plain text and whether all of it is here; None when the message has none."""

@@ -14,10 +14,11 @@ from mailserver.model.address import Address
 from mailserver.model.errors import Malformed
 from mailserver.policy.decision import Decision, Reason
 from mailserver.policy.mail_rules import PeerFacts
+from mailserver.service.correspondence import Destination
 from mailserver.service.intake import Intake
 from mailserver.service.keys import OpenAccount
 from mailserver.service.receive import PeerEnvelope, Reception, Recipient, Verdict
-from mailserver.service.submit import Destination, Submission, SubmittedEnvelope
+from mailserver.service.submit import Submission, SubmittedEnvelope
 from mailserver.service.throttle import network_of
 from mailserver.smtp.grammar import Mail
 from mailserver.smtp.link import Link
@@ -84,7 +85,7 @@ class PeerDesk:
         decision = self._reception.decide_sender(facts.dn, mail.sender, now)
         if not decision.accepted:
             return refuse_for(decision.reason)
-        return PeerTransaction(self._reception, facts.dn, mail.sender)
+        return PeerTransaction(self._reception, facts.dn, mail)
 
     def dn_of(self, link: Link) -> str:
         """RFC 4514's text of the certificate's subject; empty when there is none or it cannot be read."""
@@ -101,10 +102,11 @@ class PeerDesk:
 
 
 class PeerTransaction:
-    def __init__(self, reception: Reception, dn: DistinguishedName, sender: Address | None) -> None:
+    def __init__(self, reception: Reception, dn: DistinguishedName, mail: Mail) -> None:
         self._reception = reception
         self._dn = dn
-        self._sender = sender
+        self._sender = mail.sender
+        self._stated_bytes = mail.size_bytes
         self._recipients: list[Recipient] = []
 
     @property
@@ -112,7 +114,7 @@ class PeerTransaction:
         return len(self._recipients)
 
     def decide_recipient(self, address: Address, now: datetime) -> Decision:
-        decision, recipient = self._reception.decide_recipient(address, self.count, now)
+        decision, recipient = self._reception.decide_recipient(address, self.count, now, self._stated_bytes)
         if recipient is not None:
             self._recipients.append(recipient)
         return decision
@@ -146,19 +148,18 @@ class ClientDesk:
         if not decision.accepted:
             return refuse_for(decision.reason)
         origin = Origin(network_of(link.peer), "SMTP")
-        return ClientTransaction(self._submission, self.account, mail.sender, origin)
+        return ClientTransaction(self._submission, self.account, mail, origin)
 
     def dn_of(self, link: Link) -> str:  # noqa: ARG002 # people show no certificate
         return ""
 
 
 class ClientTransaction:
-    def __init__(
-        self, submission: Submission, account: OpenAccount, sender: Address | None, origin: Origin
-    ) -> None:
+    def __init__(self, submission: Submission, account: OpenAccount, mail: Mail, origin: Origin) -> None:
         self._submission = submission
         self._account = account
-        self._sender = sender
+        self._sender = mail.sender
+        self._stated_bytes = mail.size_bytes
         self._origin = origin
         self._destinations: list[Destination] = []
 
@@ -167,7 +168,10 @@ class ClientTransaction:
         return len(self._destinations)
 
     def decide_recipient(self, address: Address, now: datetime) -> Decision:
-        decision, destination = self._submission.decide_recipient(address, self.count, now)
+        """RCPT, with the size that MAIL announced (RFC 1870 §6.1)."""
+        decision, destination = self._submission.decide_recipient(
+            address, self.count, now, self._stated_bytes
+        )
         if destination is not None:
             self._destinations.append(destination)
         return decision

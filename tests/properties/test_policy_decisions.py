@@ -11,16 +11,15 @@ from mailserver.model.address import Address, parse_domain
 from mailserver.policy.conversation import ConversationState, ReceivedFacts, receive_message
 from mailserver.policy.mail_rules import (
     ContentFacts,
-    PatientFacts,
     RecipientFacts,
     SenderFacts,
     SubmissionFacts,
     decide_content,
-    decide_patient,
     decide_recipient,
     decide_sender,
     decide_submission,
 )
+from mailserver.policy.patient_rules import PatientFacts, decide_patient
 from mailserver.policy.trust_list import TrustedDomain, TrustList
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -107,6 +106,7 @@ received = st.builds(
     st.sampled_from(["<1@a>", "<2@a>", "<3@a>"]),
     st.just(Address("p", DOMAINS[0])),
     st.sampled_from(["[FIN]", "Re: [FIN]", "Results"]),
+    st.just(NOW),
     st.sampled_from([None, "FIN", "fin"]),
     addresses | st.none(),
 )

@@ -29,7 +29,7 @@ from mailserver.model.account import AccountKind, Flag
 from mailserver.model.errors import Corrupt
 from mailserver.model.patient import Ins
 from mailserver.policy.conversation import ConversationState
-from mailserver.service.conversations import list_received, load_conversations
+from mailserver.service.conversations import fold_conversations, list_received
 from mailserver.store import items
 
 PATIENT, OTHER, DOCTOR = "279035121518989@a.localhost", "autre@a.localhost", "doc@a.localhost"
@@ -210,7 +210,7 @@ def test_what_correspondents_wrote_is_folded_into_conversations(bench: Bench) ->
     assert {each.name for each in received} == {"Camille FICTIF"}
     conversations = {
         str(each.correspondent): each
-        for each in load_conversations(bench.store, patient, bench.services.trust.current)
+        for each in fold_conversations(list_received(bench.store, patient), bench.services.trust.current)
     }
     assert set(conversations) == {"camille@b.localhost", "noa@b.localhost"}
     assert conversations["noa@b.localhost"].state is ConversationState.OPEN

@@ -115,7 +115,7 @@ def test_rows_of_one_message_are_bounded(bench: Bench, monkeypatch: pytest.Monke
 
 
 def test_the_turn_lasts_until_the_documents_are_sealed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    turns, free = bench.services.delivery._archives._turns, []
+    turns, free = bench.services.delivery.archives._turns, []
     whole = filing.DocumentSealer.seal_documents
 
     def watched(sealer, file):

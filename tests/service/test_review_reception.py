@@ -12,7 +12,7 @@ from mailserver.audit.wording import Language, describe
 from mailserver.model.patient import Ins
 from mailserver.policy.conversation import ConversationState
 from mailserver.policy.decision import Reason
-from mailserver.service.conversations import list_received, load_conversations
+from mailserver.service.conversations import fold_conversations, list_received
 from mailserver.service.delivery import Outcome
 from mailserver.store import schema
 
@@ -86,7 +86,7 @@ def test_an_automatic_answer_opens_nothing_and_tells_nobody(bench: Bench, header
     bench.deliver([PATIENT], message("fin", Subject="[FIN]"))
     jobs = bench.count("job")
     assert bench.deliver([PATIENT], message("auto", **headers), now=_later(30)) == [Outcome.PLACED]
-    (known,) = load_conversations(bench.store, patient, bench.services.trust.current)
+    (known,) = fold_conversations(list_received(bench.store, patient), bench.services.trust.current)
     assert (known.state, bench.count("job")) == (ConversationState.CLOSED_ALL, jobs)
 
 
@@ -127,7 +127,7 @@ def test_the_end_of_an_exchange_in_the_same_second_stands(bench: Bench) -> None:
     for turn in range(6):
         bench.deliver([PATIENT], message(f"open {turn}"), now=now)
         bench.deliver([PATIENT], message(f"close {turn}", Subject="[FIN]"), now=now)
-        (known,) = load_conversations(bench.store, patient, bench.services.trust.current)
+        (known,) = fold_conversations(list_received(bench.store, patient), bench.services.trust.current)
         assert known.state is ConversationState.CLOSED_ALL, turn
 
 

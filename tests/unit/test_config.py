@@ -56,6 +56,15 @@ def test_environment_overrides_the_file(tmp_path: Path) -> None:
     assert config.operator.domains == ["x.example", "y.example"]
 
 
+def test_switches_in_file_and_environment(tmp_path: Path) -> None:
+    assert not load_config(write(tmp_path, MINIMAL), {}).patients.refuse_mss_mismatch
+    on = write(tmp_path, MINIMAL + "[patients]\nrefuse_mss_mismatch = true\n")
+    assert load_config(on, {}).patients.refuse_mss_mismatch
+    assert not load_config(on, {"PLI_PATIENTS_REFUSE_MSS_MISMATCH": "false"}).patients.refuse_mss_mismatch
+    with pytest.raises(ConfigError, match="must be true or false"):
+        load_config(on, {"PLI_PATIENTS_REFUSE_MSS_MISMATCH": "1"})
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -70,6 +79,20 @@ def test_environment_overrides_the_file(tmp_path: Path) -> None:
         (MINIMAL + "[trust]\nroutes = 3\n", "routes in [trust] must be a table"),
         (MINIMAL + '[trust]\nroutes = { "b.example" = 3 }\n', "routes in [trust] must be a table"),
         ("operator = 3\n", "[operator] must be a section"),
+        (
+            MINIMAL + 'product_reference = "two words"\n',
+            "product_reference in [operator] must be the product",
+        ),
+        (MINIMAL + "[patients]\nrefuse_mss_mismatch = 1\n", "must be true or false, without quotes"),
+        (MINIMAL + '[patients]\nrefuse_mss_mismatch = "true"\n', "must be true or false, without quotes"),
+        (
+            MINIMAL + '[patients]\npharmacies = ["@sante.example"]\n',
+            "pharmacies in [patients] must be a list of mail",
+        ),
+        (
+            MINIMAL + '[patients]\npharmacies = ["deux mots"]\n',
+            "pharmacies in [patients] must be a list of mail",
+        ),
     ],
 )
 def test_refusals_name_file_key_and_remedy(tmp_path: Path, text: str, said: str) -> None:

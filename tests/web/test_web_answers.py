@@ -68,7 +68,7 @@ def test_a_double_click_sends_once(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("change", "status", "words"),
     [
-        ({"text": "  "}, 422, "Votre réponse est vide"),
+        ({"text": "  "}, 422, "Votre message est vide"),
         ({"token": "0" * 64}, 403, "trop ancienne"),
         ({"mark": "1.2.3"}, 403, "trop ancienne"),
         ({"mark": ""}, 403, "trop ancienne"),

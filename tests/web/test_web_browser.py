@@ -133,7 +133,7 @@ def read_and_answer(walk: Walk, tmp_path: Path) -> None:
     photo.write_text("12/8 le matin\n", encoding="utf-8")
     page.get_by_label("Votre message").fill("Merci docteur.\nVoici mes mesures.")
     page.get_by_label("Joindre des fichiers").set_input_files(photo)
-    page.get_by_role("button", name="Envoyer la réponse").click()
+    page.get_by_role("button", name="Envoyer").click()
     expect(page.get_by_role("status")).to_contain_text("Votre réponse est envoyée")
     walk.see("5-answered")
     page.get_by_role("link", name="Messages envoyés").first.click()

@@ -210,7 +210,7 @@ def test_a_name_cannot_change_the_address_beside_it(stage: Stage, number: int, n
         marks = {char for char in answer.text if unicodedata.category(char) == "Cf"}
         assert marks <= {FIRST_STRONG_ISOLATE, POP_ISOLATE}, "ours alone, around names and addresses"
         assert "hopital" not in answer.text
-    reader = re.search(r"sera lue par ([^,]*),", page.words)
+    reader = re.search(r"sera lu par ([^,]*),", page.words)
     assert reader
     name_of_reader = "\u2068Dr Martin\u2069 (" if number == 1 else ""
     assert reader[1].removesuffix(")") == f"{name_of_reader}\u2068{MIRRORED}\u2069"

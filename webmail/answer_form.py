@@ -1,0 +1,71 @@
+"""What the form of an answer or a new message shows: who reads it, what it offers, or why there is none."""
+
+from dataclasses import dataclass
+
+from mailserver.audit.wording import Language
+from mailserver.policy.decision import Decision
+from mailserver.policy.patient_rules import ReplyState
+from mailserver.policy.wording import wording_for
+from mailserver.service.shown_names import isolated, plain_name
+from mailserver.service.web_answers import AnswerPlan
+from mailserver.service.web_sessions import WebSession
+from webmail.desk import Desk
+from webmail.form_token import new_form_mark
+from webmail.words import Words
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerState:
+    """What the form shows again after a refusal, or the note that what was sent left."""
+
+    text: str = ""
+    error: str = ""
+    is_sent: bool = False
+    subject: str = ""
+    to_all: bool = False
+    wants_no_answer: bool = False
+
+
+def form_values(
+    desk: Desk, words: Words, session: WebSession, plan: AnswerPlan | None, ref: str
+) -> dict[str, object]:
+    """For the templates. ``ref`` is what the form's mark is bound to; ``plan`` is None for the person's own message."""
+    is_open = plan is not None and plan.destination is not None
+    others = () if plan is None else plan.others
+    return {
+        "has_subject": False,
+        "recipient": reader_words(plan, words),
+        "refusal": "" if plan is None or is_open else refusal_words(plan, words),
+        "may_write_anew": plan is not None and plan.state is ReplyState.NEW_MESSAGE,
+        "others": [_person_words(each.person.name, str(each.person.address)) for each in others],
+        "may_end": plan is not None and plan.may_end,
+        "mark": new_form_mark(session, ref, desk.now()) if is_open else "",
+        "room": words.size(desk.works.answers.limit_bytes * 7 // 10),
+    }
+
+
+def reader_words(plan: AnswerPlan | None, words: Words) -> str:
+    if plan is None or plan.recipient is None:
+        return ""
+    who = _person_words(plan.recipient.name, str(plan.recipient.address))
+    return words("answer.who", who=who)
+
+
+def refusal_words(plan: AnswerPlan, words: Words) -> str:
+    """Why, what to do, and who ended the exchange when somebody did."""
+    said = say(plan.decision, words)
+    if plan.ending is None:
+        return said
+    who = _person_words(plan.ending.name, str(plan.ending.facts.sender))
+    return f"{said} {words('answer.ended', who=who, when=words.moment(plan.ending.facts.received_at))}"
+
+
+def say(decision: Decision, words: Words) -> str:
+    """A refusal in the reader's language."""
+    wording = wording_for(decision.reason)
+    return wording.english if words.language is Language.ENGLISH else wording.french
+
+
+def _person_words(name: str, address: str) -> str:
+    plain, shown = plain_name(name), isolated(address)
+    return f"{isolated(plain)} ({shown})" if plain else shown
