@@ -19,6 +19,7 @@ from starlette.routing import Route
 from mailserver.config import Config
 from mailserver.crypto.custodian import CustodianVerbs
 from mailserver.log import incident_id
+from mailserver.model.address import parse_domain
 from mailserver.model.errors import (
     Conflict,
     Corrupt,
@@ -31,6 +32,7 @@ from mailserver.model.errors import (
 )
 from mailserver.policy.trust_store import TrustStore
 from mailserver.service.directory import Directory
+from mailserver.service.displayed_receipts import DisplayedReceipts
 from mailserver.service.keys import Keys
 from mailserver.service.mail_permit import MailPermits
 from mailserver.service.mailboxes import Mailboxes
@@ -87,15 +89,18 @@ def build_works(services: WebServices) -> Works:
     store = services.store
     sessions = WebSessions(store, services.keys, services.custody)
     codes = WebCodes(store, services.directory, services.notices)
+    mailbox = WebMailbox(store, services.mailboxes, services.messages, services.permits)
+    hostname = parse_domain(services.config.operator.hostname)
     return Works(
         store,
         sessions,
         WebLogin(store, services.keys, sessions, codes, services.directory.domains),
-        WebMailbox(store, services.mailboxes, services.messages, services.permits),
+        mailbox,
         WebAnswers(
             store, services.mailboxes, services.messages, services.submission, services.config.operator
         ),
         WebContacts(services.submission),
+        DisplayedReceipts(store, mailbox, services.submission, hostname),
         SpaceDocuments(store),
     )
 

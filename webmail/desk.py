@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from mailserver.audit.events import Origin
 from mailserver.model.account import AccountKind
 from mailserver.model.errors import Denied, OverLimit
+from mailserver.service.displayed_receipts import DisplayedReceipts
 from mailserver.service.known_devices import LIFE_SECONDS
 from mailserver.service.space_documents import SpaceDocuments
 from mailserver.service.throttle import Throttle, network_of
@@ -51,6 +52,7 @@ class Works:
     mailbox: WebMailbox
     answers: WebAnswers
     contacts: WebContacts
+    receipts: DisplayedReceipts
     documents: SpaceDocuments
 
 

@@ -38,6 +38,8 @@ class Reading:
     text: tuple[str, bool] | None
     has_html: bool
     set_aside: str
+    is_told: bool
+    """Whether its sender is told that it was opened."""
 
 
 class MailPages:
@@ -81,6 +83,9 @@ class MailPages:
             works, account = desk.works, session.account
             message = works.mailbox.open_message(account, ref, origin, now)
             is_sent = works.mailbox.is_sent(account, message)
+            is_told = not is_sent and works.receipts.is_asked(account, message.facts())
+            if is_told:
+                works.receipts.send_receipt(account, message, origin, now)
             plan = None if is_sent else works.answers.plan(account, message, now)
             text = message.find_text()
             reason = ""
@@ -90,7 +95,7 @@ class MailPages:
                     "" if found is None else found.english if language is Language.ENGLISH else found.french
                 )
             has_html = message.find_html() is not None
-            return Reading(session, message, plan, text, has_html, reason)
+            return Reading(session, message, plan, text, has_html, reason, is_told)
 
         return await desk.run(work)
 
@@ -118,6 +123,7 @@ class MailPages:
             and plan is not None
             and not line.is_set_aside,
             "set_aside": reading.set_aside,
+            "is_told": reading.is_told,
             "is_own": plan is None,
             "action": f"/messages/{line.ref}/answer",
             "state": state,

@@ -18,7 +18,7 @@ _REPORT = re.compile(rb"\s*multipart/report\b", re.IGNORECASE)
 class HeaderFacts:
     """Facts of one header block. ``authors`` is empty when From is absent; None when it is not plain addresses alone.
 
-    ``is_report``: what a null sender may carry; ``is_automatic``: nobody typed it (a report, or Auto-Submitted).
+    ``return_path`` is the first one, which delivery writes; None for the null sender. ``is_report``: what a null sender may carry; ``is_automatic``: nobody typed it (a report, or Auto-Submitted).
     """
 
     authors: tuple[Address, ...] | None
@@ -29,6 +29,7 @@ class HeaderFacts:
     subject: str
     mss: StatedMss
     receipt_to: Address | None
+    return_path: Address | None
     is_report: bool
     is_automatic: bool
     from_count: int
@@ -50,6 +51,7 @@ def read_header_facts(head: bytes) -> HeaderFacts:
         decode_words(block.find(b"subject") or b""),
         read_mss_headers(block),
         _address(_one(block, b"disposition-notification-to")),
+        _return_path(block),
         is_multipart_report or automatic.startswith(b"auto-replied"),
         is_multipart_report or automatic.partition(b";")[0].strip() != b"no",
         block.count(b"from"),
@@ -78,6 +80,13 @@ def _one(block: HeaderBlock, name: bytes) -> NamedAddress | None:
         return None
     try:
         return parse_named_address(values[0])
+    except Malformed:
+        return None
+
+
+def _return_path(block: HeaderBlock) -> Address | None:
+    try:
+        return parse_named_address(block.find(b"return-path") or b"").address
     except Malformed:
         return None
 
