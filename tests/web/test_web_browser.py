@@ -92,6 +92,7 @@ def test_a_patient_finds_the_way(
     walk = Walk(page, pictures)
     log_in(walk, own_stage)
     read_and_answer(walk, tmp_path)
+    write_anew(walk)
     open_document(walk)
     see_who_looked(walk)
     page.get_by_role("button", name="Se déconnecter").click()
@@ -140,6 +141,20 @@ def read_and_answer(walk: Walk, tmp_path: Path) -> None:
     page.get_by_role("link", name="Re: Lettre").first.click()
     expect(page.get_by_text("mesures de tension.txt")).to_be_visible()
     walk.see("6-sent")
+
+
+def write_anew(walk: Walk) -> None:
+    page = walk.page
+    page.get_by_role("link", name="Mes contacts").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Mes contacts")
+    walk.see("6-contacts")
+    page.get_by_role("link", name="Dr Camille FICTIF").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Nouveau message")
+    walk.see("6-write")
+    page.get_by_label("Objet").fill("Une question")
+    page.get_by_label("Votre message").fill("Bonjour docteur.")
+    page.get_by_role("button", name="Envoyer").click()
+    expect(page.get_by_role("status")).to_contain_text("Votre message est envoyé")
 
 
 def open_document(walk: Walk) -> None:
