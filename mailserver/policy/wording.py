@@ -198,8 +198,8 @@ WORDINGS: dict[Reason, Wording] = {
     ),
     Reason.MSS_MISMATCH: Wording(
         550, "5.6.0",
-        "The X-MSS headers do not tell of the attached documents, which may be another patient's. Correct the sending software.",
-        "Les en-têtes X-MSS ne disent pas la même chose que les documents joints, peut-être d’un autre patient. Corrigez le logiciel.",
+        "The X-MSS headers do not match the attached documents, so nothing was delivered. Correct the software, then send again.",
+        "Les en-têtes X-MSS ne correspondent pas aux documents joints : rien n’est remis. Corrigez le logiciel, puis renvoyez.",
     ),
     Reason.UNKNOWN_PATIENT: Wording(
         550, "5.1.1",

@@ -3,7 +3,6 @@
 From here a new thread starts. A contact is named on the pages by a word of its session, never by its address.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -76,12 +75,9 @@ class WebContacts:
 
 def _latest(standing: Correspondence) -> dict[Address, Received]:
     """Each contact once, with the last message that leads to it; newest first."""
+    contacts = {each.correspondent.key: each.contact for each in standing.conversations}
     found: dict[str, tuple[Address, Received]] = {}
-    for each in _newest_first(standing):
-        contact = standing.contact_of(each.facts.sender)
+    for each in reversed(standing.received):
+        contact = contacts[each.facts.sender.key]
         found.setdefault(contact.key, (contact, each))
     return dict(found.values())
-
-
-def _newest_first(standing: Correspondence) -> Iterator[Received]:
-    return reversed(standing.received)

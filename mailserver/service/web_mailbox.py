@@ -78,12 +78,15 @@ class OpenMessage:
         self.summary = summary
         self.item = item
         self._reader = reader
+        self._facts: HeaderFacts | None = None
 
     def __repr__(self) -> str:
         return "OpenMessage(…)"
 
     def facts(self) -> HeaderFacts:
-        return read_header_facts(self._head())
+        if self._facts is None:
+            self._facts = read_header_facts(self._head())
+        return self._facts
 
     def find_audience(self) -> tuple[DisplayAddress, ...]:
         """To and Cc: the first of each, as many as a summary shows."""

@@ -19,7 +19,7 @@ from mailserver.policy.mail_rules import (
     decide_sender,
     decide_submission,
 )
-from mailserver.policy.patient_rules import PatientFacts, decide_patient
+from mailserver.policy.patient_rules import PatientFacts, ReplyState, decide_patient, reply_state
 from mailserver.policy.trust_list import TrustedDomain, TrustList
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -132,3 +132,23 @@ def test_patient_reaches_only_the_contact_of_an_open_conversation(messages, trus
         assert known.state is ConversationState.OPEN
         assert any(message.subject != "[FIN]" and message.end_mark != "FIN" for message in messages)
         assert last.subject != "[FIN]"
+
+
+@given(st.lists(received, max_size=6), lists, addresses, st.sampled_from([None, "<1@a>", "<2@a>"]))
+def test_the_page_offers_what_the_rules_accept(messages, trusted, recipient, answered):
+    known = None
+    for message in messages:
+        known = receive_message(known, message, trusted)
+    conversations = () if known is None else (known,)
+    answer, fresh = (
+        decide_patient(PatientFacts(True, False, recipient, 1, conversations=conversations, answered=each))
+        for each in (answered, None)
+    )
+    assert fresh.accepted or not answer.accepted, "what may be answered may be written to"
+    state = reply_state(answer, fresh)
+    assert (state is ReplyState.REPLY) == answer.accepted
+    assert state is not ReplyState.NEW_MESSAGE or fresh.accepted
+    assert reply_state(answer, fresh, 1) in {state, ReplyState.REPLY_TO_ALL}
+    assert (reply_state(None, fresh) is ReplyState.NEW_MESSAGE) == fresh.accepted
+    mixed = PatientFacts(True, True, recipient, 1, conversations=conversations, answered=answered)
+    assert not decide_patient(mixed).accepted

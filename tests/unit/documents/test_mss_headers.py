@@ -98,6 +98,19 @@ def test_mismatches(codes: str | None, ins: str | None, archive: str | None, mis
     assert find_mss_mismatch(StatedMss(codes, ins), reading) is mismatch
 
 
+@pytest.mark.parametrize(
+    ("stated", "has_claims"),
+    [
+        (StatedMss(), False),
+        (StatedMss(end_mark="FIN"), False),
+        (StatedMss(codes=""), True),
+        (StatedMss(ins="O"), True),
+    ],
+)
+def test_what_is_claimed_of_the_content(stated: StatedMss, *, has_claims: bool) -> None:
+    assert stated.has_claims is has_claims
+
+
 def test_an_unqualified_identity_is_not_to_be_called_qualified() -> None:
     reading = read(without_birth())
     assert find_mss_mismatch(StatedMss("96349-6", "O"), reading) is INS_DIFFERS

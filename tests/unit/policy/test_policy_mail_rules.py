@@ -23,6 +23,7 @@ from mailserver.policy.mail_rules import (
     decide_sender,
     decide_submission,
 )
+from mailserver.policy.patient_rules import PATIENT_MESSAGE_BYTES
 from mailserver.policy.trust_list import NOBODY, TrustedDomain, TrustList
 from mailserver.tls.faults import HandshakeFault
 
@@ -149,6 +150,41 @@ def test_sender_without_a_usable_list(trusted, reason, domain):
     ],
 )
 def test_recipient(facts, reason):
+    check(decide_recipient(facts, TRUSTED, NOW), reason)
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ((OURS, True), Reason.UNKNOWN_PATIENT),
+        ((OURS, True, AccountState.DISABLED), Reason.CLOSED_PATIENT),
+        ((OURS, True, AccountState.ACTIVE), None),
+        ((NORTH, False), Reason.RECIPIENT_NOT_HERE),
+        ((UNLISTED, True), Reason.RECIPIENT_DOMAIN_UNLISTED),
+    ],
+)
+def test_a_patient_at_rcpt(facts, reason):
+    check(decide_recipient(RecipientFacts(*facts, is_patient=True), TRUSTED, NOW), reason)
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+@pytest.mark.parametrize(
+    ("is_patient", "size", "reason"),
+    [
+        (True, PATIENT_MESSAGE_BYTES, None),
+        (True, PATIENT_MESSAGE_BYTES + 1, Reason.MESSAGE_TOO_LARGE_FOR_PATIENT),
+        (False, PATIENT_MESSAGE_BYTES + 1, None),
+    ],
+)
+def test_a_stated_size_at_rcpt(is_ours, is_patient, size, reason):
+    facts = RecipientFacts(
+        OURS if is_ours else NORTH,
+        is_ours,
+        AccountState.ACTIVE if is_ours else None,
+        may_relay=True,
+        is_patient=is_patient,
+        stated_bytes=size,
+    )
     check(decide_recipient(facts, TRUSTED, NOW), reason)
 
 
