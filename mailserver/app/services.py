@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
+from mailserver.app.trust_lists import open_trust_store
 from mailserver.config import Config
 from mailserver.crypto.custodian import CustodianVerbs
 from mailserver.crypto.slots import ARGON2_DEFAULT, Argon2Parameters
-from mailserver.crypto.xmldsig import PinnedSigner
 from mailserver.model.errors import Unavailable
 from mailserver.model.ids import AccountId
 from mailserver.policy.mail_rules import MailLimits
@@ -123,12 +122,3 @@ def build_services(
         Submission(store, directory, delivery, outbound, trust, limits),
         Wakeups(),
     )
-
-
-def open_trust_store(config: Config, *, keeps: bool = False) -> TrustStore:
-    """The trust list of the configuration, loaded: a bad or absent list trusts nobody."""
-    pinned = PinnedSigner(fingerprints=frozenset(config.trust.signers))
-    age = timedelta(hours=config.trust.stale_hours)
-    trust = TrustStore(config.data_folder, config.path(config.trust.file), pinned, age_limit=age, keeps=keeps)
-    trust.load(datetime.now(UTC))
-    return trust

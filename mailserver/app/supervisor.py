@@ -18,6 +18,7 @@ from mailserver.app.custody_link import LocalCustodian
 from mailserver.app.hardening import harden_process
 from mailserver.app.log_keeper import LogKeeper
 from mailserver.app.ports import demand_ports
+from mailserver.app.trust_lists import plan_sources
 from mailserver.config import Config
 from mailserver.store.database import Database
 from mailserver.store.migrations import upgrade
@@ -61,7 +62,10 @@ class Supervisor:
     _fleet: list[_Worker] = field(default_factory=list)
 
     def run(self) -> int:
-        """Serve until SIGTERM or SIGINT; returns the exit code. Raises what ``LocalCustodian`` and ``demand_ports`` do."""
+        """Serve until SIGTERM or SIGINT; returns the exit code. Raises what ``plan_sources``, ``LocalCustodian`` and
+        ``demand_ports`` do.
+        """
+        plan_sources(self.config)  # what the workers would stumble over
         harden_process()
         local = LocalCustodian(self.config)
         try:

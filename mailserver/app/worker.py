@@ -11,7 +11,7 @@ import socket
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import uvloop
 
@@ -21,6 +21,7 @@ from mailserver.app.hardening import end_with_parent, harden_process, raise_file
 from mailserver.app.housekeeping import Housekeeping
 from mailserver.app.rounds import keep_doing
 from mailserver.app.services import Services, build_services
+from mailserver.app.trust_fetch import FetchSettings, TrustFetch
 from mailserver.app.trust_watch import TrustWatch
 from mailserver.config import Config
 from mailserver.crypto.custodian_channel import CustodianClient
@@ -93,8 +94,9 @@ async def _serve(services: Services, links: WorkerLinks) -> None:
         loop.add_reader(feed.fileno(), _read_feed, feed, services, edges)
         tasks = [
             asyncio.create_task(_poll_revocations(services, pool)),
-            asyncio.create_task(TrustWatch(services.trust).run(pool)),
+            asyncio.create_task(TrustWatch(services.trust, _alarm_after(services.config)).run(pool)),
             asyncio.create_task(Housekeeping(services).run(pool)),
+            *[asyncio.create_task(each.run(pool)) for each in _list_fetches(services)],
         ]
         os.write(links.ready_descriptor, b"R")
         os.close(links.ready_descriptor)
@@ -107,6 +109,17 @@ async def _serve(services: Services, links: WorkerLinks) -> None:
         await loop.run_in_executor(pool, _flush_failures, services)
         loop.remove_reader(feed.fileno())
         feed.close()
+
+
+def _list_fetches(services: Services) -> list[TrustFetch]:
+    """One a trust list with an address, in the one worker that keeps the lists."""
+    sources = services.trust.sources if services.trust.keeps else ()
+    settings = FetchSettings.of(services.config)
+    return [TrustFetch(source, settings) for source in sources if source.plan.url]
+
+
+def _alarm_after(config: Config) -> timedelta:
+    return timedelta(hours=config.trust.alarm_hours)
 
 
 def _flush_failures(services: Services) -> None:

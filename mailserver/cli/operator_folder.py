@@ -140,6 +140,7 @@ def _use_authority(
         "routes_file": str((folder / "routes.json").resolve()),
         "signers": [signer.fingerprint_sha256],
         "stale_hours": DEMO_LIST_HOURS,
+        "alarm_hours": DEMO_LIST_HOURS,
     }
 
 

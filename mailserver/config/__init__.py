@@ -111,10 +111,47 @@ class TrustConfig:
     file: str = _key(
         "trust/list.xml", "The signed list of trusted domains; read again when it changes.", rules.PATH
     )
+    url: str = _key(
+        "",
+        "Where the list is fetched from (https only) into file; empty when something else puts file there.",
+        rules.LIST_URL,
+    )
+    authority: str = _key(
+        "",
+        "PEM file of the only authorities trusted for the servers of url and further_urls; empty for the system's.",
+        rules.PATH_OR_NONE,
+    )
+    fetch_minutes: int = _key(60, "Time between two fetches.", rules.FETCH_MINUTES)
     signers: list[str] = _key(  # noqa: RUF009 # a field
-        [], "SHA-256 fingerprints of the certificates that may sign the list.", rules.SIGNERS
+        [],
+        "SHA-256 fingerprints of the certificates that may sign the list: today's, and the next one before it comes.",
+        rules.SIGNERS,
+    )
+    signer_names: list[str] = _key(  # noqa: RUF009 # a field
+        [],
+        "Subject names that the signer's certificate must bear too, in any order of their parts; empty for any. In the "
+        'environment with slashes: "/C=FR/O=ANS/CN=list".',
+        rules.SIGNER_NAMES,
     )
     stale_hours: int = _key(72, "A list older than this trusts nobody.", rules.HOURS)
+    alarm_hours: int = _key(
+        24,
+        "A list older than this is an error in the log each hour: it was not renewed in time.",
+        rules.HOURS,
+    )
+    further: dict[str, str] = _key(  # noqa: RUF009 # a field
+        {},
+        "Names of further lists, each with its file: whom any list in force names is trusted, for any domain.",
+        rules.FURTHER,
+    )
+    further_signers: dict[str, str] = _key(  # noqa: RUF009 # a field
+        {}, "Fingerprints of each further list's signers, separated by spaces.", rules.FURTHER_SIGNERS
+    )
+    further_urls: dict[str, str] = _key(  # noqa: RUF009 # a field
+        {},
+        "Where further lists are fetched from, as url; none for those that something else puts there.",
+        rules.FURTHER_URLS,
+    )
     routes_file: str = _key(
         "", "JSON file of further routes, read again when it changes; empty for none.", rules.PATH_OR_NONE
     )

@@ -53,9 +53,19 @@ def _are_domains(names: list[str]) -> bool:
     )
 
 
+def _is_list_url(text: str) -> bool:
+    """https, a host that can be looked up, nothing before it and no fragment."""
+    parts = urlsplit(text) if _is_url(text, "https") else None
+    if parts is None or not text.isascii() or not text.isprintable() or " " in text:
+        return False
+    return "@" not in parts.netloc and not parts.fragment and _is_host(parts.hostname or "")
+
+
 _PORTS = range(1, 65536)
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _PRODUCT = re.compile(r"[A-Za-z0-9._-]{1,60}")
+_LIST_NAME = re.compile(r"(?!main$)[a-z0-9][a-z0-9-]{0,31}")
+_DISTINGUISHED_NAME = re.compile(r"/?\s*[A-Za-z0-9.]+\s*=.*[^,/\s].*")
 _NAME_LENGTH = 200
 
 NAME: Rule[str] = Rule("one line of text", lambda text: text.isprintable() and 0 < len(text) <= _NAME_LENGTH)
@@ -80,6 +90,31 @@ PORT_OR_OFF: Rule[int] = Rule(
 SIGNERS: Rule[list[str]] = Rule(
     "a list of SHA-256 fingerprints, each of 64 digits from 0-9 and a-f, without colons",
     lambda signers: all(_FINGERPRINT.fullmatch(signer) for signer in signers),
+)
+SIGNER_NAMES: Rule[list[str]] = Rule(
+    'a list of certificate names, as ["CN=list,O=ANS,C=FR"]',
+    lambda names: all(_DISTINGUISHED_NAME.fullmatch(name) for name in names),
+)
+LIST_URL: Rule[str] = Rule(
+    'an address as "https://lists.example/list.xml" without a user name, or empty for none',
+    lambda text: not text or _is_list_url(text),
+)
+FETCH_MINUTES: Rule[int] = Rule("from 5 to 1440, which is one day", lambda minutes: 5 <= minutes <= 1440)
+FURTHER: Rule[dict[str, str]] = Rule(
+    'a table of names (a-z, 0-9, -; not "main") with files, as { region = "trust/region.xml" }',
+    lambda lists: (
+        all(map(_LIST_NAME.fullmatch, lists)) and all(file and file.isprintable() for file in lists.values())
+    ),
+)
+FURTHER_SIGNERS: Rule[dict[str, str]] = Rule(
+    "a table of lists with SHA-256 fingerprints, each of 64 digits from 0-9 and a-f, separated by spaces",
+    lambda lists: all(
+        signers.split() and all(map(_FINGERPRINT.fullmatch, signers.split())) for signers in lists.values()
+    ),
+)
+FURTHER_URLS: Rule[dict[str, str]] = Rule(
+    'a table of lists with addresses, as { region = "https://lists.example/region.xml" }',
+    lambda lists: all(map(_is_list_url, lists.values())),
 )
 HOURS: Rule[int] = Rule("from 1 to 87600, which is ten years", lambda hours: 1 <= hours <= 87600)
 ROUTES: Rule[dict[str, str]] = Rule(

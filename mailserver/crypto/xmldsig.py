@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import ExtensionOID
 
-from mailserver.crypto.x509 import CertificateFacts, KeyType, certificate_facts
+from mailserver.crypto.x509 import CertificateFacts, DistinguishedName, KeyType, certificate_facts
 from mailserver.model.errors import Denied, Malformed
 
 DOCUMENT_BYTES = 32 * 1024 * 1024
@@ -83,14 +83,12 @@ _TEXT_ELEMENTS = frozenset({"DigestValue", "SignatureValue", "X509Certificate"})
 
 @dataclass(frozen=True, slots=True)
 class PinnedSigner:
-    """Who may sign: certificates by SHA-256 fingerprint, or one subject CN under one authority's own certificate.
-
-    An authority alone is no pin: every operator holds a certificate of the same one. With neither, nobody is trusted.
+    """Who may sign: certificates by SHA-256 fingerprint, several while one follows the other. Names, when given, must
+    hold too. Without fingerprints nobody is trusted: every operator holds a certificate of the same authority.
     """
 
     fingerprints: frozenset[str] = frozenset()
-    issuer_der: bytes | None = None
-    common_name: str | None = None
+    names: frozenset[DistinguishedName] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,21 +134,25 @@ def sign_enveloped(xml: bytes, key_pem: bytes, cert_pem: bytes) -> bytes:
 def verify_enveloped(xml: bytes, pinned: PinnedSigner, now: datetime) -> VerifiedXml:
     """Check the one signature of a document and give back the bytes that it covers.
 
-    Raises Malformed for any shape but the expected one; Denied("xml-signer-not-pinned", "xml-signer-expired",
-    "xml-signer-usage", "xml-digest", "xml-signature").
+    1. The document is UTF-8 of at most 32 MiB, without DOCTYPE, comment, CDATA or processing instruction.
+    2. It holds one signature, the root's last child, in exactly the expected shape.
+    3. The signer's certificate is pinned: by fingerprint, and by name when names are given.
+    4. The certificate is in its time, and of a key and a usage for signatures.
+    5. Its key signed SignedInfo.
+    6. The document without its signature has a plain canonical form: default namespaces and no attribute.
+    7. SignedInfo holds the digest of the very bytes returned.
+
+    Raises Malformed for 1, 2 and 6; Denied("xml-signer-not-pinned", "xml-signer-name", "xml-signer-expired",
+    "xml-signer-usage", "xml-signature", "xml-digest") for the others.
     """
-    # 1. the document is plain, and its signature is the root's last child
-    text = _plain_text(xml)
-    plain, signature_text = _split(text)
-    # 2. the signature has exactly the expected shape
+    text = _plain_text(xml)  # 1
+    plain, signature_text = _split(text)  # 2
     signature = _parse_signature(signature_text)
-    # 3. the certificate is the pinned one, in its time and for this use
-    signer = _check_signer(signature.certificate_der, pinned, now)
-    # 4. its key signed SignedInfo
-    _check_value(signature)
-    # 5. SignedInfo holds the digest of the very bytes returned
-    content = _canonical(plain, are_attributes_allowed=False)
-    if not hmac.compare_digest(hashlib.sha256(content).digest(), signature.digest):
+    signer = _pinned_signer(signature.certificate_der, pinned)  # 3
+    _check_signer(signature.certificate_der, signer, now)  # 4
+    _check_value(signature)  # 5
+    content = _canonical(plain, are_attributes_allowed=False)  # 6
+    if not hmac.compare_digest(hashlib.sha256(content).digest(), signature.digest):  # 7
         raise Denied("xml-digest")
     return VerifiedXml(content, signer)
 
@@ -227,7 +229,10 @@ def _split(text: str) -> tuple[str, str]:
 
 
 def _parse_signature(text: str) -> _Signature:
-    canonical = _canonical(text, are_attributes_allowed=True).decode()
+    try:
+        canonical = _canonical(text, are_attributes_allowed=True).decode()
+    except Malformed as error:  # one shape is read: whatever else it is, it is not that one
+        raise Malformed("xml-signature-shape", error.code) from error
     root = ET.fromstring(canonical)  # noqa: S314 - our own canonical form, without entities
     elements = list(root.iter())
     shape = tuple((_local(element.tag), dict(element.attrib)) for element in elements)
@@ -273,26 +278,23 @@ def _decode(text: str) -> bytes:
         raise Malformed("xml-signature-base64") from error
 
 
-def _check_signer(der: bytes, pinned: PinnedSigner, now: datetime) -> CertificateFacts:
-    facts = certificate_facts(der)
-    if facts.fingerprint_sha256 not in pinned.fingerprints and not _is_issued(der, facts, pinned):
+def _pinned_signer(der: bytes, pinned: PinnedSigner) -> CertificateFacts:
+    try:
+        facts = certificate_facts(der)
+    except Malformed as error:
+        raise Denied("xml-signer-not-pinned", error.code) from error
+    if facts.fingerprint_sha256 not in pinned.fingerprints:
         raise Denied("xml-signer-not-pinned")
+    if pinned.names and facts.dn not in pinned.names:
+        raise Denied("xml-signer-name")
+    return facts
+
+
+def _check_signer(der: bytes, facts: CertificateFacts, now: datetime) -> None:
     if not facts.is_valid_at(now):
         raise Denied("xml-signer-expired")
     if not _may_sign(der) or facts.key_type is not KeyType.RSA or facts.key_bits < RSA_BITS_FLOOR:
         raise Denied("xml-signer-usage")
-    return facts
-
-
-def _is_issued(der: bytes, facts: CertificateFacts, pinned: PinnedSigner) -> bool:
-    if pinned.issuer_der is None or not pinned.common_name or facts.dn.common_name != pinned.common_name:
-        return False
-    try:
-        issuer = x509.load_der_x509_certificate(pinned.issuer_der)
-        x509.load_der_x509_certificate(der).verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-        return False
-    return True
 
 
 def _may_sign(der: bytes) -> bool:

@@ -9,7 +9,7 @@ import re
 
 # the bytes parsed here were verified and are plain: no DOCTYPE, no entity (crypto.xmldsig)
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -82,6 +82,10 @@ class TrustList:
     def is_listed_for(self, domain: DomainName, dn: DistinguishedName) -> bool:
         return dn in self.dns_for(domain)
 
+    def count_domains(self) -> int:
+        """How many domains are listed, each once."""
+        return len(self._dns)
+
     def is_known_dn(self, dn: DistinguishedName) -> bool:
         """Whether any domain is listed for this certificate name (a null sender has no domain of its own)."""
         return dn in self._all_dns
@@ -141,6 +145,16 @@ def format_trust_list(entries: Iterable[TrustedDomain], generated_at: datetime) 
         lines.append("        </Domaine>")
     lines += ["    </ListeDomaines>", "</ListeBlancheMSSante>", ""]
     return "\n".join(lines).encode()
+
+
+def join_lists(lists: Sequence[TrustList]) -> TrustList:
+    """The union of lists that are in force; one list is itself. It is as old as the one whose limit comes first."""
+    if len(lists) < 2:
+        return lists[0] if lists else NOBODY
+    first = min(lists, key=lambda each: each.generated_at + each.age_limit)
+    entries = {(entry.domain, entry.dn): entry for each in reversed(lists) for entry in each.entries}
+    unreadable = sum(each.unreadable for each in lists)
+    return TrustList(first.generated_at, tuple(entries.values()), unreadable, first.age_limit)
 
 
 def diff(old: TrustList, new: TrustList) -> TrustDiff:

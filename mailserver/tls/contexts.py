@@ -76,6 +76,25 @@ def peer_client_context(files: PeerFiles, *, is_cbc_allowed: bool = False) -> ss
     return context
 
 
+def web_client_context(authority: Path | None) -> ssl.SSLContext:
+    """For our own calls to web servers: certificate and host name are checked, against this authority's file alone or
+    (None) the system's. Raises Malformed("web-authority") when the file cannot be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # demands a certificate of the host that is called
+    _harden(context, CLIENT_SUITES)
+    if authority is None:
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+        return context
+    try:
+        context.load_verify_locations(cafile=authority)
+    except (OSError, ValueError) as error:
+        raise Malformed("web-authority", "authority file cannot be used") from error
+    context.verify_flags |= (
+        ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    )  # the file may hold one intermediate authority alone
+    return context
+
+
 def _harden(context: ssl.SSLContext, suites: tuple[str, ...]) -> None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.maximum_version = ssl.TLSVersion.TLSv1_3

@@ -3,7 +3,6 @@ has come true, so that nothing stays tolerated by habit."""
 
 MODULES = {
     "mailserver.api",
-    "mailserver.sync",
 }
 """Layers of .importlinter in parentheses."""
 

@@ -7,7 +7,7 @@ import pytest
 
 from mailserver.crypto import xmldsig
 from mailserver.crypto.authority import DemoAuthority, DemoAuthorityWarning
-from mailserver.crypto.x509 import parse_dn
+from mailserver.crypto.x509 import certificate_facts, der_from_pem, parse_dn
 from mailserver.crypto.xmldsig import PinnedSigner, sign_enveloped, verify_enveloped
 from mailserver.model.address import parse_domain
 from mailserver.model.errors import Denied
@@ -55,8 +55,9 @@ def signer(authority, now):
 
 
 @pytest.fixture(scope="module")
-def pinned(authority):
-    return PinnedSigner(issuer_der=authority.certificate_der, common_name="alb.demo.example")
+def pinned(signer):
+    facts = certificate_facts(der_from_pem(signer.cert_pem))
+    return PinnedSigner(frozenset({facts.fingerprint_sha256}), frozenset({facts.dn}))
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,9 @@ from typing import get_type_hints
 
 import pytest
 
+from mailserver.app.trust_lists import plan_sources
 from mailserver.config import Config, ConfigError, Value, format_config, load_config
+from mailserver.crypto.x509 import parse_dn
 
 MINIMAL = '[operator]\ndomains = ["sante.example"]\n'
 
@@ -124,6 +126,22 @@ def test_refusals_name_file_key_and_remedy(tmp_path: Path, text: str, said: str)
         ("tls", "peer_crl", '"a\\nb"', "empty for none"),
         ("trust", "signers", '["zz"]', "64 digits from 0-9 and a-f"),
         ("trust", "signers", f'["{"AB:" * 31}AB"]', "without colons"),
+        ("trust", "signer_names", '["a name"]', "a list of certificate names"),
+        ("trust", "url", '"http://lists.example/list.xml"', "https://lists.example"),
+        ("trust", "url", '"https://ann@lists.example/list.xml"', "without a user name"),
+        ("trust", "url", '"https://lists.example/list.xml#a"', "https://lists.example"),
+        ("trust", "url", '"https:///list.xml"', "https://lists.example"),
+        ("trust", "url", '"https://lists..example/"', "https://lists.example"),
+        ("trust", "url", '"https://lists.example/a b"', "https://lists.example"),
+        ("trust", "authority", '"a\\nb"', "empty for none"),
+        ("trust", "fetch_minutes", "4", "from 5 to 1440"),
+        ("trust", "alarm_hours", "0", "from 1 to 87600"),
+        ("trust", "further", '{ main = "x.xml" }', 'not "main"'),
+        ("trust", "further", '{ "../x" = "x.xml" }', "a-z, 0-9"),
+        ("trust", "further", '{ region = "" }', "with files"),
+        ("trust", "further_signers", '{ region = "" }', "separated by spaces"),
+        ("trust", "further_signers", '{ region = "zz" }', "64 digits"),
+        ("trust", "further_urls", '{ region = "http://lists.example/" }', "https://lists.example"),
         ("trust", "stale_hours", "0", "from 1 to 87600"),
         ("trust", "stale_hours", "99999999999", "from 1 to 87600"),
         ("trust", "routes", '{ "b.example" = "mx.b.example" }', "host:port"),
@@ -162,6 +180,9 @@ def test_each_key_has_its_check(tmp_path: Path, section: str, key: str, value: s
         ("listen", "host", "::1"),
         ("listen", "mx", 0),
         ("trust", "signers", ["ab" * 32]),
+        ("trust", "signer_names", ["CN=list,O=ANS\\, PARIS,C=FR", "/C=FR/O=ANS/CN=list"]),
+        ("trust", "url", "https://lists.example:8443/list.xml?version=1"),
+        ("trust", "url", "https://192.0.2.1/list.xml"),
         ("trust", "routes", {"b.example": "[2001:db8::1]:25"}),
         ("relay", "host", "192.0.2.1"),
         ("relay", "sender", "ne-pas-repondre@a.example"),
@@ -192,6 +213,54 @@ def test_a_port_is_given_once(tmp_path: Path) -> None:
     assert str(refused.value).startswith(f"{path}: submission and submissions in [listen] are both 587. ")
     off = write(tmp_path, MINIMAL + "[listen]\nimap = 0\nsubmission = 0\n")
     assert load_config(off, {}).listen.imap == 0
+
+
+@pytest.mark.parametrize(
+    ("lists", "said"),
+    [
+        ('further = { region = "r.xml" }', "do not name the same lists"),
+        (f'further_signers = {{ region = "{"ab" * 32}" }}', "do not name the same lists"),
+        ('further_urls = { region = "https://lists.example/" }', "do not name the same lists"),
+        (
+            f'further = {{ region = "trust/list.xml" }}\nfurther_signers = {{ region = "{"ab" * 32}" }}',
+            "two lists in [trust] are one file",
+        ),
+    ],
+)
+def test_lists_that_do_not_fit_together(tmp_path: Path, lists: str, said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        plan_sources(load_config(write(tmp_path, f"{MINIMAL}[trust]\n{lists}\n"), {}))
+    assert said in str(refused.value)
+
+
+def test_a_further_list_has_file_signers_and_perhaps_an_address(tmp_path: Path) -> None:
+    signers = f"{'ab' * 32} {'cd' * 32}"
+    given: dict[str, dict[str, Value]] = {
+        "operator": {"domains": ["a.example"]},
+        "trust": {
+            "further": {"region": "r.xml", "drim-m": "d.xml"},
+            "further_signers": {"region": signers, "drim-m": "ef" * 32},
+            "further_urls": {"region": "https://lists.example/r.xml"},
+        },
+    }
+    main, region, other = plan_sources(load_config(write(tmp_path, format_config(given)), {}))
+    assert (main.name, region.name, other.name) == ("main", "region", "drim-m")
+    assert region.rule.pinned.fingerprints == frozenset(signers.split())
+    assert (main.url, region.url, other.url) == ("", "https://lists.example/r.xml", "")
+
+
+def test_signer_names_are_read_whatever_their_order(tmp_path: Path) -> None:
+    names = ["CN=list,O=ANS\\, PARIS,C=FR", "/C=FR/O=ANS, PARIS/CN=list"]
+    for name in names:
+        given: dict[str, dict[str, Value]] = {
+            "operator": {"domains": ["a.example"]},
+            "trust": {"signer_names": [name]},
+        }
+        (main,) = plan_sources(load_config(write(tmp_path, format_config(given)), {}))
+        assert main.rule.pinned.names == {parse_dn(names[0])}
+    wrong = MINIMAL + '[trust]\nsigner_names = ["CN=a+OU=b"]\n'
+    with pytest.raises(ConfigError, match="is no certificate name"):
+        plan_sources(load_config(write(tmp_path, wrong), {}))
 
 
 @pytest.mark.parametrize("store", ['keys = "data/keys"', 'data = "keys/data"', 'keys = "data"', 'data = "."'])

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding
 
 from mailserver.crypto import xmldsig
 from mailserver.crypto.authority import Variant
-from mailserver.crypto.x509 import certificate_facts, der_from_pem
+from mailserver.crypto.x509 import certificate_facts, der_from_pem, parse_dn
 from mailserver.crypto.xmldsig import PinnedSigner, sign_enveloped, verify_enveloped
 from mailserver.model.errors import Denied, Malformed
 
@@ -70,31 +70,33 @@ def test_other_writings_of_the_same(signed, pinned, now, change):
     assert verify_enveloped(change(signed), pinned, now).content == CANONICAL
 
 
-def test_pin_by_authority_and_name(signed, authority, stranger, now):
-    issuer = authority.certificate_der
-    assert verify_enveloped(signed, PinnedSigner(issuer_der=issuer, common_name="alb.demo.example"), now)
-    for pin in (
-        PinnedSigner(),
-        PinnedSigner(issuer_der=issuer),
-        PinnedSigner(common_name="alb.demo.example"),
-        PinnedSigner(issuer_der=issuer, common_name="alb.other.example"),
-        PinnedSigner(issuer_der=stranger.certificate_der, common_name="alb.demo.example"),
-        PinnedSigner(issuer_der=b"no certificate", common_name="alb.demo.example"),
-        PinnedSigner(fingerprints=frozenset({"0" * 64})),
+def test_pin_by_fingerprint_and_name(signed, signer, pinned, operator, now):
+    name = certificate_facts(der_from_pem(signer.cert_pem)).dn
+    other = certificate_facts(der_from_pem(operator.cert_pem))
+    for names in ([name], [parse_dn("/" + "/".join(str(name).split(",")[::-1]))], [other.dn, name]):
+        pin = PinnedSigner(pinned.fingerprints, frozenset(names))
+        assert verify_enveloped(signed, pin, now).signer.dn == name
+    # the next signer stands beside today's
+    assert verify_enveloped(signed, PinnedSigner(pinned.fingerprints | {other.fingerprint_sha256}), now)
+    for pin, code in (
+        (PinnedSigner(), "xml-signer-not-pinned"),
+        (PinnedSigner(names=frozenset({name})), "xml-signer-not-pinned"),
+        (PinnedSigner(frozenset({"0" * 64}), frozenset({name})), "xml-signer-not-pinned"),
+        (PinnedSigner(frozenset({other.fingerprint_sha256})), "xml-signer-not-pinned"),
+        (PinnedSigner(pinned.fingerprints, frozenset({other.dn})), "xml-signer-name"),
     ):
-        assert refusal_of(signed, pin, now) == "xml-signer-not-pinned"
+        assert refusal_of(signed, pin, now) == code
 
 
-def test_another_operators_certificate_signs_nothing(authority, operator, pinned, now):
+def test_another_operators_certificate_signs_nothing(operator, pinned, now):
     forged = sign_enveloped(PLAIN, operator.key_pem, operator.cert_pem)
     assert refusal_of(forged, pinned, now) == "xml-signer-not-pinned"
-    pin = PinnedSigner(issuer_der=authority.certificate_der, common_name="alb.demo.example")
-    assert refusal_of(forged, pin, now) == "xml-signer-not-pinned"
 
 
 def test_expired_signer(authority, signed, pinned, now):
     old = authority.issue_list_signer("demo.example", now=now, variant=Variant.EXPIRED)
-    pin = PinnedSigner(issuer_der=authority.certificate_der, common_name="alb.demo.example")
+    facts = certificate_facts(der_from_pem(old.cert_pem))
+    pin = PinnedSigner(frozenset({facts.fingerprint_sha256}))
     assert refusal_of(sign_enveloped(PLAIN, old.key_pem, old.cert_pem), pin, now) == "xml-signer-expired"
     assert refusal_of(signed, pinned, now + timedelta(days=4000)) == "xml-signer-expired"
 
@@ -131,7 +133,7 @@ CHANGED = {
     "value replaced": (lambda xml: re.sub(rb"<SignatureValue>....", b"<SignatureValue>AAAA", xml), "xml-signature"),
     "value emptied": (lambda xml: re.sub(rb"<SignatureValue>[^<]*", b"<SignatureValue>", xml), "xml-signature"),
     "value no base64": (lambda xml: xml.replace(b"<SignatureValue>", b"<SignatureValue>*"), "xml-signature-base64"),
-    "certificate cut": (lambda xml: re.sub(rb"(<X509Certificate>.{100})[^<]*", rb"\1", xml), "certificate-syntax"),
+    "certificate cut": (lambda xml: re.sub(rb"(<X509Certificate>.{100})[^<]*", rb"\1", xml), "xml-signer-not-pinned"),
     "unsigned": (lambda xml: re.sub(rb"<Signature .*</Signature>", b"", xml), "xml-unsigned"),
     "doctype": (lambda xml: xml.replace(b"<List", b"<!DOCTYPE List><List", 1), "xml-not-plain"),
     "entity": (lambda xml: xml.replace(b"<List", b'<!DOCTYPE List [<!ENTITY a "b">]><List', 1), "xml-not-plain"),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mailserver.crypto.x509 import parse_dn
-from mailserver.crypto.xmldsig import PinnedSigner, VerifiedXml, sign_enveloped, verify_enveloped
+from mailserver.crypto.xmldsig import VerifiedXml, sign_enveloped, verify_enveloped
 from mailserver.model.address import parse_domain
 from mailserver.model.errors import Malformed
 from mailserver.policy.decision import Reason
@@ -63,9 +63,8 @@ def test_what_is_written_is_read():
     assert listed.unreadable == 0
 
 
-def test_signed_and_read(signer, authority):
+def test_signed_and_read(signer, pinned):
     signed = sign_enveloped(format_trust_list(ENTRIES, NOW), *signer)
-    pinned = PinnedSigner(issuer_der=authority.certificate_der, common_name="alb.demo.example")
     assert parse_trust_list(verify_enveloped(signed, pinned, NOW)).entries == ENTRIES
 
 

@@ -1,173 +1,120 @@
-"""The list in force: last good copy, no roll-back, a bad file changes nothing."""
+"""Several lists: their union, each as old as itself; what is in force between two looks."""
 
 from datetime import timedelta
 
 import pytest
+from harness.trust_lists import DN, pin_of, put, signed_list
 
-from mailserver.crypto.authority import Variant
 from mailserver.crypto.x509 import parse_dn
-from mailserver.crypto.xmldsig import PinnedSigner, sign_enveloped
 from mailserver.model.address import parse_domain
-from mailserver.model.errors import Conflict, Denied, Unavailable
+from mailserver.model.errors import Conflict, Denied
 from mailserver.policy.decision import Reason
-from mailserver.policy.trust_list import TrustedDomain, format_trust_list
-from mailserver.policy.trust_store import GOOD_COPY, TrustStore
+from mailserver.policy.trust_list import NOBODY
+from mailserver.policy.trust_source import SourcePlan, TrustSource
+from mailserver.policy.trust_steps import ListRule
+from mailserver.policy.trust_store import TrustStore
 
-DN = parse_dn("CN=mx.demo.example,O=A,C=FR")
-NORTH, SOUTH = parse_domain("north.demo.example"), parse_domain("south.demo.example")
-
-
-@pytest.fixture
-def write(tmp_path, signer):
-    def write_list(date, *domains, by=signer):
-        entries = [TrustedDomain(domain, DN, updated_at=date) for domain in domains]
-        signed = sign_enveloped(format_trust_list(entries, date), by.key_pem, by.cert_pem)
-        partial = tmp_path / "incoming.part"
-        partial.write_bytes(signed)
-        partial.replace(tmp_path / "incoming.xml")
-        return signed
-
-    return write_list
+NORTH, SOUTH, BOTH = (parse_domain(f"{name}.demo.example") for name in ("north", "south", "both"))
+OTHER = parse_dn("CN=mx2.demo.example,O=B,C=FR")
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def open_store(tmp_path, authority):
-    def open_it():
-        pinned = PinnedSigner(issuer_der=authority.certificate_der, common_name="alb.demo.example")
-        folder = tmp_path / "data"
-        folder.mkdir(exist_ok=True)
-        return TrustStore(folder, tmp_path / "incoming.xml", pinned)
+def lists(tmp_path, signer, next_signer, now):
+    """A main list and a region's, each signed by its own signer."""
+    put(tmp_path / "main.xml", signed_list(signer, now, NORTH.name, BOTH.name))
+    put(tmp_path / "region.xml", signed_list(next_signer, now - 10 * HOUR, SOUTH.name, BOTH.name, dn=OTHER))
+    return tmp_path
+
+
+@pytest.fixture
+def open_trust(lists, signer, next_signer):
+    def open_it(*, region=next_signer):
+        plans = [
+            SourcePlan(lists / "main.xml", ListRule(pin_of(signer))),
+            SourcePlan(lists / "region.xml", ListRule(pin_of(region)), "region"),
+        ]
+        return TrustStore([TrustSource(plan, lists) for plan in plans])
 
     return open_it
 
 
-def test_nobody_before_the_first_list(open_store, now):
-    store = open_store()
-    report = store.load(now)
-    assert report.error.code == "trust-list-unreadable"
-    assert store.current.find_refusal(now) is Reason.TRUST_LIST_EMPTY
+def test_nobody_before_the_first_look(open_trust, now):
+    assert open_trust().current.find_refusal(now) is Reason.TRUST_LIST_EMPTY
+    assert TrustStore([]).current is NOBODY
 
 
-def test_load_refresh_and_restart(open_store, write, now, tmp_path):
-    signed = write(now, NORTH)
-    store = open_store()
-    report = store.load(now)
-    assert report.error is None
-    assert report.change.lines() == ("+ north.demo.example CN=mx.demo.example,O=A,C=FR",)
-    assert (tmp_path / "data" / GOOD_COPY).read_bytes() == signed
-    assert store.refresh(now).change is None  # the file has not changed
-    write(now + timedelta(hours=1), NORTH, SOUTH)
-    later = now + timedelta(hours=1)
-    assert store.refresh(later).change.lines() == ("+ south.demo.example CN=mx.demo.example,O=A,C=FR",)
-    (tmp_path / "incoming.xml").unlink()
-    again = open_store()
-    again.load(later)
-    assert again.current == store.current
-    assert [path.name for path in (tmp_path / "data").iterdir()] == [GOOD_COPY]
+def test_union(open_trust, now):
+    trust = open_trust()
+    assert [report.error for report in trust.load(now)] == [None, None]
+    assert trust.current.find_refusal(now) is None
+    assert trust.current.dns_for(NORTH) == {DN}
+    assert trust.current.dns_for(SOUTH) == {OTHER}
+    assert trust.current.dns_for(BOTH) == {DN, OTHER}
+    assert trust.current.count_domains() == 3
+    assert len(trust.current.entries) == 4
+    before = trust.current
+    trust.refresh(now)
+    assert trust.current is before  # nothing changed, nothing is built again
 
 
-def test_bad_file_keeps_the_list(open_store, write, now, tmp_path):
-    store = open_store()
-    signed = write(now, NORTH)
-    store.load(now)
-    (tmp_path / "incoming.xml").write_bytes(signed.replace(b"north", b"south"))
-    report = store.refresh(now)
-    assert isinstance(report.error, Denied) and report.error.code == "xml-digest"
-    assert report.change is None
-    assert store.current.is_listed(NORTH) and not store.current.is_listed(SOUTH)
-    assert store.refresh(now).error is None  # the same bad file is reported once
-    assert (tmp_path / "data" / GOOD_COPY).read_bytes() == signed
+def test_each_list_has_its_good_copy(open_trust, lists, now):
+    open_trust().load(now)
+    for name in ("main.xml", "region.xml"):
+        (lists / name).unlink()
+    trust = open_trust()
+    trust.load(now)
+    assert trust.current.count_domains() == 3
+    copies = {path.name for path in lists.iterdir()}
+    assert copies == {"trust-list.xml", "trust-list-region.xml"}
 
 
-def test_roll_back_is_refused_also_after_a_restart(open_store, write, now):
-    store = open_store()
-    write(now, NORTH)
-    store.load(now)
-    write(now - timedelta(hours=1), NORTH, SOUTH)
-    for held in (store, open_store()):
-        report = held.load(now)
-        assert isinstance(report.error, Conflict) and report.error.code == "trust-list-older"
-        assert not held.current.is_listed(SOUTH)
+def test_a_signer_of_one_list_signs_no_other(open_trust, lists, signer, now):
+    trust = open_trust()
+    trust.load(now)
+    put(lists / "region.xml", signed_list(signer, now, SOUTH.name))
+    main, region = trust.refresh(now)
+    assert main.error is None
+    assert isinstance(region.error, Denied) and region.error.code == "xml-signer-not-pinned"
+    assert trust.current.dns_for(SOUTH) == {OTHER}
 
 
-def test_same_list_again_changes_nothing(open_store, write, now):
-    store = open_store()
-    signed = write(now, NORTH)
-    store.load(now)
-    assert not store.replace_list(signed, now)
+def test_one_list_that_is_refused_leaves_the_other(open_trust, signer, now):
+    trust = open_trust(region=signer)
+    trust.load(now)
+    assert trust.current.is_listed(NORTH)
+    assert not trust.current.is_listed(SOUTH)
 
 
-def test_altered_good_copy_trusts_nobody(open_store, write, now, tmp_path):
-    signed = write(now, NORTH)
-    open_store().load(now)
-    (tmp_path / "data" / GOOD_COPY).write_bytes(signed.replace(b"north", b"south"))
-    store = open_store()
-    (tmp_path / "incoming.xml").unlink()
-    assert store.load(now).error.code == "trust-list-unreadable"
-    assert store.current.find_refusal(now) is Reason.TRUST_LIST_EMPTY
-    (tmp_path / "incoming.xml").write_bytes(signed)
-    assert store.load(now).change
-    assert store.current.is_listed(NORTH)
+def test_a_stale_list_contributes_nobody(open_trust, now):
+    trust = open_trust()
+    trust.load(now)
+    later = now + 62 * HOUR + timedelta(seconds=1)
+    # between two looks: refused, not trusted by what has become stale
+    assert trust.current.find_refusal(later) is Reason.TRUST_LIST_STALE
+    trust.refresh(later)
+    assert trust.current.find_refusal(later) is None
+    assert trust.current.dns_for(BOTH) == {DN}
+    assert not trust.current.is_listed(SOUTH)
+    last = now + 73 * HOUR
+    trust.refresh(last)
+    assert trust.current.find_refusal(last) is Reason.TRUST_LIST_STALE
 
 
-def test_altered_good_copy_is_reported_when_the_source_is_silent(open_store, write, now, tmp_path):
-    signed = write(now, NORTH)
-    store = open_store()
-    store.load(now)
-    (tmp_path / "data" / GOOD_COPY).write_bytes(signed[:-9])
-    assert store.load(now).error.code == "xml-signature-place"
-    assert store.current.is_listed(NORTH)
+def test_why_nobody_is_trusted(open_trust, lists, next_signer, now):
+    """A list that was never there does not hide that the other one is only too old."""
+    (lists / "main.xml").unlink()
+    trust = open_trust()
+    trust.load(now + 70 * HOUR)
+    assert trust.current.find_refusal(now + 70 * HOUR) is Reason.TRUST_LIST_STALE
 
 
-def test_unreadable_good_copy(open_store, write, now, tmp_path):
-    write(now, NORTH)
-    store = open_store()
-    store.load(now)
-    (tmp_path / "data" / GOOD_COPY).unlink()
-    (tmp_path / "data" / GOOD_COPY).mkdir()
-    assert store.load(now).error.code == "trust-list-unreadable"
-
-
-def test_list_from_the_future_waits_for_its_time(open_store, write, now):
-    store = open_store()
-    write(now + timedelta(hours=1), NORTH)
-    for _ in range(2):
-        assert store.refresh(now).error.code == "trust-list-from-future"
-    assert store.refresh(now + timedelta(hours=1)).change
-
-
-def test_expired_signer(open_store, write, now, authority):
-    old = authority.issue_list_signer("demo.example", now=now, variant=Variant.EXPIRED)
-    store = open_store()
-    write(now, NORTH, by=old)
-    assert store.refresh(now).error.code == "xml-signer-expired"
-    assert store.current.find_refusal(now) is Reason.TRUST_LIST_EMPTY
-
-
-def test_stale_list_refuses_everything(open_store, write, now):
-    store = open_store()
-    write(now, NORTH)
-    store.load(now)
-    assert store.current.find_refusal(now + timedelta(hours=73)) is Reason.TRUST_LIST_STALE
-
-
-def test_list_that_cannot_be_kept_is_not_used(open_store, write, now, tmp_path):
-    store = open_store()
-    write(now, NORTH)
-    store.load(now)
-    write(now + timedelta(hours=1), SOUTH)
-    (tmp_path / "data").rename(tmp_path / "away")
-    report = store.refresh(now + timedelta(hours=1))
-    assert isinstance(report.error, Unavailable) and report.error.code == "trust-list-disk"
-    assert store.current.is_listed(NORTH) and not store.current.is_listed(SOUTH)
-    (tmp_path / "away").rename(tmp_path / "data")
-    assert store.refresh(now + timedelta(hours=1)).change
-
-
-def test_empty_signed_list_trusts_nobody(open_store, write, now):
-    store = open_store()
-    write(now, NORTH)
-    store.load(now)
-    write(now + timedelta(minutes=5))
-    assert store.refresh(now + timedelta(minutes=5)).change.lines()[0].startswith("- ")
-    assert store.current.find_refusal(now) is Reason.TRUST_LIST_EMPTY
+def test_each_list_is_held_against_itself(open_trust, lists, next_signer, signer, now):
+    """The region's list may be older than the main one, not older than its own."""
+    trust = open_trust()
+    trust.load(now)
+    put(lists / "region.xml", signed_list(next_signer, now - 9 * HOUR, SOUTH.name, dn=OTHER))
+    assert trust.refresh(now)[1].change.lines() == (f"- both.demo.example {OTHER}",)
+    put(lists / "region.xml", signed_list(next_signer, now - 11 * HOUR, SOUTH.name, BOTH.name, dn=OTHER))
+    assert isinstance(trust.refresh(now)[1].error, Conflict)
+    assert trust.current.dns_for(BOTH) == {DN}

@@ -1,101 +1,161 @@
-"""What the operator's log says of the trust list: each change, each reason to trust nobody, each once."""
+"""What the operator's log says of the trust lists: each change, each reason to trust nobody, each once."""
 
 import logging
 from datetime import timedelta
 
 import pytest
+from harness.trust_lists import DN, facts_of, pin_of, put, signed_list
 
 from mailserver.app.trust_watch import TrustWatch
-from mailserver.crypto.x509 import parse_dn
-from mailserver.crypto.xmldsig import PinnedSigner, sign_enveloped
-from mailserver.model.address import parse_domain
-from mailserver.policy.trust_list import TrustedDomain, format_trust_list
+from mailserver.policy.trust_source import SourcePlan, TrustSource
+from mailserver.policy.trust_steps import ListRule
 from mailserver.policy.trust_store import TrustStore
 
-DN = parse_dn("CN=mx.demo.example,O=A,C=FR")
-NORTH, SOUTH = parse_domain("north.demo.example"), parse_domain("south.demo.example")
+NORTH, SOUTH = "north.demo.example", "south.demo.example"
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def folder(tmp_path, signer):
+def folder(tmp_path):
     (tmp_path / "data").mkdir()
     return tmp_path
 
 
-def write(folder, signer, date, *domains):
-    entries = [TrustedDomain(domain, DN, updated_at=date) for domain in domains]
-    signed = sign_enveloped(format_trust_list(entries, date), signer.key_pem, signer.cert_pem)
-    (folder / "part").write_bytes(signed)
-    (folder / "part").replace(folder / "incoming.xml")
+@pytest.fixture(autouse=True)
+def everything_is_heard(caplog):
+    caplog.set_level(logging.INFO)
 
 
-def open_watch(folder, authority, now, *, keeps=True, name="alb.demo.example"):
-    pinned = PinnedSigner(issuer_der=authority.certificate_der, common_name=name)
-    store = TrustStore(folder / "data", folder / "incoming.xml", pinned, keeps=keeps)
+def write(folder, signer, date, *names, file="incoming.xml"):
+    put(folder / file, signed_list(signer, date, *names))
+
+
+def open_watch(folder, pinned, now, *, keeps=True, further=()):
+    """``further``: (name, pin) of lists beside the main one, each in NAME.xml."""
+    plans = [SourcePlan(folder / "incoming.xml", ListRule(pinned))]
+    plans += [SourcePlan(folder / f"{name}.xml", ListRule(pin), name) for name, pin in further]
+    store = TrustStore([TrustSource(plan, folder / "data", keeps=keeps) for plan in plans], keeps=keeps)
     store.load(now)
     watch = TrustWatch(store)
-    watch.tell(store.opening, now)
+    watch.begin(now)
     return watch
 
 
 def said(caplog):
-    found = [
-        (
-            record.levelname,
-            record.__dict__.get("code") or record.__dict__.get("change") or record.getMessage(),
-        )
-        for record in caplog.records
-    ]
+    """(level, what), what being the shortest telling: a change, a code, or the line itself; with the list's name."""
+    found = []
+    for record in caplog.records:
+        facts = record.__dict__
+        what = facts.get("code") or facts.get("change") or record.getMessage()
+        found.append((record.levelname, facts.get("list"), what))
     caplog.clear()
     return found
 
 
-NOBODY = ("CRITICAL", "trust-list-empty")
+SIGNED = ("INFO", "main", "trust list signed by")
+NOBODY = ("CRITICAL", None, "trust-list-empty")
+LATE = ("ERROR", "main", "the trust list was not renewed in time")
 
 
-def test_a_list_refused_at_start_is_told_once(folder, signer, authority, now, caplog):
-    caplog.set_level(logging.INFO)
+def change(sign, name, source="main"):
+    return ("INFO", source, f"{sign} {name} {DN}")
+
+
+def test_a_list_refused_at_start_is_told_once(folder, signer, operator, now, caplog):
     write(folder, signer, now, NORTH)
-    watch = open_watch(folder, authority, now, name="somebody.demo.example")
-    assert [level for level, _code in said(caplog)] == ["ERROR", "CRITICAL"]
+    watch = open_watch(folder, pin_of(operator), now)
+    assert said(caplog) == [("ERROR", "main", "xml-signer-not-pinned"), NOBODY]
     watch.round(now)
     assert said(caplog) == []
 
 
-def test_no_file_is_told_once(folder, authority, now, caplog):
-    watch = open_watch(folder, authority, now)
-    assert said(caplog) == [("ERROR", "trust-list-unreadable"), NOBODY]
+def test_no_file_is_told_once_and_nobody_trusted_each_hour(folder, pinned, now, caplog):
+    watch = open_watch(folder, pinned, now)
+    assert said(caplog) == [("ERROR", "main", "trust-list-unreadable"), NOBODY]
     for _ in range(3):
         watch.round(now)
     assert said(caplog) == []
+    watch.round(now + HOUR)
+    assert said(caplog) == [NOBODY]
 
 
-def test_changes_while_running_and_while_away(folder, signer, authority, now, caplog):
-    caplog.set_level(logging.INFO)
+def test_changes_while_running_and_while_away(folder, signer, pinned, now, caplog):
     write(folder, signer, now, NORTH)
-    watch = open_watch(folder, authority, now)
-    north, south = (f"+ {name}.demo.example CN=mx.demo.example,O=A,C=FR" for name in ("north", "south"))
-    assert said(caplog) == [("INFO", north)]
-    write(folder, signer, now + timedelta(hours=1), NORTH, SOUTH)
-    watch.round(now + timedelta(hours=1))
-    assert said(caplog) == [("INFO", south)]
-    write(folder, signer, now + timedelta(hours=2), NORTH)
+    watch = open_watch(folder, pinned, now)
+    assert said(caplog) == [change("+", NORTH), SIGNED]
+    write(folder, signer, now + HOUR, NORTH, SOUTH)
+    watch.round(now + HOUR)
+    assert said(caplog) == [change("+", SOUTH)]
+    write(folder, signer, now + 2 * HOUR, NORTH)
     # a command or another worker reads the list meanwhile: it neither keeps it nor speaks
-    open_watch(folder, authority, now + timedelta(hours=2), keeps=False)
+    open_watch(folder, pinned, now + 2 * HOUR, keeps=False)
     assert said(caplog) == []
-    open_watch(folder, authority, now + timedelta(hours=2))
-    assert said(caplog) == [("INFO", "-" + south[1:])]
+    open_watch(folder, pinned, now + 2 * HOUR)
+    assert said(caplog) == [change("-", SOUTH), SIGNED]
 
 
-def test_a_stale_list_is_told_and_so_is_its_end(folder, signer, authority, now, caplog):
-    caplog.set_level(logging.INFO)
+def test_a_list_that_is_not_renewed(folder, signer, pinned, now, caplog):
+    """An alarm after 24 h, at once and then each hour; after 72 h all is refused; then the end of both."""
     write(folder, signer, now, NORTH)
-    watch = open_watch(folder, authority, now)
-    caplog.clear()
-    later = now + timedelta(hours=80)
+    watch = open_watch(folder, pinned, now)
+    said(caplog)
+    watch.round(now + 24 * HOUR)
+    assert said(caplog) == []
+    late = now + timedelta(hours=24, seconds=1)
+    for moment, lines in (
+        (late, [LATE]),
+        (late + HOUR / 2, []),
+        (late + HOUR, [LATE]),
+        (late + 1.5 * HOUR, []),
+    ):
+        watch.round(moment)
+        assert said(caplog) == lines
+    later = now + 80 * HOUR
     watch.round(later)
+    assert said(caplog) == [LATE, ("CRITICAL", None, "trust-list-stale")]
     watch.round(later)
-    assert said(caplog) == [("CRITICAL", "trust-list-stale")]
+    assert said(caplog) == []
     write(folder, signer, later, NORTH)
     watch.round(later)
-    assert said(caplog) == [("INFO", "the trust list is in force again")]
+    assert said(caplog) == [("INFO", None, "the trust list is in force again")]
+
+
+def test_the_signer_changes(folder, signer, next_signer, now, caplog):
+    write(folder, signer, now, NORTH)
+    watch = open_watch(folder, pin_of(signer, next_signer), now)
+    said(caplog)
+    write(folder, next_signer, now + HOUR, NORTH)
+    watch.round(now + HOUR)
+    (record,) = caplog.records
+    assert record.signer == facts_of(next_signer).fingerprint_sha256
+    assert record.dn == str(facts_of(next_signer).dn)
+    assert said(caplog) == [SIGNED]
+
+
+def test_a_signer_that_ends_without_a_next_one(folder, signer, next_signer, now, caplog):
+    soon = facts_of(signer).not_after - timedelta(days=59)
+    ends = ("WARNING", "main", "the trust list's signer ends soon, and no next one is set in signers")
+    write(folder, signer, soon, NORTH)
+    watch = open_watch(folder, pin_of(signer), soon)
+    assert said(caplog) == [change("+", NORTH), SIGNED, ends]
+    watch.round(soon + HOUR)
+    assert said(caplog) == []
+    write(folder, signer, soon + 24 * HOUR, NORTH)
+    watch.round(soon + 24 * HOUR)
+    assert said(caplog) == [ends]
+    open_watch(folder, pin_of(signer, next_signer), soon + 24 * HOUR)
+    assert said(caplog) == [SIGNED]
+
+
+def test_one_list_of_several_is_stale(folder, signer, next_signer, pinned, now, caplog):
+    write(folder, signer, now, NORTH)
+    write(folder, next_signer, now - 71 * HOUR, SOUTH, file="region.xml")
+    watch = open_watch(folder, pinned, now, further=[("region", pin_of(next_signer))])
+    late = ("ERROR", "region", "the trust list was not renewed in time")
+    signed = ("INFO", "region", "trust list signed by")
+    assert said(caplog) == [change("+", NORTH), SIGNED, change("+", SOUTH, "region"), signed, late]
+    watch.round(now + 2 * HOUR)
+    assert said(caplog) == [late, ("ERROR", "region", "trust-list-stale")]
+    write(folder, next_signer, now + 2 * HOUR, file="region.xml")
+    watch.round(now + 2 * HOUR)
+    assert said(caplog) == [change("-", SOUTH, "region"), ("ERROR", "region", "trust-list-empty")]

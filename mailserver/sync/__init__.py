@@ -1,0 +1,1 @@
+"""What Pli fetches by itself: signed trust lists, over HTTPS."""
