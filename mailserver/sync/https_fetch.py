@@ -139,7 +139,7 @@ async def _next_event(wire: h11.Connection, reader: asyncio.StreamReader) -> obj
 def _check_head(response: h11.Response, limits: FetchLimits) -> None:
     """RFC 9110 §15: 200 and nothing else is the document."""
     headers = {bytes(name): bytes(value) for name, value in response.headers}
-    if 300 <= response.status_code < 400:
+    if 300 <= response.status_code < 400 and response.status_code != 304:
         raise Unavailable("fetch-redirect")
     if response.status_code != 200:
         raise Unavailable("fetch-status", str(response.status_code))
