@@ -14,7 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mailserver.app.hardening import harden_process
-from mailserver.cli import account_commands, audit_commands, check_command, init_command, serve_command
+from mailserver.cli import (
+    account_commands,
+    audit_commands,
+    check_command,
+    init_command,
+    serve_command,
+    trust_commands,
+)
 from mailserver.cli.words import words_for
 from mailserver.config import ConfigError
 from mailserver.log import incident_id, set_up_logging
@@ -95,7 +102,14 @@ def build_parser() -> argparse.ArgumentParser:
     """Every sub-command with its options; each module adds its own."""
     parser = argparse.ArgumentParser(prog="pli", description="Secure health messaging server.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (init_command, serve_command, account_commands, audit_commands, check_command):
+    for module in (
+        init_command,
+        serve_command,
+        account_commands,
+        audit_commands,
+        check_command,
+        trust_commands,
+    ):
         module.add_arguments(commands)
     _add_demo(commands)
     return parser

@@ -74,7 +74,7 @@ _WORDS = {
     "tls-revocation": "The revocation list cannot be used. See peer_crl in [tls] of pli.toml: a PEM file of that authority, or empty.",
     "trust-list-disk": "The disk refuses to keep the trust list. Check its space, and that the server may write to the folder of "
     "the list.",
-    "trust-list-name": "pli.toml has no trust list of that name. See: pli trust status",
+    "trust-list-name": "No trust list in pli.toml has that name. See: pli trust status",
     "unwrap": "A key does not open what it should: the keys folder and the data folder are not of one server, or one is damaged. "
     "Put both back from the backups of one day, and run: pli check",
     "web-authority": "The file that authority in [trust] of pli.toml names cannot be used. It must be a PEM file of certificates.",

@@ -283,10 +283,11 @@ def _pinned_signer(der: bytes, pinned: PinnedSigner) -> CertificateFacts:
         facts = certificate_facts(der)
     except Malformed as error:
         raise Denied("xml-signer-not-pinned", error.code) from error
+    signer = f"certificate {facts.fingerprint_sha256} of {facts.dn}"
     if facts.fingerprint_sha256 not in pinned.fingerprints:
-        raise Denied("xml-signer-not-pinned")
+        raise Denied("xml-signer-not-pinned", signer)
     if pinned.names and facts.dn not in pinned.names:
-        raise Denied("xml-signer-name")
+        raise Denied("xml-signer-name", signer)
     return facts
 
 
