@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,8 +28,6 @@ class ListServer:
     answer: Answer
     port: int = 0
     requests: list[dict[str, str]] = field(default_factory=list)
-    choose: Callable[[dict[str, str]], Answer] | None = None
-    """What to answer to these headers, when it depends on them."""
 
     def url(self, host: str = "localhost") -> str:
         return f"https://{host}:{self.port}/list.xml?v=1"
@@ -44,7 +42,7 @@ class ListServer:
             head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             headers = dict(line.split(": ", 1) for line in head[1:] if line)
             self.requests.append({"": head[0]} | headers)
-            for piece in self.choose(headers) if self.choose else self.answer:
+            for piece in self.answer:
                 if isinstance(piece, str):
                     await reader.read()  # until the client goes
                     break
