@@ -82,7 +82,7 @@ def build_services(
 ) -> Services:
     """Open the store and wire every service. The schema must be current (``migrations.upgrade``).
 
-    ``keeps_trust``: see TrustStore.
+    ``keeps_trust``: see TrustSource.
     """
     store = open_store(config.database_url, config.data_folder, custody.row_key(), on_disk_failure)
     seals = ServiceSeals(custody)

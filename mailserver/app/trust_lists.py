@@ -12,9 +12,9 @@ from mailserver.policy.trust_store import TrustStore
 
 
 def open_trust_store(config: Config, *, keeps: bool = False) -> TrustStore:
-    """Every list, loaded. Raises what ``plan_sources`` does."""
+    """Every list, loaded. ``keeps``: see TrustSource. Raises what ``plan_sources`` does."""
     sources = [TrustSource(plan, config.data_folder, keeps=keeps) for plan in plan_sources(config)]
-    trust = TrustStore(sources, keeps=keeps)
+    trust = TrustStore(sources)
     trust.load(datetime.now(UTC))
     return trust
 

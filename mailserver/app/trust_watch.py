@@ -65,7 +65,7 @@ class TrustWatch:
         self._tell(self._trust.refresh(now), now)
 
     def _tell(self, reports: tuple[Refresh, ...], now: datetime) -> None:
-        if not self._trust.keeps:
+        if not any(source.keeps for source in self._trust.sources):
             return
         for source, report in zip(self._trust.sources, reports, strict=True):
             self._tell_report(source, report, now)
@@ -82,6 +82,9 @@ class TrustWatch:
             )
         for line in report.change.lines() if report.change else ():
             logger.info("trust list changed", extra={"list": name, "change": line})
+        unreadable = source.current.unreadable
+        if self._said.is_new(f"{name} unreadable", str(unreadable or ""), now):
+            logger.warning("entries of a trust list trust nobody", extra={"list": name, "count": unreadable})
 
     def _tell_signer(self, source: TrustSource, now: datetime) -> None:
         """Who signed the list held, when it is another one than before; and that no next one is set in time."""

@@ -113,9 +113,8 @@ async def _serve(services: Services, links: WorkerLinks) -> None:
 
 def _list_fetches(services: Services) -> list[TrustFetch]:
     """One a trust list with an address, in the one worker that keeps the lists."""
-    sources = services.trust.sources if services.trust.keeps else ()
     settings = FetchSettings.of(services.config)
-    return [TrustFetch(source, settings) for source in sources if source.plan.url]
+    return [TrustFetch(each, settings) for each in services.trust.sources if each.keeps and each.plan.url]
 
 
 def _alarm_after(config: Config) -> timedelta:

@@ -46,11 +46,11 @@ class TrustSource:
     """The list in force of one source, from its ``file`` (which the operator or the fetcher replaces) and the good copy."""
 
     def __init__(self, plan: SourcePlan, folder: Path, *, keeps: bool = True) -> None:
-        """``keeps``: this one keeps the good copy; one process at a time (a worker)."""
+        """``keeps``: this one keeps the good copy, and what it finds is told; one process at a time (a worker)."""
         self.plan = plan
+        self.keeps = keeps
         self.opening = Refresh()
         self._good_copy = folder / (GOOD_COPY if plan.name == MAIN else f"trust-list-{plan.name}.xml")
-        self._keeps = keeps
         self._held: SignedList | None = None
         self._seen: tuple[int, int, int] | None = None
 
@@ -98,7 +98,7 @@ class TrustSource:
         """
         new = self.verify(signed, now)
         change = diff(self.current, new.listed)
-        if new != self._held and self._keeps:
+        if new != self._held and self.keeps:
             replace_durably(self._good_copy, signed)
         self._held = new
         return change

@@ -14,10 +14,8 @@ from mailserver.policy.trust_source import Refresh, TrustSource
 class TrustStore:
     """Readers take ``current`` (one reference, swapped whole); one thread calls ``load`` and ``refresh``."""
 
-    def __init__(self, sources: Sequence[TrustSource], *, keeps: bool = True) -> None:
-        """``keeps``: the sources keep their good copies, and what they report is told; one process at a time."""
+    def __init__(self, sources: Sequence[TrustSource]) -> None:
         self.sources = tuple(sources)
-        self.keeps = keeps
         self._parts: tuple[TrustList, ...] = ()
         self._current = NOBODY
 

@@ -7,6 +7,9 @@ import pytest
 from harness.trust_lists import DN, facts_of, pin_of, put, signed_list
 
 from mailserver.app.trust_watch import TrustWatch
+from mailserver.crypto.xmldsig import sign_enveloped
+from mailserver.model.address import parse_domain
+from mailserver.policy.trust_list import TrustedDomain, format_trust_list
 from mailserver.policy.trust_source import SourcePlan, TrustSource
 from mailserver.policy.trust_steps import ListRule
 from mailserver.policy.trust_store import TrustStore
@@ -34,7 +37,7 @@ def open_watch(folder, pinned, now, *, keeps=True, further=()):
     """``further``: (name, pin) of lists beside the main one, each in NAME.xml."""
     plans = [SourcePlan(folder / "incoming.xml", ListRule(pinned))]
     plans += [SourcePlan(folder / f"{name}.xml", ListRule(pin), name) for name, pin in further]
-    store = TrustStore([TrustSource(plan, folder / "data", keeps=keeps) for plan in plans], keeps=keeps)
+    store = TrustStore([TrustSource(plan, folder / "data", keeps=keeps) for plan in plans])
     store.load(now)
     watch = TrustWatch(store)
     watch.begin(now)
@@ -118,6 +121,21 @@ def test_a_list_that_is_not_renewed(folder, signer, pinned, now, caplog):
     write(folder, signer, later, NORTH)
     watch.round(later)
     assert said(caplog) == [("INFO", None, "the trust list is in force again")]
+
+
+def test_entries_that_cannot_be_read(folder, signer, pinned, now, caplog):
+    write(folder, signer, now, NORTH)
+    watch = open_watch(folder, pinned, now)
+    said(caplog)
+    for minutes in (1, 2):
+        date = now + timedelta(minutes=minutes)
+        entries = [TrustedDomain(parse_domain(name), DN, updated_at=date) for name in (NORTH, SOUTH)]
+        xml = format_trust_list(entries, date).replace(SOUTH.encode(), b"no domain at all")
+        put(folder / "incoming.xml", sign_enveloped(xml, signer.key_pem, signer.cert_pem))
+        watch.round(now)
+        assert said(caplog) == (
+            [("WARNING", "main", "entries of a trust list trust nobody")] if minutes == 1 else []
+        )
 
 
 def test_the_signer_changes(folder, signer, next_signer, now, caplog):
