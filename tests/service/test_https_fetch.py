@@ -169,10 +169,20 @@ def test_expired_certificate(authority, tmp_path, ours):
 
 @BOTH_LOOPS
 def test_no_tls(ours, run):
-    assert refusal_of(run, ListServer(answer("200 OK", BODY)), None, ours, limits=QUICK) in {
-        "fetch-tls",
-        "fetch-timeout",
-    }
+    """A port where something else answers in the clear."""
+
+    async def greet(_reader, writer):
+        writer.write(b"220 mail.example ESMTP\r\n" * 10)
+        writer.close()
+
+    async def ask_it():
+        async with await asyncio.start_server(greet, "127.0.0.1", 0) as listener:
+            url = f"https://localhost:{listener.sockets[0].getsockname()[1]}/"
+            return await fetch(url, ours, NO_VALIDATORS, LIMITS)
+
+    with pytest.raises(Unavailable) as refusal:
+        run(ask_it())
+    assert refusal.value.code == "fetch-tls"
 
 
 @BOTH_LOOPS
