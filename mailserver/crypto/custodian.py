@@ -1,27 +1,40 @@
 """The custodian (K7): the keys that the database must not meet, and the few verbs that use them.
 
 It holds the custody pair, the harden key, the row key, the log's signing seeds and the master of hourly and service
-keys, in a folder outside the data directory and its backups. No verb returns an AMK or a seed in clear. Every act on
-an account is journaled first; passwords that are hardened are counted. One instance serves a folder, whatever the
+keys, in a folder outside the data directory and its backups. No verb returns an AMK or a seed in clear. A mail client's
+token it judges itself, against bindings of its own (``custodian_logins``). Every act on an account is journaled first; passwords that are hardened are counted. One instance serves a folder, whatever the
 number of workers.
 """
 
 import contextlib
-import hashlib
-import hmac
 import re
 import threading
-from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from mailserver.crypto.ctx import Raw, ctx
-from mailserver.crypto.custodian_files import KeyFolder
+from mailserver.crypto.custodian_files import SEEDS, KeyFolder, format_seeds, parse_seeds
 from mailserver.crypto.custodian_journal import Journal, JournalHead
-from mailserver.crypto.custodian_rates import HardenCounts, HardenRate, Standing
+from mailserver.crypto.custodian_logins import (
+    LoginBinding,
+    LoginBindings,
+    LoginJudge,
+    LoginKind,
+    Proof,
+    certificate_subjects,
+)
+from mailserver.crypto.custodian_rates import (
+    MAIL_LIMIT,
+    RELEASE_LIMIT,
+    HardenCounts,
+    HardenRate,
+    ReleaseCounts,
+    ReleaseLimit,
+    Standing,
+)
 from mailserver.crypto.hkdf import mac
 from mailserver.crypto.log_keys import LogSigningKeys
 from mailserver.crypto.roots import FIRST_EPOCH, AccountKeys
@@ -36,17 +49,18 @@ from mailserver.crypto.slots import (
     parse_slot_header,
     seal_slot_to,
 )
+from mailserver.crypto.tokens import TokenCheck
 from mailserver.crypto.wrap import Wrapper
-from mailserver.model.errors import Corrupt, Denied, Malformed, NotFound, OverLimit, PliError, Unavailable
+from mailserver.model.errors import Denied, Malformed, NotFound, OverLimit, PliError, Unavailable
 
 Clock: TypeAlias = Callable[[], datetime]
 
 KEYS_NAME = "custodian.keys"
 JOURNAL_NAME = "journal"
+LOGINS_NAME = "logins.sqlite"
 HOURS_KEPT = 13
 """A session lives 12 h at most, so its hour's key must last until the end of the twelfth hour after it."""
-_MAGIC = b"pli/1/custodian-keys\0"
-_SEEDS = 6
+_RELEASE, _RELEASE_MAIL = "release", "release-mail"
 _PURPOSE = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _BASIS_LIMIT = 200
 
@@ -67,14 +81,6 @@ class Provisioned:
         return self.custody_body
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseLimit:
-    """At most ``count`` releases per account in any ``window``."""
-
-    count: int = 60
-    window: timedelta = timedelta(hours=1)
-
-
 class CustodianVerbs(Protocol):
     """What both the custodian and a client of its channel answer."""
 
@@ -85,6 +91,14 @@ class CustodianVerbs(Protocol):
     def release(
         self, account: bytes, custody_header: bytes, custody_body: bytes, session_public: bytes, basis: str
     ) -> bytes: ...
+    def release_mail(
+        self, account: bytes, custody_header: bytes, custody_body: bytes, session_public: bytes, proof: Proof
+    ) -> bytes: ...
+    def verify_login(self, account: bytes, proof: Proof) -> None: ...
+    def find_certificate_accounts(self, certificate: bytes) -> list[bytes]: ...
+    def bind_login(self, account: bytes, kind: LoginKind, subject: str) -> None: ...
+    def unbind_login(self, account: bytes, kind: LoginKind, subject: str) -> None: ...
+    def list_logins(self, kind: LoginKind, account: bytes = b"") -> list[LoginBinding]: ...
     def note_act(self, basis: str) -> None: ...
     def row_key(self) -> Secret: ...
     def hourly_key(self, hour: int) -> Secret: ...
@@ -100,12 +114,17 @@ def utc_now() -> datetime:
 class Custodian:
     """The keys of one folder, open and locked. Its verbs may be called from any thread."""
 
-    def __init__(self, folder: KeyFolder, now: Clock, limit: ReleaseLimit) -> None:
-        """Use ``open`` or ``create``. NotFound("keys") for an empty folder, Corrupt("custodian-keys") for a damaged one."""
+    def __init__(
+        self, folder: KeyFolder, now: Clock, limit: ReleaseLimit, tokens: TokenCheck | None = None
+    ) -> None:
+        """Use ``open`` or ``create``. NotFound("keys") for an empty folder, Corrupt("custodian-keys") for a damaged one.
+
+        ``tokens`` judges tokens; None: none is taken.
+        """
         content = folder.find_file(KEYS_NAME)
         if content is None:
             raise NotFound("keys")
-        custody, harden, row, log_ed25519, log_mldsa, master = _parse_keys(content)
+        custody, harden, row, log_ed25519, log_mldsa, master = parse_seeds(content)
         self._custody = KeyPair.from_seed(custody)
         self._harden = harden
         self._row = row
@@ -113,13 +132,12 @@ class Custodian:
         self._master = Wrapper(master)
         self._folder = folder
         self._now = now
-        self._limit = limit
         self._lock = threading.RLock()
         self._journal = Journal(folder.open_append(JOURNAL_NAME))
-        self._released: dict[str, deque[datetime]] = {}
+        self._released = {_RELEASE: ReleaseCounts(limit), _RELEASE_MAIL: ReleaseCounts(MAIL_LIMIT)}
         for line in self._journal.recent:
-            if line.verb == "release":
-                self._released.setdefault(line.account, deque()).append(line.time)
+            if line.verb in self._released:
+                self._released[line.verb].note(line.account, line.time)
         self._harden_rate = HardenRate()
         self._hardened = HardenCounts()
         self._is_closed = False
@@ -127,24 +145,33 @@ class Custodian:
         self._set_aside: frozenset[bytes] = frozenset()
         self._purged_hour = -1
         self._purge_hours()
+        logins_key = self._load_key("logins", ctx("logins-key"), may_create=True)
+        self._logins = LoginBindings(folder.path(LOGINS_NAME), logins_key)
+        self._judge = LoginJudge(self._logins, tokens)
 
     @classmethod
-    def create(cls, folder: Path, now: Clock = utc_now, limit: ReleaseLimit = ReleaseLimit()) -> "Custodian":
+    def create(cls, folder: Path, now: Clock = utc_now, limit: ReleaseLimit = RELEASE_LIMIT) -> "Custodian":
         """Make fresh keys and open them; Conflict("keys-exist") when the folder has keys already."""
         opened = KeyFolder.create(folder)
         try:
-            opened.add_file(KEYS_NAME, _format_keys([random_secret() for _ in range(_SEEDS)]))
+            opened.add_file(KEYS_NAME, format_seeds([random_secret() for _ in range(SEEDS)]))
             return cls(opened, now, limit)
         except BaseException:
             opened.close()
             raise
 
     @classmethod
-    def open(cls, folder: Path, now: Clock = utc_now, limit: ReleaseLimit = ReleaseLimit()) -> "Custodian":
+    def open(
+        cls,
+        folder: Path,
+        now: Clock = utc_now,
+        limit: ReleaseLimit = RELEASE_LIMIT,
+        tokens: TokenCheck | None = None,
+    ) -> "Custodian":
         """Open existing keys; errors as KeyFolder's and ``__init__``'s."""
         opened = KeyFolder(folder)
         try:
-            return cls(opened, now, limit)
+            return cls(opened, now, limit, tokens)
         except BaseException:
             opened.close()
             raise
@@ -155,6 +182,7 @@ class Custodian:
         with contextlib.suppress(PliError):
             self._journal_hardened(self._now())
         self._journal.close()
+        self._logins.close()
         self._folder.close()
 
     @property
@@ -225,19 +253,72 @@ class Custodian:
         4. The act is in the journal, with its basis (short, without private data), before the answer leaves.
         """
         _check_basis(basis)
-        header = parse_slot_header(custody_header)
+        amk = self._open_custody(account, custody_header, custody_body)
+        sealed = PublicKey(session_public).seal(amk, ctx("release", account))
+        self._note_release(_RELEASE, account, basis)
+        return sealed
+
+    def release_mail(
+        self, account: bytes, custody_header: bytes, custody_body: bytes, session_public: bytes, proof: Proof
+    ) -> bytes:
+        """The mail root, and nothing else of the account, for a login: sealed to ``session_public`` with
+        info = ctx("release-mail", account). As ``release``, once ``proof`` was judged as by ``verify_login``.
+        """
+        basis = self._judge.judge(account, proof, self._now())
+        amk = self._open_custody(account, custody_header, custody_body)
+        mail = AccountKeys(Secret(amk)).mail.secret
+        sealed = PublicKey(session_public).seal(mail.reveal(), ctx("release-mail", account))
+        self._note_release(_RELEASE_MAIL, account, basis)
+        return sealed
+
+    def verify_login(self, account: bytes, proof: Proof) -> None:
+        """A login that needs no key. A token is judged here, and its holder must be bound to the account; of a
+        certificate it is the mail process's word that it was shown. Raises Denied, Unavailable("token-issuer").
+        """
+        basis = self._judge.judge(account, proof, self._now())
+        with self._lock:
+            self._journal.append(self._now(), "login", account, basis, sync=False)
+
+    def find_certificate_accounts(self, certificate: bytes) -> list[bytes]:
+        """The accounts that a client's certificate (DER) may open. Raises Denied("certificate")."""
+        subjects = certificate_subjects(certificate, self._now())
+        found = [each for kind, subject in subjects for each in self._logins.find_accounts(kind, subject)]
+        return sorted(set(found))
+
+    def bind_login(self, account: bytes, kind: LoginKind, subject: str) -> None:
+        """Journaled, then done. Raises Conflict("login-bound"), Malformed("login-subject")."""
+        self._note_binding("bind", account, kind, subject)
+        self._logins.add(account, kind, subject, self._now())
+
+    def unbind_login(self, account: bytes, kind: LoginKind, subject: str) -> None:
+        """Journaled, then done. Raises NotFound("login-binding")."""
+        self._note_binding("unbind", account, kind, subject)
+        self._logins.remove(account, kind, subject)
+
+    def list_logins(self, kind: LoginKind, account: bytes = b"") -> list[LoginBinding]:
+        """What is bound, to one account or to any."""
+        return self._logins.list_bindings(kind, account)
+
+    def _open_custody(self, account: bytes, header_bytes: bytes, body: bytes) -> bytes:
+        header = parse_slot_header(header_bytes)
         if header.account != account or header.kind is not SlotKind.CUSTODY:
             raise Denied("custody-slot")
         if self._log_is_late or account in self._set_aside:
             raise Unavailable("log-late")
-        amk = open_slot_with(custody_header, custody_body, self._custody)
-        sealed = PublicKey(session_public).seal(amk, ctx("release", account))
+        return open_slot_with(header_bytes, body, self._custody)
+
+    def _note_release(self, verb: str, account: bytes, basis: str) -> None:
+        """In the journal and counted, or refused, before the answer leaves."""
         with self._lock:
-            now = self._now()
-            released = self._count_released(account.hex(), now)
-            self._journal.append(now, "release", account, basis, sync=True)
-            released.append(now)
-        return sealed
+            now, released = self._now(), self._released[verb]
+            released.demand(account.hex(), now)
+            self._journal.append(now, verb, account, basis, sync=True)
+            released.note(account.hex(), now)
+
+    def _note_binding(self, verb: str, account: bytes, kind: LoginKind, subject: str) -> None:
+        with self._lock:
+            basis = f"{kind.value} {self._logins.label(kind, subject)}"
+            self._journal.append(self._now(), verb, account, basis, sync=True)
 
     def note_act(self, basis: str) -> None:
         """An administrator's act on no account in particular (short, without private data), in the journal before it
@@ -299,14 +380,6 @@ class Custodian:
         self._purged_hour = current
         return current
 
-    def _count_released(self, account: str, now: datetime) -> deque[datetime]:
-        released = self._released.setdefault(account, deque())
-        while released and released[0] <= now - self._limit.window:
-            released.popleft()
-        if len(released) >= self._limit.count:
-            raise OverLimit("release-rate")
-        return released
-
 
 def _check_basis(basis: str) -> None:
     if not 0 < len(basis) <= _BASIS_LIMIT:
@@ -317,17 +390,3 @@ def _service_name(purpose: str, epoch: int) -> tuple[str, bytes]:
     if _PURPOSE.fullmatch(purpose) is None:
         raise Malformed("service-purpose")
     return f"service-{purpose}-{epoch}", ctx("service-key", purpose, epoch)
-
-
-def _format_keys(seeds: list[Secret]) -> bytes:
-    """Magic ‖ seeds of 32 bytes ‖ SHA-256 of both, which finds damage, not malice."""
-    content = _MAGIC + b"".join(seed.reveal() for seed in seeds)
-    return content + hashlib.sha256(content).digest()
-
-
-def _parse_keys(raw: bytes) -> list[Secret]:
-    content, digest = raw[:-32], raw[-32:]
-    size_ok = len(content) == len(_MAGIC) + 32 * _SEEDS and content.startswith(_MAGIC)
-    if not size_ok or not hmac.compare_digest(hashlib.sha256(content).digest(), digest):
-        raise Corrupt("custodian-keys")
-    return [Secret(content[at : at + 32]) for at in range(len(_MAGIC), len(content), 32)]

@@ -2,17 +2,19 @@
 
 A message is u32 length ‖ fields, each u32 length ‖ bytes; no pickle, nothing evaluated. A request is verb ‖ arguments,
 an answer is "ok" ‖ results or "error" ‖ class ‖ code ‖ detail. Integers are u64 big-endian, texts UTF-8. Only a
-connection that the server's side calls *administrator* may provision, release, note an act, use the verbs that the
-application reserves, and drop a service key other than a past day's of the queue.
+connection that the server's side calls *administrator* may provision, release, bind logins, note an act, use the verbs
+that the application reserves, and drop a service key other than a past day's of the queue.
 """
 
 import logging
 import socket
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TypeAlias
 
 from mailserver.crypto.custodian import HOURS_KEPT, CustodianVerbs, Provisioned, utc_now
+from mailserver.crypto.custodian_logins import LoginBinding, LoginKind, Proof, ProofKind
 from mailserver.crypto.custodian_rates import Standing
 from mailserver.crypto.secret import Secret
 from mailserver.model.errors import (
@@ -25,6 +27,7 @@ from mailserver.model.errors import (
     PliError,
     Unavailable,
 )
+from mailserver.model.ids import ID_BYTES
 
 ExtraVerb: TypeAlias = Callable[[bytes], bytes]
 
@@ -33,7 +36,9 @@ _ERRORS: dict[bytes, type[PliError]] = {
     kind.__name__.encode(): kind
     for kind in (Conflict, Corrupt, Denied, Malformed, NotFound, OverLimit, Unavailable)
 }
-_ADMINISTRATOR_VERBS = frozenset({b"provision", b"release", b"note_act"})
+_ADMINISTRATOR_VERBS = frozenset(
+    {b"provision", b"release", b"bind_login", b"unbind_login", b"list_logins", b"note_act"}
+)
 _QUEUE_PURPOSE, _DAY_SECONDS = b"queue", 86400
 _logger = logging.getLogger(__name__)
 
@@ -108,6 +113,22 @@ class CustodianServer:
                 return [*publics, made.custody_header, made.custody_body]
             case b"release", account, header, body, public, basis:
                 return [custodian.release(account, header, body, public, basis.decode())]
+            case b"release_mail", account, header, body, public, kind, octets:
+                return [custodian.release_mail(account, header, body, public, _parse_proof(kind, octets))]
+            case b"verify_login", account, kind, octets:
+                custodian.verify_login(account, _parse_proof(kind, octets))
+                return []
+            case b"find_certificate_accounts", certificate:
+                return [b"".join(custodian.find_certificate_accounts(certificate))]
+            case b"bind_login", account, kind, subject:
+                custodian.bind_login(account, LoginKind(kind.decode()), subject.decode())
+                return []
+            case b"unbind_login", account, kind, subject:
+                custodian.unbind_login(account, LoginKind(kind.decode()), subject.decode())
+                return []
+            case b"list_logins", kind, account:
+                found = custodian.list_logins(LoginKind(kind.decode()), account)
+                return [b"".join(map(_format_binding, found))]
             case b"note_act", basis:
                 custodian.note_act(basis.decode())
                 return []
@@ -160,6 +181,37 @@ class CustodianClient:
         """As Custodian.release; Denied("custodian-verb") for a worker's connection."""
         slot = (custody_header, custody_body)
         return self._ask(1, b"release", account, *slot, session_public, basis.encode())[0]
+
+    def release_mail(
+        self, account: bytes, custody_header: bytes, custody_body: bytes, session_public: bytes, proof: Proof
+    ) -> bytes:
+        """As Custodian.release_mail."""
+        slot, shown = (custody_header, custody_body), (proof.kind.value.encode(), proof.octets)
+        return self._ask(1, b"release_mail", account, *slot, session_public, *shown)[0]
+
+    def verify_login(self, account: bytes, proof: Proof) -> None:
+        """As Custodian.verify_login."""
+        self._ask(0, b"verify_login", account, proof.kind.value.encode(), proof.octets)
+
+    def find_certificate_accounts(self, certificate: bytes) -> list[bytes]:
+        """As Custodian.find_certificate_accounts."""
+        found = self._ask(1, b"find_certificate_accounts", certificate)[0]
+        return [found[at : at + ID_BYTES] for at in range(0, len(found), ID_BYTES)]
+
+    def bind_login(self, account: bytes, kind: LoginKind, subject: str) -> None:
+        """As Custodian.bind_login; Denied("custodian-verb") for a worker's connection."""
+        self._ask(0, b"bind_login", account, kind.value.encode(), subject.encode())
+
+    def unbind_login(self, account: bytes, kind: LoginKind, subject: str) -> None:
+        """As Custodian.unbind_login; Denied("custodian-verb") for a worker's connection."""
+        self._ask(0, b"unbind_login", account, kind.value.encode(), subject.encode())
+
+    def list_logins(self, kind: LoginKind, account: bytes = b"") -> list[LoginBinding]:
+        """As Custodian.list_logins; Denied("custodian-verb") for a worker's connection."""
+        fields = _split(self._ask(1, b"list_logins", kind.value.encode(), account)[0])
+        return [
+            _parse_binding(kind, *each) for each in zip(fields[::3], fields[1::3], fields[2::3], strict=True)
+        ]
 
     def note_act(self, basis: str) -> None:
         """As Custodian.note_act; Denied("custodian-verb") for a worker's connection."""
@@ -215,8 +267,25 @@ class CustodianClient:
         self._on_broken()
 
 
+def _parse_proof(kind: bytes, octets: bytes) -> Proof:
+    return Proof(ProofKind(kind.decode()), octets)
+
+
+def _format_binding(binding: LoginBinding) -> bytes:
+    made_at = _format_u64(int(binding.made_at.timestamp()))
+    return _join((binding.account, binding.subject.encode(), made_at))
+
+
+def _parse_binding(kind: LoginKind, account: bytes, subject: bytes, made_at: bytes) -> LoginBinding:
+    return LoginBinding(account, kind, subject.decode(), datetime.fromtimestamp(_parse_u64(made_at), UTC))
+
+
+def _join(fields: Sequence[bytes]) -> bytes:
+    return b"".join(part for field in fields for part in (len(field).to_bytes(4, "big"), field))
+
+
 def _send(sock: socket.socket, fields: Sequence[bytes]) -> None:
-    body = b"".join(part for field in fields for part in (len(field).to_bytes(4, "big"), field))
+    body = _join(fields)
     sock.sendall(len(body).to_bytes(4, "big") + body)
 
 
@@ -225,12 +294,16 @@ def _receive(sock: socket.socket) -> list[bytes]:
     size = int.from_bytes(_read_exactly(sock, 4), "big")
     if size > MESSAGE_LIMIT_BYTES:
         raise Malformed("custodian-message")
-    body = _read_exactly(sock, size)
+    return _split(_read_exactly(sock, size))
+
+
+def _split(body: bytes) -> list[bytes]:
+    """Inverse of ``_join``; Malformed when a length lies."""
     fields = []
     at = 0
-    while at < size:
+    while at < len(body):
         end = at + 4 + int.from_bytes(body[at : at + 4], "big")
-        if end > size:
+        if end > len(body):
             raise Malformed("custodian-message")
         fields.append(body[at + 4 : end])
         at = end

@@ -6,12 +6,17 @@ workers are started by exec or close what they inherited.
 
 import contextlib
 import fcntl
+import hashlib
+import hmac
 import os
 from pathlib import Path
 
-from mailserver.model.errors import Conflict, Denied, NotFound, Unavailable
+from mailserver.crypto.secret import Secret
+from mailserver.model.errors import Conflict, Corrupt, Denied, NotFound, Unavailable
 
+SEEDS = 6
 LOCK_NAME = "lock"
+_MAGIC = b"pli/1/custodian-keys\0"
 _NEW_SUFFIX = ".new"
 
 
@@ -100,6 +105,10 @@ class KeyFolder:
             file.flush()
             os.fsync(descriptor)
 
+    def path(self, name: str) -> Path:
+        """The path of a file for who cannot take a descriptor; it leads through the open folder."""
+        return Path(f"/proc/self/fd/{self._folder}") / name
+
     def list_files(self, prefix: str) -> list[str]:
         """Names of the files that start with ``prefix``, sorted."""
         return sorted(name for name in self._names() if name.startswith(prefix))
@@ -141,3 +150,18 @@ def _sync_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def format_seeds(seeds: list[Secret]) -> bytes:
+    """Magic ‖ seeds of 32 bytes ‖ SHA-256 of both, which finds damage, not malice."""
+    content = _MAGIC + b"".join(seed.reveal() for seed in seeds)
+    return content + hashlib.sha256(content).digest()
+
+
+def parse_seeds(raw: bytes) -> list[Secret]:
+    """Inverse of ``format_seeds``. Raises Corrupt("custodian-keys")."""
+    content, digest = raw[:-32], raw[-32:]
+    size_ok = len(content) == len(_MAGIC) + 32 * SEEDS and content.startswith(_MAGIC)
+    if not size_ok or not hmac.compare_digest(hashlib.sha256(content).digest(), digest):
+        raise Corrupt("custodian-keys")
+    return [Secret(content[at : at + 32]) for at in range(len(_MAGIC), len(content), 32)]

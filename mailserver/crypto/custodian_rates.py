@@ -1,13 +1,13 @@
-"""How often the custodian hardens passwords: per account and in all, by the standing of who asks, and what its journal keeps of it.
+"""How often the custodian hardens passwords, by the standing of who asks, and releases keys; what its journal keeps of it.
 
 Whoever asks (a worker) may guess at no more than this speed, and an attack writes a few lines, not one a guess.
 Not thread-safe: the custodian holds its lock.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from mailserver.model.errors import OverLimit
@@ -126,3 +126,35 @@ class HardenCounts:
         self._counts.clear()
         self._refused = self._others = 0
         self._since = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseLimit:
+    """At most ``count`` releases per account in any ``window``."""
+
+    count: int = 60
+    window: timedelta = timedelta(hours=1)
+
+
+RELEASE_LIMIT = ReleaseLimit()
+MAIL_LIMIT = ReleaseLimit(count=600)
+"""Mail roots for logins: several clients of one account, each with a few connections, that come back often."""
+
+
+class ReleaseCounts:
+    """When keys of each account were released, as far back as the window."""
+
+    def __init__(self, limit: ReleaseLimit) -> None:
+        self._limit = limit
+        self._times: dict[str, deque[datetime]] = {}
+
+    def demand(self, account: str, now: datetime) -> None:
+        """Raises OverLimit("release-rate")."""
+        times = self._times.get(account, deque())
+        while times and times[0] <= now - self._limit.window:
+            times.popleft()
+        if len(times) >= self._limit.count:
+            raise OverLimit("release-rate")
+
+    def note(self, account: str, now: datetime) -> None:
+        self._times.setdefault(account, deque()).append(now)
