@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mailserver.app.token_checks import build_token_check
 from mailserver.audit.checkpoint import LogPublics
 from mailserver.audit.signer import LogSigner, create_log_state
 from mailserver.config import Config
@@ -43,7 +44,7 @@ class LocalCustodian:
 
     def __init__(self, config: Config) -> None:
         """Raises Conflict("custodian-busy") when another process has it, NotFound("keys") before ``pli init``."""
-        self._custodian = Custodian.open(config.keys_folder)
+        self._custodian = Custodian.open(config.keys_folder, tokens=build_token_check(config))
         state = config.keys_folder / LOG_STATE_NAME
         if not state.exists():
             create_log_state(state, log_origin(config))

@@ -24,9 +24,9 @@ from mailserver.service.delivery_reports import DeliveryReports
 from mailserver.service.relay import RelayQueue
 from mailserver.service.throttle import Throttle
 from mailserver.smtp.server import Role, SmtpServer, SmtpServices
-from mailserver.tls.contexts import PeerFiles, client_facing_context, peer_server_context
+from mailserver.tls.contexts import ClientAuthority, PeerFiles, client_facing_context, peer_server_context
 from mailserver.tls.crowd import Caps
-from mailserver.tls.reloading import ReloadingContext
+from mailserver.tls.reloading import ContextSource, ReloadingContext
 from webmail.application import WebServices, create_app
 from webmail.server import serve_web
 
@@ -97,6 +97,7 @@ async def _start_smtp(start: _Start, edges: Edges) -> None:
         services.reception,
         services.submission,
         services.keys,
+        services.logins,
         services.wakeups,
         start.throttle,
         config.operator.hostname,
@@ -115,7 +116,7 @@ async def _start_smtp(start: _Start, edges: Edges) -> None:
         start.told("mx", listen.mx)
     clients = SmtpServer(smtp, start.pool, Role.SUBMISSION)
     edges.stops.append(clients.stop)
-    context = client_facing_context(*_client_files(services))
+    context = mail_context(services)
     if listen.submission:
         await clients.listen(listen.host, listen.submission, starttls=context, reuse_port=True)
         start.told("submission", listen.submission)
@@ -126,10 +127,11 @@ async def _start_smtp(start: _Start, edges: Edges) -> None:
 
 async def _start_imap(start: _Start, edges: Edges) -> None:
     services, listen = start.services, start.services.config.listen
-    context = client_facing_context(*_client_files(services))
+    context = mail_context(services)
     server = ImapServer(
         ImapServices(
             services.keys,
+            services.logins,
             services.mailboxes,
             services.boxes,
             services.rights,
@@ -217,6 +219,19 @@ def _start_gateway(start: _Start, edges: Edges) -> None:
 def _client_files(services: Services) -> tuple[Path, Path]:
     config = services.config
     return config.path(config.tls.certificate), config.path(config.tls.key)
+
+
+def mail_context(services: Services) -> ContextSource:
+    """TLS of the IMAP and submission ports. Where application boxes log in by certificate it follows the authority's
+    files: a new revocation list counts for the next handshake.
+    """
+    config, files = services.config, _client_files(services)
+    if not config.tls.client_authority:
+        return client_facing_context(*files)
+    crl = config.path(config.tls.client_crl) if config.tls.client_crl else None
+    clients = ClientAuthority(config.path(config.tls.client_authority), crl)
+    paths = [path for path in (*files, clients.ca, clients.crl) if path is not None]
+    return ReloadingContext(paths, lambda: client_facing_context(*files, clients))
 
 
 def peer_files(services: Services) -> PeerFiles:

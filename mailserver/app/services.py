@@ -21,7 +21,9 @@ from mailserver.service.delivery import Delivery
 from mailserver.service.directory import Directory
 from mailserver.service.filing import Archives
 from mailserver.service.keys import Keys
+from mailserver.service.login_bindings import LoginBindingActs
 from mailserver.service.login_failures import LoginFailures
+from mailserver.service.mail_logins import LoginPolicy, MailLogins
 from mailserver.service.mail_permit import MailPermits
 from mailserver.service.mailboxes import Mailboxes
 from mailserver.service.messages import Messages
@@ -29,6 +31,7 @@ from mailserver.service.notices import Notices
 from mailserver.service.outbound import Outbound
 from mailserver.service.quotas import Amount
 from mailserver.service.receive import Reception
+from mailserver.service.sasl import TokenAdvice
 from mailserver.service.search_index import SearchIndex
 from mailserver.service.service_seals import ServiceSeals
 from mailserver.service.submit import Submission
@@ -46,9 +49,11 @@ class Services:
     directory: Directory
     trust: TrustStore
     keys: Keys
+    logins: MailLogins
     administration: Administration
     members: BoxMembers
     app_passwords: AppPasswords
+    bindings: LoginBindingActs
     boxes: Boxes
     rights: BoxRights
     mailboxes: Mailboxes
@@ -69,6 +74,7 @@ class Services:
             return self.store.accounts.list_revocations(connection, account_ids)
 
     def close(self) -> None:
+        self.logins.close()
         self.store.close()
 
 
@@ -79,10 +85,12 @@ def build_services(
     argon2: Argon2Parameters = ARGON2_DEFAULT,
     on_disk_failure: Callable[[Unavailable], None] | None = None,
     keeps_trust: bool = False,
+    login_custody: CustodianVerbs | None = None,
 ) -> Services:
     """Open the store and wire every service. The schema must be current (``migrations.upgrade``).
 
-    ``keeps_trust``: see TrustSource.
+    ``keeps_trust``: see TrustSource. ``login_custody``: a second link to the custodian, so that an issuer of tokens that
+    is slow does not hold up passwords.
     """
     store = open_store(config.database_url, config.data_folder, custody.row_key(), on_disk_failure)
     seals = ServiceSeals(custody)
@@ -98,16 +106,19 @@ def build_services(
         config.patients.refuse_mss_mismatch,
     )
     rights = BoxRights(store, directory)
+    keys = Keys(store, directory, custody)
     return Services(
         config,
         custody,
         store,
         directory,
         trust,
-        Keys(store, directory, custody),
+        keys,
+        MailLogins(store, directory, keys, login_custody or custody, login_policy(config)),
         Administration(store, directory, custody, argon2),
         BoxMembers(store, directory, custody),
         AppPasswords(store, directory, custody),
+        LoginBindingActs(store, directory, custody),
         Boxes(store, directory),
         rights,
         Mailboxes(store, rights),
@@ -122,3 +133,10 @@ def build_services(
         Submission(store, directory, delivery, outbound, trust, limits),
         Wakeups(),
     )
+
+
+def login_policy(config: Config) -> LoginPolicy:
+    """What mail clients are offered beside app passwords."""
+    oauth = config.oauth
+    advice = TokenAdvice(oauth.scope, oauth.configuration_url)
+    return LoginPolicy(bool(oauth.issuer), advice, oauth.session_hours)

@@ -109,6 +109,7 @@ class Supervisor:
 
     def _start(self, worker: _Worker, local: LocalCustodian) -> None:
         ours, theirs = socket.socketpair()
+        ours_for_logins, theirs_for_logins = socket.socketpair()
         reader, writer = os.pipe()
         os.set_inheritable(writer, True)
         command = [
@@ -122,17 +123,23 @@ class Supervisor:
             str(worker.index),
             "--custody-descriptor",
             str(theirs.fileno()),
+            "--login-descriptor",
+            str(theirs_for_logins.fileno()),
             "--ready-descriptor",
             str(writer),
         ]
         worker.process = subprocess.Popen(  # noqa: S603 # our own interpreter and arguments
-            command, pass_fds=(theirs.fileno(), writer), stdin=subprocess.DEVNULL
+            command,
+            pass_fds=(theirs.fileno(), theirs_for_logins.fileno(), writer),
+            stdin=subprocess.DEVNULL,
         )
         theirs.close()
+        theirs_for_logins.close()
         os.close(writer)
         worker.ready_pipe, worker.is_ready = reader, False
         worker.started_at = time.monotonic()
         local.serve(ours, administrator=False)
+        local.serve(ours_for_logins, administrator=False)
 
     def _await_ready(self) -> None:
         """Say ``ready`` once every worker listens; a worker that cannot start ends the server."""

@@ -37,10 +37,13 @@ logger = logging.getLogger("pli.worker")
 
 @dataclass(frozen=True, slots=True)
 class WorkerLinks:
-    """What the supervisor hands to a worker: its number, and two open descriptors."""
+    """What the supervisor hands to a worker: its number, and open descriptors: the custodian's, that of logins that may
+    wait for an issuer of tokens, and the one to say ready on.
+    """
 
     index: int
     custody_descriptor: int
+    login_descriptor: int
     ready_descriptor: int
 
 
@@ -52,14 +55,22 @@ def run_worker(config: Config, links: WorkerLinks) -> int:
     harden_process()
     raise_file_limit()
     client = CustodianClient(link, on_broken=_end_in_order)
+    login_link = socket.socket(fileno=links.login_descriptor)
+    login_link.set_inheritable(False)  # as above
+    login_client = CustodianClient(login_link, on_broken=_end_in_order)
     custody = connected(client)
     services = build_services(
-        config, custody.verbs, on_disk_failure=_end_at_once, keeps_trust=links.index == 0
+        config,
+        custody.verbs,
+        on_disk_failure=_end_at_once,
+        keeps_trust=links.index == 0,
+        login_custody=login_client,
     )
     try:
         uvloop.run(_serve(services, links))
     finally:
         services.close()
+        login_client.close()
         client.close()
     return 0
 

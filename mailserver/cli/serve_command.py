@@ -34,6 +34,7 @@ def worker_parser() -> argparse.ArgumentParser:
     add_config(worker)
     worker.add_argument("--index", type=int, required=True)
     worker.add_argument("--custody-descriptor", type=int, required=True)
+    worker.add_argument("--login-descriptor", type=int, required=True)
     worker.add_argument("--ready-descriptor", type=int, required=True)
     worker.set_defaults(call=_worker, quiet_log=False)
     return worker
@@ -49,5 +50,6 @@ def _serve(options: argparse.Namespace) -> int:
 def _worker(options: argparse.Namespace) -> int:
     from mailserver.app.worker import WorkerLinks, run_worker
 
-    links = WorkerLinks(options.index, options.custody_descriptor, options.ready_descriptor)
+    descriptors = (options.custody_descriptor, options.login_descriptor, options.ready_descriptor)
+    links = WorkerLinks(options.index, *descriptors)
     return run_worker(load_config(options.config), links)

@@ -9,12 +9,13 @@ import dataclasses
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_type_hints
 
 from mailserver.config import rules
-from mailserver.config.rules import Rule, T
+from mailserver.config.oauth import OauthConfig, find_oauth_fault
+from mailserver.config.rules import key as _key
 from mailserver.model.address import DomainName, parse_domain
 from mailserver.model.errors import PliError
 
@@ -29,16 +30,6 @@ class ConfigError(PliError):
 
     def __str__(self) -> str:
         return self.detail
-
-
-def _key(default: T, doc: str, rule: Rule[T]) -> T:
-    """A field with its documentation and its rule."""
-    metadata = {"doc": doc, "rule": rule}
-    if isinstance(default, list | dict):
-        copied: T = field(default_factory=default.copy, metadata=metadata)
-        return copied
-    plain: T = field(default=default, metadata=metadata)
-    return plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +95,12 @@ class TlsConfig:
         "tls/authority.pem", "The only authority trusted for other operators (IGC-Santé).", rules.PATH
     )
     peer_crl: str = _key("", "Revocation list of that authority (PEM); empty for none.", rules.PATH_OR_NONE)
+    client_authority: str = _key(
+        "",
+        "Authority of the certificates by which application boxes log in (PEM); empty: mail clients are asked for none.",
+        rules.PATH_OR_NONE,
+    )
+    client_crl: str = _key("", "Revocation list of that authority (PEM); empty for none.", rules.PATH_OR_NONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +232,7 @@ class Config:
     patients: PatientsConfig
     relay: RelayConfig
     web: WebConfig
+    oauth: OauthConfig
 
     def path(self, value: str) -> Path:
         """A configured path, relative to the file's folder."""
@@ -284,6 +282,9 @@ def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
     config = Config(path.resolve().parent, **sections)  # type: ignore[arg-type] # one value per section, by name
     _check_ports(path, config.listen)
     _check_folders(path, config)
+    fault = find_oauth_fault(config.oauth)
+    if fault is not None:
+        raise ConfigError(f"{path}: {fault}")
     return config
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
@@ -20,6 +20,16 @@ class Rule(Generic[T]):
 
     remedy: str
     is_kept: Callable[[T], bool]
+
+
+def key(default: T, doc: str, rule: Rule[T]) -> T:
+    """A field with its documentation and its rule."""
+    metadata = {"doc": doc, "rule": rule}
+    if isinstance(default, list | dict):
+        copied: T = field(default_factory=default.copy, metadata=metadata)
+        return copied
+    plain: T = field(default=default, metadata=metadata)
+    return plain
 
 
 def _is_read(parse: Callable[[str], object], *texts: str) -> bool:
@@ -149,3 +159,19 @@ WEB_URL: Rule[str] = Rule(
     'an address as "https://pli.sante.example", or empty for the one of hostname',
     lambda text: not text or (_is_url(text, "https") and bool(urlsplit(text).hostname)),
 )
+ISSUER: Rule[str] = Rule(
+    'the address of an issuer of tokens as its tokens write it, as "https://login.example/realm", or empty for none',
+    lambda text: not text or (_is_url(text, "https") and text.isprintable() and " " not in text),
+)
+HTTPS_URL: Rule[str] = Rule(
+    'an address as "https://login.example/certs", or empty for none',
+    lambda text: not text or (_is_url(text, "https") and bool(urlsplit(text).hostname) and text.isascii()),
+)
+WORDS: Rule[list[str]] = Rule(
+    "a list of texts of one line each, none of them empty",
+    lambda words: all(word and word.isprintable() for word in words),
+)
+WORD: Rule[str] = Rule("one line of text", lambda text: text.isprintable() and bool(text))
+WORD_OR_NONE: Rule[str] = Rule("one line of text, or empty for none", str.isprintable)
+MINUTES: Rule[int] = Rule("from 1 to 1440, which is a day", lambda minutes: 1 <= minutes <= 1440)
+SESSION_HOURS: Rule[int] = Rule("from 1 to 168, which is a week", lambda hours: 1 <= hours <= 168)

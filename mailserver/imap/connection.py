@@ -47,6 +47,7 @@ IDLE_SECONDS = 30 * 60.0
 STALL_SECONDS = 120.0
 """A client that takes nothing of what waits for it for so long is gone (S4: 500 octets a second)."""
 BYE_LATE = "Logged out after too long without a command"
+BYE_OVER = "Your session is over, log in again / Votre session est terminee, reconnectez-vous"
 HANDSHAKE_SECONDS = 20.0
 
 
@@ -99,7 +100,9 @@ class Tracer:
 class ImapConnection(asyncio.Protocol):
     """The protocol object. ``starttls`` is given on a port that begins in the clear."""
 
-    def __init__(self, hub: Hub, starttls: ssl.SSLContext | None, may_enter: Callable[[str], bool]) -> None:
+    def __init__(
+        self, hub: Hub, starttls: Callable[[], ssl.SSLContext] | None, may_enter: Callable[[str], bool]
+    ) -> None:
         self._hub = hub
         self._starttls = starttls
         self._may_enter = may_enter
@@ -134,6 +137,7 @@ class ImapConnection(asyncio.Protocol):
             return
         state = State.CLEAR if self._starttls else State.NOT_AUTHENTICATED
         self._session = Session(self._hub.services, self, self.peer, state)
+        self._session.certificate = _certificate_of(transport)
         self._talk = Conversation(self._session, self._framer, self, self._hub.loop.time)
         self._hub.enter(self)
         self.send(format_untagged(Word.OK, "Pli ready", code_capability(self._session.capabilities())))
@@ -229,7 +233,7 @@ class ImapConnection(asyncio.Protocol):
         raw, loop = self._transport, self._hub.loop
         try:
             secured = await loop.start_tls(
-                raw, self, self._starttls, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS
+                raw, self, self._starttls(), server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS
             )
         except (OSError, ssl.SSLError):
             raw.abort()
@@ -237,6 +241,8 @@ class ImapConnection(asyncio.Protocol):
         if secured is None:
             raise ConnectionResetError
         self._transport = secured
+        if self._session is not None:
+            self._session.certificate = _certificate_of(secured)
         secured.set_write_buffer_limits(high=WRITE_BYTES[1], low=WRITE_BYTES[0])
 
     def wait_for_news(self) -> None:
@@ -383,6 +389,8 @@ class ImapConnection(asyncio.Protocol):
         elif self._session.account is None:
             if now - self._began_at > LOGIN_SECONDS * (2 if is_busy else 1):
                 self._expire("Too long without a login")
+        elif self._session.account.is_over(now_seconds()):
+            self._expire(BYE_OVER)
         elif not is_busy and now - self._heard_at > IDLE_SECONDS:
             self._expire(BYE_LATE)
 
@@ -390,3 +398,9 @@ class ImapConnection(asyncio.Protocol):
         with contextlib.suppress(RuntimeError):  # the transport is closing already
             self.send(format_untagged(Word.BYE, text))
         self.close()
+
+
+def _certificate_of(transport: asyncio.Transport) -> bytes | None:
+    """What the client showed in the handshake, once its chain was verified."""
+    channel = transport.get_extra_info("ssl_object")
+    return None if channel is None else channel.getpeercert(binary_form=True)

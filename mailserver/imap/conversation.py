@@ -23,6 +23,7 @@ from mailserver.imap.framing import BEFORE_LOGIN, Framer, limits_after_login
 from mailserver.imap.news import look, tell_access
 from mailserver.imap.parse import BadCommand, is_done, parse_command, parse_sasl_response
 from mailserver.imap.replies import (
+    TOKEN_REFUSED,
     TOO_BIG,
     reply_to_bad_command,
     reply_to_failure,
@@ -32,6 +33,7 @@ from mailserver.imap.session import Reply, Session, done
 from mailserver.imap.states import Feature, State, decide_command, holds_expunges, state_after
 from mailserver.imap.uploading import Outcome, Uploads
 from mailserver.imap.verbs_notify import tell_notified
+from mailserver.imap.verbs_session import mechanisms_of, refusal_challenge
 from mailserver.model.errors import Malformed, NotFound, PliError, Unavailable
 
 BAD_BEFORE_LOGIN = 3
@@ -62,6 +64,8 @@ class Conversation:
         self._line = line
         self._idle_tag = ""
         self._sasl: tuple[str, c.Authenticate] | None = None
+        self._sasl_refusal: Reply | None = None
+        """What a token's client is told once it has read why (RFC 7628 §3.2.3)."""
         self._bad_count = 0
 
     @property
@@ -112,7 +116,7 @@ class Conversation:
     def _forget_awaited(self) -> str | None:
         """The line or the octets that a command waits for will not come: the tag of that command."""
         tag = self._sasl[0] if self._sasl is not None else self._idle_tag
-        self._sasl, self._idle_tag = None, ""
+        self._sasl, self._sasl_refusal, self._idle_tag = None, None, ""
         return tag or self.uploads.drop()
 
     async def _settle(self, outcome: Outcome | None) -> None:
@@ -257,26 +261,38 @@ class Conversation:
             await self._look(hold_expunges=False)
 
     async def _authenticate(self, tag: str, command: c.Authenticate) -> None:
-        if command.mechanism != "PLAIN":
+        if command.mechanism not in mechanisms_of(self._session):
             self._refuse(tag, Reply(Word.NO, "Use AUTHENTICATE PLAIN or LOGIN"))
-        elif command.initial is None:
-            self._sasl = (tag, command)
-            self._framer.expect_line()
-            self._session.wire.send(format_continuation())
-        else:
-            await self._conclude(tag, command, await _reply_of(run_command(self._session, command)))
+            return
+        if command.initial is None:
+            self._await_response(tag, command)
+            return
+        reply = await _reply_of(run_command(self._session, command))
+        if reply is not TOKEN_REFUSED:
+            await self._conclude(tag, command, reply)
+            return
+        self._sasl_refusal = reply
+        self._await_response(tag, command, refusal_challenge(self._session, command))
+
+    def _await_response(self, tag: str, command: c.Authenticate, challenge: str = "") -> None:
+        self._sasl = (tag, command)
+        self._framer.expect_line()
+        self._session.wire.send(format_continuation(challenge))
 
     async def _take_line(self, line: bytes) -> None:
         if self._sasl is not None:
             (tag, command), self._sasl = self._sasl, None
+            refusal, self._sasl_refusal = self._sasl_refusal, None
             try:
                 response = parse_sasl_response(line)
             except Malformed:
                 response = None
             if response is None:
                 self._refuse(tag, Reply(Word.BAD, "AUTHENTICATE cancelled"))
-                return
-            await self._authenticate(tag, c.Authenticate(command.mechanism, response))
+            elif refusal is not None:
+                await self._conclude(tag, command, refusal)
+            else:
+                await self._authenticate(tag, c.Authenticate(command.mechanism, response))
             return
         tag, self._idle_tag = self._idle_tag, ""
         reply = done("IDLE") if is_done(line) else Reply(Word.BAD, "Expected DONE")

@@ -38,6 +38,16 @@ LOGIN_FAILED = _no(
     "Login refused: use your full address and an app password made in your web space, not your own password.",
     "Connexion refusée : utilisez votre adresse complète et un mot de passe d’application créé dans votre espace web, pas votre mot de passe personnel.",
 )
+TOKEN_REFUSED = _no(
+    "AUTHENTICATIONFAILED",
+    "Login refused: this token does not open this address. Sign in again where the token comes from, or ask the operator.",
+    "Connexion refusée : ce jeton n’ouvre pas cette adresse. Identifiez-vous de nouveau auprès de son fournisseur, ou demandez à l’opérateur.",
+)
+CERTIFICATE_REFUSED = _no(
+    "AUTHENTICATIONFAILED",
+    "Login refused: this certificate does not open this box, or opens several and none was named. Ask the operator.",
+    "Connexion refusée : ce certificat n’ouvre pas cette boîte, ou en ouvre plusieurs sans en nommer une. Demandez à l’opérateur.",
+)
 READ_ONLY = _no(
     "", "The mailbox is open for reading only. Open it with SELECT.", "La boîte est ouverte en lecture seule."
 )

@@ -5,13 +5,13 @@ One instance per process and event loop. 993 is implicit TLS; 143 begins in the 
 
 import asyncio
 import contextlib
-import ssl
 from concurrent.futures import Executor
 
 from mailserver.imap.connection import HANDSHAKE_SECONDS, Hub, ImapConnection
 from mailserver.imap.session import ImapServices
 from mailserver.tls.crowd import Caps
 from mailserver.tls.door import Door, Handshakes, bind_listener
+from mailserver.tls.reloading import ContextSource, current_context
 
 BACKLOG = 1024
 SWEEP_SECONDS = 2.0
@@ -39,8 +39,8 @@ class ImapServer:
         host: str,
         port: int,
         *,
-        tls: ssl.SSLContext | None,
-        starttls: ssl.SSLContext | None,
+        tls: ContextSource | None,
+        starttls: ContextSource | None,
         reuse_port: bool = False,
     ) -> None:
         """Serve a port: ``tls`` for implicit TLS, else ``starttls``. ValueError unless exactly one is given."""
@@ -52,12 +52,14 @@ class ImapServer:
             self._sweep = loop.call_later(SWEEP_SECONDS, self._expire)
         hub = self._hub
 
+        source = None if starttls is None else current_context(starttls)
+
         def make_connection() -> ImapConnection:
-            return ImapConnection(hub, starttls, self._may_enter)
+            return ImapConnection(hub, source, self._may_enter)
 
         if tls is not None:
             listener = bind_listener(host, port, reuse_port=reuse_port)
-            door = Door(listener, tls, make_connection, "imaps", HANDSHAKES)
+            door = Door(listener, current_context(tls), make_connection, "imaps", HANDSHAKES)
             door.open()
             self._listeners.append(door)
         else:

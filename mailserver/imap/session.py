@@ -21,10 +21,12 @@ from mailserver.model.ids import AccountId
 from mailserver.service.box_rights import BoxRights
 from mailserver.service.boxes import Boxes
 from mailserver.service.keys import Keys, OpenAccount
+from mailserver.service.mail_logins import MailLogins
 from mailserver.service.mail_permit import MailPermit, MailPermits
 from mailserver.service.mailboxes import Mailboxes, MailboxInfo
 from mailserver.service.messages import Messages, OpenedItem
 from mailserver.service.named_mailboxes import NamedMailboxes
+from mailserver.service.sasl import TOKEN_MECHANISMS, Mechanism
 from mailserver.service.search_index import SearchIndex
 from mailserver.service.throttle import Throttle, network_of
 from mailserver.service.wakeups import Waiter, Wakeups
@@ -41,6 +43,7 @@ class ImapServices:
     """What the server is made of. ``limit_bytes``: the largest message APPEND takes."""
 
     keys: Keys
+    logins: MailLogins
     mailboxes: Mailboxes
     boxes: Boxes
     rights: BoxRights
@@ -128,6 +131,8 @@ class Session:
     tag: str = ""
     """Of the command that runs."""
     client: str = ""
+    certificate: bytes | None = field(default=None, repr=False)
+    """What the client showed in the TLS handshake, DER, its chain verified."""
     enabled: set[Feature] = field(default_factory=set)
     notifier: Notifier | None = None
     _opened: MailPermit | None = field(default=None, repr=False)
@@ -138,13 +143,21 @@ class Session:
     def capabilities(self) -> tuple[str, ...]:
         """What this connection is told that the server can do (RFC 9051 §6.1.1), less what its account hides."""
         names = CAPABILITIES[self.state]
+        if self.state is State.NOT_AUTHENTICATED:
+            names += tuple(f"AUTH={each}" for each in self.further_mechanisms())
         hidden = self.account.profile.hidden_capabilities if self.account is not None else ()
         limit = f"APPENDLIMIT={self.services.limit_bytes}"  # RFC 7889 §2: the same for all mailboxes
         return tuple(limit if name == "APPENDLIMIT" else name for name in names if name not in hidden)
 
+    def further_mechanisms(self) -> tuple[Mechanism, ...]:
+        """Ways of logging in that depend on the configuration and on this connection."""
+        tokens = TOKEN_MECHANISMS if self.services.logins.policy.takes_tokens else ()
+        return tokens if self.certificate is None else (*tokens, Mechanism.EXTERNAL)
+
     def forget_login(self) -> None:
         """RFC 8437 §3: whatever came with a login goes, its keys first; TLS and what ID said stay."""
         fresh = Session(self.services, self.wire, self.peer, State.NOT_AUTHENTICATED, client=self.client)
+        fresh.certificate = self.certificate
         for each in fields(fresh):
             setattr(self, each.name, getattr(fresh, each.name))
 

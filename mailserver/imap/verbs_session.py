@@ -5,6 +5,8 @@ A failed login waits before it is looked at, the more the more there were (S9), 
 """
 
 import asyncio
+import base64
+from collections.abc import Awaitable, Callable
 
 from mailserver.crypto.slots import SlotScope
 from mailserver.imap.commands import Authenticate, Capability, Check, Enable, Id, Login, Namespace, Noop
@@ -17,12 +19,20 @@ from mailserver.imap.encode import (
     format_namespace,
 )
 from mailserver.imap.encode import Status as Word
-from mailserver.imap.replies import LOGIN_FAILED
+from mailserver.imap.replies import CERTIFICATE_REFUSED, LOGIN_FAILED, TOKEN_REFUSED
 from mailserver.imap.session import CLIENT_CHARACTERS, Reply, Session, done, now_seconds
 from mailserver.imap.states import OFFERED, Feature, State
-from mailserver.model.errors import Denied
+from mailserver.model.errors import Denied, Malformed
 from mailserver.service.boxes import NAMESPACE
+from mailserver.service.keys import OpenAccount
 from mailserver.service.named_mailboxes import NamedMailboxes
+from mailserver.service.sasl import (
+    Mechanism,
+    TokenLogin,
+    format_token_refusal,
+    parse_external,
+    parse_token_login,
+)
 
 SCOPES = (SlotScope.IMAP, SlotScope.IMAP_SMTP)
 SERVER_ID = (("name", "Pli"), ("vendor", "Pli"))
@@ -94,30 +104,90 @@ def parse_plain(response: bytes) -> tuple[str, bytes] | None:
     return (authcid, parts[2]) if authzid in {"", authcid} else None
 
 
+def mechanisms_of(session: Session) -> tuple[str, ...]:
+    """What AUTHENTICATE takes on this connection."""
+    return ("PLAIN", *session.further_mechanisms())
+
+
 async def run_authenticate(session: Session, command: Authenticate) -> Reply:
-    """AUTHENTICATE PLAIN once its response is there (RFC 9051 §6.2.2); other mechanisms never reach this."""
-    found = parse_plain(command.initial or b"")
+    """AUTHENTICATE once its response is there (RFC 9051 §6.2.2); mechanisms that are not offered never reach this."""
+    response = command.initial or b""
+    try:
+        match command.mechanism:
+            case Mechanism.OAUTHBEARER | Mechanism.XOAUTH2:
+                return await _log_in_with_token(
+                    session, parse_token_login(Mechanism(command.mechanism), response)
+                )
+            case Mechanism.EXTERNAL:
+                return await _log_in_with_certificate(session, parse_external(response))
+            case _:
+                found = parse_plain(response)
+    except Malformed:
+        found = None
     if found is None:
-        return Reply(Word.BAD, "The PLAIN response cannot be understood")
+        return Reply(Word.BAD, f"The {command.mechanism} response cannot be understood")
     return await log_in(session, *found, "AUTHENTICATE")
 
 
 async def log_in(session: Session, name: str, secret: bytes, verb: str) -> Reply:
     """Open the account, or say the one refusal."""
+    keys, text = session.services.keys, secret.decode("ascii", "replace")
+    return await _admit(
+        session,
+        name,
+        lambda: session.wire.call(keys.open_with_app_password, name, text, SCOPES, now_seconds()),
+        LOGIN_FAILED,
+        verb,
+    )
+
+
+async def _log_in_with_token(session: Session, said: TokenLogin) -> Reply:
+    """RFC 7628 §3, XOAUTH2: the custodian judges the token and releases the keys (K7)."""
+    logins, origin = session.services.logins, session.origin()
+
+    def begin() -> Awaitable[OpenAccount]:
+        return asyncio.wrap_future(logins.begin_with_token(said, SlotScope.IMAP, origin))
+
+    return await _admit(session, said.login, begin, TOKEN_REFUSED)
+
+
+async def _log_in_with_certificate(session: Session, name: str) -> Reply:
+    """RFC 4422 §A: the certificate of this connection's handshake."""
+    logins, origin, shown = session.services.logins, session.origin(), session.certificate or b""
+
+    def begin() -> Awaitable[OpenAccount]:
+        return asyncio.wrap_future(logins.begin_with_certificate(name, shown, SlotScope.IMAP, origin))
+
+    return await _admit(session, name, begin, CERTIFICATE_REFUSED)
+
+
+async def _admit(
+    session: Session,
+    name: str,
+    begin: Callable[[], Awaitable[OpenAccount]],
+    refusal: Reply,
+    verb: str = "AUTHENTICATE",
+) -> Reply:
+    """Wait as long as earlier failures ask (S9), open the account, or say the one refusal of its way."""
     throttle = session.services.throttle
     delay = throttle.delay_seconds(session.peer, name)
     if delay:
         await asyncio.sleep(delay)
-    keys = session.services.keys
     try:
-        text = secret.decode("ascii", "replace")
-        account = await session.wire.call(keys.open_with_app_password, name, text, SCOPES, now_seconds())
+        account = await begin()
     except Denied:
         throttle.note_failure(session.peer, name)
-        return LOGIN_FAILED
+        return refusal
+    await session.wire.drain()  # the peer may have left meanwhile
     throttle.note_success(session.peer, name)
     session.account = account
     services, watch = session.services, session.wire.watch
     session.names = NamedMailboxes(services.mailboxes, services.boxes, account, session.origin, watch)
     session.state = State.AUTHENTICATED
     return done(verb, code_capability(session.capabilities()))
+
+
+def refusal_challenge(session: Session, command: Authenticate) -> str:
+    """Why a token was refused, in base64, before the refusal itself."""
+    advice = session.services.logins.policy.advice
+    return base64.b64encode(format_token_refusal(Mechanism(command.mechanism), advice)).decode("ascii")

@@ -8,14 +8,15 @@ the store is made up for by rows of nobody, whose MACs are checked in its place.
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from mailserver.crypto.ctx import ctx
 from mailserver.crypto.custodian import CustodianVerbs
+from mailserver.crypto.custodian_logins import Proof
 from mailserver.crypto.custodian_rates import Standing
 from mailserver.crypto.roots import AccountKeys, Root
-from mailserver.crypto.seal import PUBLIC_BYTES, KeyPair
+from mailserver.crypto.seal import PUBLIC_BYTES, SEAL_OVERHEAD_BYTES, KeyPair
 from mailserver.crypto.secret import Secret, random_id, random_secret
 from mailserver.crypto.slots import (
     ARGON2_DEFAULT,
@@ -63,6 +64,8 @@ class OpenAccount:
     space: Root | None
     member: Member | None = None
     """Set when the person behind this connection is not the account's own holder (K11)."""
+    ends_at: int | None = None
+    """The second when the server ends a connection that no app password opened."""
 
     def __repr__(self) -> str:
         return "OpenAccount(…)"
@@ -70,6 +73,10 @@ class OpenAccount:
     @property
     def account_id(self) -> AccountId:
         return self.account.account_id
+
+    def is_over(self, now: int) -> bool:
+        """Whether the time of this connection is up."""
+        return self.ends_at is not None and self.ends_at <= now
 
     def rights_in(self, mailbox_id: MailboxId) -> Rights:
         """What may be done in a mailbox of this account; its own holder may do everything."""
@@ -122,6 +129,22 @@ class Keys:
                 if not found.is_open:
                     raise Denied("login")
                 return self._open(connection, found.account, slot, payload)
+
+    def open_with_custody(
+        self, login: str, release: Callable[[SlotRow], Root | None], scope: SlotScope
+    ) -> OpenAccount:
+        """For what the custodian judges: ``release`` gives the mail root of a custody slot, or None where no key is
+        needed. Raises what it raises, and Denied("login") whatever was wrong.
+        """
+        with _refused_late():
+            with self._store.database.read() as connection:
+                found = self._find(connection, login, SlotKind.CUSTODY, None)
+            slot = found.slots[0] if found.is_open and found.slots else self._nobody.custody
+            mail = release(slot)
+            if slot is self._nobody.custody:
+                raise Denied("login")
+            with self._store.database.read() as connection:
+                return self._opened(connection, found.account, (slot.slot_id, scope), mail, None)
 
     def open_with_password(
         self, login: str, password: str, standing: Standing = Standing.STRANGER
@@ -254,6 +277,8 @@ class _Nobody:
         header = SlotHeader(account_id, random_id(), SlotKind.APP_PASSWORD, SlotScope.IMAP_SMTP, random_id())
         body = seal_slot(header, Secret(random_id() + random_id()), bytes(32))
         self.slot = replace(_slot_row(header, body), tag_mac=bytes(32))
+        kept = SlotHeader(account_id, random_id(), SlotKind.CUSTODY, SlotScope.CUSTODY, random_id())
+        self.custody = _slot_row(kept, bytes(SEAL_OVERHEAD_BYTES + 32))
         self._address = (bytes(32), account_id, bytes(_SEALED_BYTES))
         self._address_mac = macs.sign("address", self._address)
         self._account_mac = macs.sign("account", self.account.mac_fields())
@@ -317,6 +342,14 @@ def release_keys(custody: CustodianVerbs, custody_slot: SlotRow, basis: str) -> 
     account_id = custody_slot.account_id
     sealed = custody.release(account_id, custody_slot.header, custody_slot.body, pair.public, basis)
     return AccountKeys(Secret(pair.open(sealed, release_info(account_id))))
+
+
+def release_mail(custody: CustodianVerbs, custody_slot: SlotRow, proof: Proof) -> Root:
+    """An account's mail root for a login by what the custodian judges (K7). Raises Denied, OverLimit, Unavailable."""
+    pair = KeyPair.from_seed(random_secret())
+    account_id = custody_slot.account_id
+    sealed = custody.release_mail(account_id, custody_slot.header, custody_slot.body, pair.public, proof)
+    return Root(Secret(pair.open(sealed, ctx("release-mail", account_id))))
 
 
 def release_info(account_id: AccountId) -> bytes:

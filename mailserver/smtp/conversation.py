@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import ParamSpec, TypeVar, assert_never
 
-from mailserver.audit.events import EventResult
+from mailserver.audit.events import EventResult, Origin
 from mailserver.audit.security_log import SecurityKind
 from mailserver.crypto.secret import random_id
 from mailserver.crypto.slots import SlotScope
@@ -23,7 +23,8 @@ from mailserver.model.errors import Denied, Malformed, OverLimit, PliError
 from mailserver.policy.decision import Reason
 from mailserver.policy.mail_rules import MessageFacts, decide_message
 from mailserver.service.keys import OpenAccount
-from mailserver.service.throttle import Throttle
+from mailserver.service.sasl import TOKEN_MECHANISMS, Mechanism, TokenLogin
+from mailserver.service.throttle import Throttle, network_of
 from mailserver.smtp import replies
 from mailserver.smtp.data import DataPump, DataSink, Read
 from mailserver.smtp.desks import Desk, Transaction
@@ -32,7 +33,7 @@ from mailserver.smtp.grammar import Auth, Command, Hello, Mail, Rcpt, Verb, pars
 from mailserver.smtp.journal import Journal
 from mailserver.smtp.link import Link, Role
 from mailserver.smtp.replies import Refusal, refuse_error, refuse_for, refuse_form, refuse_incident
-from mailserver.smtp.sasl import MECHANISMS, Credentials, Exchange
+from mailserver.smtp.sasl import MECHANISMS, CertificateLogin, Credentials, Exchange, Said
 from mailserver.smtp.services import SmtpServices
 
 P = ParamSpec("P")
@@ -171,7 +172,7 @@ class Conversation:
         if not self.link.is_tls:
             keywords.append("STARTTLS")  # RFC 3207 §2
         elif self.link.role is Role.SUBMISSION:
-            keywords.append(f"AUTH {' '.join(MECHANISMS)}")  # RFC 4954 §3
+            keywords.append(f"AUTH {' '.join(self._mechanisms())}")  # RFC 4954 §3
         return Answer(replies.format_lines(250, [hostname, *keywords]))
 
     # --- login --------------------------------------------------------------------------------------------------
@@ -183,7 +184,7 @@ class Conversation:
             return self._refuse_form("bad-sequence")
         if self._desk.account is not None:
             return self._refuse_form("auth-twice")
-        exchange = Exchange(command.mechanism)
+        exchange = Exchange(command.mechanism, self._mechanisms())
         if command.initial is not None:
             return await self._continue_login(exchange, command.initial)
         return self._challenge(exchange)
@@ -192,39 +193,69 @@ class Conversation:
         self._exchange = exchange
         return Answer(replies.format_challenge(exchange.challenge))
 
+    def _mechanisms(self) -> tuple[str, ...]:
+        """Tokens where the configuration takes them, EXTERNAL once a certificate was shown on this connection."""
+        tokens = TOKEN_MECHANISMS if self._services.logins.policy.takes_tokens else ()
+        return (*MECHANISMS, *tokens, *(() if self.link.certificate is None else (Mechanism.EXTERNAL,)))
+
     async def _continue_login(self, exchange: Exchange, response: bytes) -> Answer:
-        credentials = exchange.take(response)
-        if credentials is None:
+        said = exchange.take(response)
+        if exchange.is_refused:
+            self._exchange = None
+            return self._refuse_login("token-refused")
+        if said is None:
             return self._challenge(exchange)
         self._exchange = None
-        return await self._log_in(credentials)
+        account = await self._log_in(said)
+        if account is not None:
+            self._desk.account = account
+            self._on_login()
+            return Answer(replies.LOGGED_IN)
+        if exchange.refuse(self._services.logins.policy.advice):
+            return self._challenge(exchange)
+        return self._refuse_login("auth-failed" if isinstance(said, Credentials) else "certificate-refused")
 
-    async def _log_in(self, credentials: Credentials) -> Answer:
+    def _refuse_login(self, word: str) -> Answer:
+        self._failed_logins += 1
+        return self._refuse_form(word, closes=self._failed_logins >= MOST_LOGINS)
+
+    async def _log_in(self, said: Said) -> OpenAccount | None:
         """Waits as long as earlier failures ask (S9); says the same whatever was wrong (K22)."""
         throttle, peer = self._services.throttle, self.link.peer
-        await asyncio.sleep(throttle.delay_seconds(peer, credentials.login))
-        keys, now = self._services.keys, _now()
-        login, secret = credentials.login, credentials.secret
+        await asyncio.sleep(throttle.delay_seconds(peer, said.login))
+        now = _now()
         try:
-            account = await self._call(
-                keys.open_with_app_password, login, secret, SCOPES, int(now.timestamp())
-            )
+            account = await self._open(said, now)
         except Denied:
-            throttle.note_failure(peer, login)
+            throttle.note_failure(peer, said.login)
             self.journal.note(SecurityKind.LOGIN, EventResult.REFUSED, now)
-            self._failed_logins += 1
-            return self._refuse_form("auth-failed", closes=self._failed_logins >= MOST_LOGINS)
-        throttle.note_success(peer, login)
+            return None
+        throttle.note_success(peer, said.login)
         self.journal.note(SecurityKind.LOGIN, EventResult.DONE, now, account.account_id)
-        self._desk.account = account
-        self._on_login()
-        return Answer(replies.LOGGED_IN)
+        return account
+
+    def _open(self, said: Said, now: datetime) -> Awaitable[OpenAccount]:
+        logins, origin = self._services.logins, Origin(network_of(self.link.peer), "SMTP")
+        match said:
+            case Credentials(login, secret):
+                keys = self._services.keys
+                return self._call(keys.open_with_app_password, login, secret, SCOPES, int(now.timestamp()))
+            case TokenLogin():
+                return asyncio.wrap_future(logins.begin_with_token(said, SlotScope.SMTP, origin))
+            case CertificateLogin(login):
+                shown = self.link.certificate or b""
+                future = logins.begin_with_certificate(login, shown, SlotScope.SMTP, origin)
+                return asyncio.wrap_future(future)
+            case _:
+                assert_never(said)
 
     # --- the transaction ----------------------------------------------------------------------------------------
 
     def _open_transaction(self, mail: Mail) -> Answer:
         if self._hello is None or self._transaction is not None:
             return self._refuse_form("bad-sequence")
+        if self.account is not None and self.account.is_over(int(_now().timestamp())):
+            return self.refuse_form("session-over")
         found = self._desk.open_transaction(self.link, mail, _now())
         if isinstance(found, Refusal):
             return self._refuse(found)

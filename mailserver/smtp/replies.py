@@ -123,6 +123,26 @@ TROUBLES: dict[str, Wording] = {
         "Address or password not accepted. Use an app password of your account (not the web one); make one on the web page.",
         "Adresse ou mot de passe refusé. Utilisez un mot de passe d’application (pas celui du web), créé sur la page web.",
     ),
+    "token-refused": Wording(
+        535, "5.7.8",
+        "This token does not open this address. Sign in again where the token comes from, or ask the operator.",
+        "Ce jeton n’ouvre pas cette adresse. Identifiez-vous de nouveau auprès de son fournisseur, ou demandez à l’opérateur.",
+    ),
+    "certificate-refused": Wording(
+        535, "5.7.8",
+        "This certificate does not open this box, or opens several and none was named. Ask the operator.",
+        "Ce certificat n’ouvre pas cette boîte, ou en ouvre plusieurs sans en nommer une. Demandez à l’opérateur.",
+    ),
+    "token-issuer": Wording(
+        454, "4.7.0",
+        "Tokens cannot be checked now. Try again in a moment, or use an app password.",
+        "Les jetons ne peuvent pas être vérifiés. Réessayez dans un instant, ou utilisez un mot de passe d’application.",
+    ),
+    "session-over": Wording(
+        421, "4.7.0",
+        "Your session is over. Connect and log in again.",
+        "Votre session est terminée. Reconnectez-vous et identifiez-vous de nouveau.",
+    ),
     "scope": Wording(
         550, "5.7.0",
         "The password used here may not do this. Make another app password on the web page.",

@@ -1,10 +1,23 @@
-"""SASL's PLAIN (RFC 4616) and LOGIN over AUTH's lines (RFC 4954 §4). Challenges and responses only; no account here."""
+"""SASL over AUTH's lines (RFC 4954 §4): PLAIN (RFC 4616), LOGIN, tokens and certificates. Challenges and responses
+only; no account here.
+"""
 
 import base64
 import binascii
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from mailserver.model.errors import Malformed
+from mailserver.service.sasl import (
+    TOKEN_MECHANISMS,
+    Mechanism,
+    TokenAdvice,
+    TokenLogin,
+    format_token_refusal,
+    parse_external,
+    parse_token_login,
+)
 
 MECHANISMS = ("PLAIN", "LOGIN")
 _CANCEL, _EMPTY = b"*", b"="
@@ -21,33 +34,70 @@ class Credentials:
         return "Credentials(…)"
 
 
+@dataclass(frozen=True, slots=True)
+class CertificateLogin:
+    """The box to open with the certificate of this connection; empty when the certificate alone says it."""
+
+    login: str = field(repr=False)
+
+
+Said: TypeAlias = Credentials | TokenLogin | CertificateLogin
+
+
 class Exchange:
-    """One authentication. ``take`` each response until credentials come out; ``challenge`` is what to send before."""
+    """One authentication. ``take`` each response until the login comes out; ``challenge`` is what to send before."""
 
-    __slots__ = ("_is_plain", "_login")
+    __slots__ = ("_login", "_mechanism", "_refusal")
 
-    def __init__(self, mechanism: str) -> None:
+    def __init__(self, mechanism: str, offered: Sequence[str] = MECHANISMS) -> None:
         """Raises Malformed("mechanism-unknown")."""
-        if mechanism not in MECHANISMS:
+        if mechanism not in offered:
             raise Malformed("mechanism-unknown")
-        self._is_plain = mechanism == "PLAIN"
+        self._mechanism = mechanism
         self._login: str | None = None
+        self._refusal: bytes | None = None
 
     @property
     def challenge(self) -> bytes:
         """What the next 334 carries, in base64; LOGIN's two prompts are what every client knows."""
-        if self._is_plain:
+        if self._refusal is not None:
+            return base64.b64encode(self._refusal)
+        if self._mechanism != "LOGIN":
             return b""
         return base64.b64encode(b"Username:" if self._login is None else b"Password:")
 
-    def take(self, response: bytes) -> Credentials | None:
+    @property
+    def is_refused(self) -> bool:
+        """Whether the next response only ends it."""
+        return self._refusal is not None
+
+    def refuse(self, advice: TokenAdvice) -> bool:
+        """Whether the client is told why by a challenge before it is refused (RFC 7628 §3.2.3)."""
+        if self._mechanism in TOKEN_MECHANISMS:
+            self._refusal = format_token_refusal(Mechanism(self._mechanism), advice)
+        return self.is_refused
+
+    def take(self, response: bytes) -> Said | None:
         """One line of the client, None when another challenge is due. Raises Malformed: cancelled or unreadable."""
         if response == _CANCEL:
             raise Malformed("auth-cancelled")
-        octets = parse_response(response)
-        if self._is_plain:
-            return parse_plain(octets)
-        text = _text(octets)
+        if self.is_refused:  # RFC 7628 §3.2.3: whatever it answers, it has read why
+            return None
+        is_empty_line = (
+            self._mechanism == Mechanism.EXTERNAL and not response
+        )  # RFC 4954 §4: an empty response
+        octets = b"" if is_empty_line else parse_response(response)
+        match self._mechanism:
+            case "PLAIN":
+                return parse_plain(octets)
+            case Mechanism.OAUTHBEARER | Mechanism.XOAUTH2:
+                return parse_token_login(Mechanism(self._mechanism), octets)
+            case Mechanism.EXTERNAL:
+                return CertificateLogin(parse_external(octets))
+            case _:
+                return self._take_login(_text(octets))
+
+    def _take_login(self, text: str) -> Credentials | None:
         if self._login is None:
             self._login = text
             return None

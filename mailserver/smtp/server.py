@@ -5,10 +5,8 @@ from the first octet (RFC 8314 §3.3).
 """
 
 import asyncio
-import ssl
 import time
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import assert_never
 
@@ -21,6 +19,7 @@ from mailserver.smtp.services import SmtpServices
 from mailserver.tls.crowd import Caps
 from mailserver.tls.door import Door, Handshakes, bind_listener
 from mailserver.tls.failures import HandshakeFailures
+from mailserver.tls.reloading import ContextSource, current_context
 
 BACKLOG = 1024
 
@@ -87,18 +86,18 @@ class SmtpServer:
         host: str,
         port: int,
         *,
-        tls: ssl.SSLContext | None = None,
-        starttls: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = None,
+        tls: ContextSource | None = None,
+        starttls: ContextSource | None = None,
         reuse_port: bool = False,
     ) -> None:
-        """Serve a port: ``tls`` for implicit TLS, else ``starttls``: a context, or a call that gives the current one.
+        """Serve a port: ``tls`` for implicit TLS, else ``starttls``.
 
         ValueError unless exactly one of them is given.
         """
         if (tls is None) == (starttls is None):
             raise ValueError("a port has implicit TLS or STARTTLS")
         loop = asyncio.get_running_loop()
-        source = (lambda: starttls) if isinstance(starttls, ssl.SSLContext) else starttls
+        source = None if starttls is None else current_context(starttls)
         shared = Port(
             self._role, self._setting, self._timing, self._register, self._failures, source, self._make_desk
         )
@@ -113,7 +112,7 @@ class SmtpServer:
             )
             handshakes = Handshakes(caps, timing.handshake_seconds, timing.shutdown_seconds)
             listener = bind_listener(host, port, reuse_port=reuse_port)
-            door = Door(listener, tls, make_engine, f"{self._role.value}s", handshakes)
+            door = Door(listener, current_context(tls), make_engine, f"{self._role.value}s", handshakes)
             door.open()
             self._listeners.append(door)
         else:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from mailserver.model.address import DomainName
 from mailserver.service.keys import Keys
+from mailserver.service.mail_logins import MailLogins
 from mailserver.service.receive import Reception
 from mailserver.service.submit import Submission
 from mailserver.service.throttle import Throttle
@@ -17,6 +18,7 @@ class SmtpServices:
     reception: Reception
     submission: Submission
     keys: Keys
+    logins: MailLogins
     wakeups: Wakeups
     throttle: Throttle
     hostname: str

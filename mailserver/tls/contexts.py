@@ -34,8 +34,19 @@ class PeerFiles:
     crl: Path | None = None
 
 
-def client_facing_context(cert: Path, key: Path) -> ssl.SSLContext:
-    """For 443, 465, 993 (implicit TLS) and 143, 587 (STARTTLS). Raises Malformed when a file cannot be used."""
+@dataclass(frozen=True, slots=True)
+class ClientAuthority:
+    """Who vouches for application boxes; ``crl`` is its revocation list, None when not checked."""
+
+    ca: Path
+    crl: Path | None = None
+
+
+def client_facing_context(cert: Path, key: Path, clients: ClientAuthority | None = None) -> ssl.SSLContext:
+    """For 443, 465, 993 (implicit TLS) and 143, 587 (STARTTLS). Raises Malformed when a file cannot be used.
+
+    With ``clients`` a certificate is asked for: none passes the handshake, a wrong one fails it.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _harden(context, CLIENT_SUITES)
     # Mozilla's list stops at X25519, P-256 and P-384; this API sets one group only, and P-256 is the one that every
@@ -43,6 +54,9 @@ def client_facing_context(cert: Path, key: Path) -> ssl.SSLContext:
     context.set_ecdh_curve("prime256v1")
     context.num_tickets = 0
     _use_identity(context, cert, key)
+    if clients is not None:
+        _trust(context, clients.ca, clients.crl)
+        context.verify_mode = ssl.CERT_OPTIONAL
     return context
 
 
@@ -56,7 +70,7 @@ def peer_server_context(files: PeerFiles, *, is_cbc_allowed: bool = False) -> ss
     _harden(context, PEER_SUITES + (PEER_CBC_SUITES if is_cbc_allowed else ()))
     context.num_tickets = 0
     _use_identity(context, files.cert, files.key)
-    _trust(context, files)
+    _trust(context, files.ca, files.crl)
     context.verify_mode = ssl.CERT_OPTIONAL
     return context
 
@@ -70,7 +84,7 @@ def peer_client_context(files: PeerFiles, *, is_cbc_allowed: bool = False) -> ss
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _harden(context, PEER_SUITES + (PEER_CBC_SUITES if is_cbc_allowed else ()))
     _use_identity(context, files.cert, files.key)
-    _trust(context, files)
+    _trust(context, files.ca, files.crl)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_REQUIRED
     return context
@@ -111,19 +125,19 @@ def _use_identity(context: ssl.SSLContext, cert: Path, key: Path) -> None:
         raise Malformed("tls-certificate", "certificate or key file cannot be used") from error
 
 
-def _trust(context: ssl.SSLContext, files: PeerFiles) -> None:
+def _trust(context: ssl.SSLContext, ca: Path, crl: Path | None) -> None:
     try:
-        context.load_verify_locations(cafile=files.ca)
+        context.load_verify_locations(cafile=ca)
     except (OSError, ValueError) as error:
         raise Malformed("tls-authority", "authority file cannot be used") from error
     if not context.get_ca_certs():
         raise Malformed("tls-authority", "no authority in the file")
     # the file may hold one intermediate authority alone, which is the narrowest pin
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
-    if files.crl is None:
+    if crl is None:
         return
     try:
-        context.load_verify_locations(cafile=files.crl)
+        context.load_verify_locations(cafile=crl)
     except (OSError, ValueError) as error:
         raise Malformed("tls-revocation", "revocation list cannot be used") from error
     context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF

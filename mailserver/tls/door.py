@@ -8,10 +8,13 @@ import asyncio
 import logging
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mailserver.tls.crowd import Caps, Crowd
+from mailserver.tls.crowd import TOLD_SECONDS, Caps, Crowd
+from mailserver.tls.failures import fault_of
+from mailserver.tls.reloading import ContextSource, current_context
 
 BACKLOG = 1024
 HANDSHAKE_SECONDS = 20.0
@@ -37,15 +40,17 @@ class Door:
     def __init__(
         self,
         listener: socket.socket,
-        context: ssl.SSLContext,
+        context: ContextSource,
         make_protocol: Callable[[], asyncio.Protocol],
         name: str,
         handshakes: Handshakes,
     ) -> None:
         self._listener = listener
-        self._context = context
+        self._context = current_context(context)
+        self._told_at = -TOLD_SECONDS
         self._make_protocol = make_protocol
         self._handshakes = handshakes
+        self._name = name
         self._crowd = Crowd(handshakes.caps, name, logger)
         self._accepting: asyncio.Task[None] | None = None
         self._greeting: set[asyncio.Task[None]] = set()
@@ -106,12 +111,24 @@ class Door:
             await asyncio.get_running_loop().connect_accepted_socket(
                 self._make_protocol,
                 sock,
-                ssl=self._context,
+                ssl=self._context(),
                 ssl_handshake_timeout=self._handshakes.seconds,
                 ssl_shutdown_timeout=self._handshakes.shutdown_seconds,
             )
+        except ssl.SSLCertVerificationError as error:
+            self._tell(error)
+            sock.close()
         except OSError:
             sock.close()
+
+    def _tell(self, error: ssl.SSLCertVerificationError) -> None:
+        """A client's certificate was refused, which it cannot be told: one line a minute at most (S2)."""
+        now = time.monotonic()
+        if now - self._told_at >= TOLD_SECONDS:
+            self._told_at = now
+            fault, detail = fault_of(error)
+            fields = {"listener": self._name, "reason": fault.value, "detail": detail}
+            logger.warning("a client's certificate was refused", extra=fields)
 
 
 def bind_listener(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:

@@ -7,12 +7,22 @@ import logging
 import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from mailserver.model.errors import Malformed
 
 logger = logging.getLogger("pli.tls")
 
 States = tuple[tuple[int, int], ...]
+
+
+ContextSource: TypeAlias = ssl.SSLContext | Callable[[], ssl.SSLContext]
+"""A context, or a call that gives the current one."""
+
+
+def current_context(source: ContextSource) -> Callable[[], ssl.SSLContext]:
+    """A call, whichever it is."""
+    return (lambda: source) if isinstance(source, ssl.SSLContext) else source
 
 
 class ReloadingContext:

@@ -19,6 +19,7 @@ from mailserver.crypto.authority import DemoAuthority, DemoAuthorityWarning
 from mailserver.crypto.custodian import Custodian
 from mailserver.crypto.secret import Secret
 from mailserver.crypto.slots import ARGON2_FLOOR, SlotScope
+from mailserver.crypto.tokens import TokenCheck
 from mailserver.imap.server import ImapServer, ImapServices
 from mailserver.mime.summary_wire import format_summary
 from mailserver.model.account import AccountKind, Role
@@ -31,6 +32,8 @@ from mailserver.service.boxes import Boxes
 from mailserver.service.directory import Directory, Profile
 from mailserver.service.intake import Intake
 from mailserver.service.keys import Keys, OpenAccount
+from mailserver.service.login_bindings import LoginBindingActs
+from mailserver.service.mail_logins import LoginPolicy, MailLogins
 from mailserver.service.mail_permit import MailPermits
 from mailserver.service.mailboxes import Mailboxes
 from mailserver.service.messages import Messages
@@ -68,13 +71,15 @@ class ImapNode:
     custodian: Custodian
     administration: Administration
     members: BoxMembers
+    bindings: LoginBindingActs
     services: ImapServices
     accounts: dict[str, Account] = field(default_factory=dict)
+    keys_folder: Path = Path()
 
-    def add(self, name: str, *, has_password: bool = False) -> Account:
+    def add(self, name: str, *, has_password: bool = False, kind: AccountKind = AccountKind.PER) -> Account:
         address = f"{name}@{DOMAIN}"
         new = NewAccount(
-            AccountKind.PER,
+            kind,
             parse_address(address),
             Profile("Camille FICTIF"),
             password=Secret(PASSWORD.encode()) if has_password else None,
@@ -154,22 +159,33 @@ class ImapNode:
         return [entry.event for entry in read_log(self.store, opened.account, opened.space_root())]
 
     def close(self) -> None:
+        self.services.logins.close()
         self.store.close()
 
 
-def make_node(folder: Path, *, limit_bytes: int = LIMIT_BYTES) -> ImapNode:
+def make_node(
+    folder: Path,
+    *,
+    limit_bytes: int = LIMIT_BYTES,
+    tokens: TokenCheck | None = None,
+    policy: LoginPolicy = LoginPolicy(),
+) -> ImapNode:
+    """``tokens`` judges what ``policy`` says that mail clients may show."""
     folder.mkdir(parents=True, exist_ok=True)
     url = f"sqlite:///{folder}/data.sqlite"
     database = Database(url)
     upgrade(database)
     database.close()
-    custodian = Custodian.create(folder / "keys")
+    Custodian.create(folder / "keys").close()
+    custodian = Custodian.open(folder / "keys", tokens=tokens)
     store = open_store(url, folder, custodian.row_key())
     directory = Directory(store, ServiceSeals(custodian), frozenset({parse_domain(DOMAIN)}))
     clock = asyncio.new_event_loop()
     rights = BoxRights(store, directory)
+    keys = Keys(store, directory, custodian)
     services = ImapServices(
-        keys=Keys(store, directory, custodian),
+        keys=keys,
+        logins=MailLogins(store, directory, keys, custodian, policy),
         mailboxes=Mailboxes(store, rights),
         boxes=Boxes(store, directory),
         rights=rights,
@@ -184,7 +200,13 @@ def make_node(folder: Path, *, limit_bytes: int = LIMIT_BYTES) -> ImapNode:
     )
     clock.close()
     administration = Administration(store, directory, custodian, ARGON2_FLOOR)
-    return ImapNode(store, custodian, administration, BoxMembers(store, directory, custodian), services)
+    members, bindings = (
+        BoxMembers(store, directory, custodian),
+        LoginBindingActs(store, directory, custodian),
+    )
+    node = ImapNode(store, custodian, administration, members, bindings, services)
+    node.keys_folder = folder / "keys"
+    return node
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mailserver.app import Services, build_services
+from mailserver.app.token_checks import build_token_check
 from mailserver.cli.operator_folder import OperatorPlan, make_operator, parse_domains
 from mailserver.config import load_config
 from mailserver.crypto.custodian import Custodian
@@ -63,5 +64,5 @@ def make_node(
         folder / domain, parse_domains([domain]), authority=shared, key_bits=KEY_BITS, **plan
     )
     config = load_config(make_operator(asked, now))
-    custodian = Custodian.open(config.keys_folder)
+    custodian = Custodian.open(config.keys_folder, tokens=build_token_check(config))
     return Node(folder / domain, custodian, build_services(config, custodian, argon2=ARGON2_FLOOR))

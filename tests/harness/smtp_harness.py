@@ -36,6 +36,7 @@ def smtp_services(node: Node, **limits: int) -> SmtpServices:
         services.reception,
         services.submission,
         services.keys,
+        services.logins,
         services.wakeups,
         Throttle(time.monotonic),
         services.config.operator.hostname,

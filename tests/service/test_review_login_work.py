@@ -13,12 +13,14 @@ import pytest
 from harness.node import Node, make_node
 from sqlalchemy import event
 
+from mailserver.audit.events import Origin
 from mailserver.crypto import slots
 from mailserver.crypto.custodian import Custodian
 from mailserver.crypto.slots import ARGON2_FLOOR, SlotScope, new_app_password
 from mailserver.model.address import parse_address
 from mailserver.model.errors import Denied
 from mailserver.service import keys as keys_module
+from mailserver.service.sasl import TokenLogin
 from mailserver.store.row_macs import RowMacs
 
 PASSWORD = "un mot de passe long"
@@ -144,6 +146,30 @@ def test_passwords_cost_the_same(node: Node, cost) -> None:
         assert work.queries == first.queries, name
         assert [table for table, _size in work.macs] == [table for table, _size in first.macs], name
         assert (len(work.slots), work.hardened) == (1, first.hardened), name
+
+
+def test_tokens_cost_the_same(node: Node, cost, monkeypatch: pytest.MonkeyPatch) -> None:
+    known, _secret, off, _off_secret = people(node)
+    asked: list[tuple[int, int]] = []
+    release_mail = Custodian.release_mail
+
+    def seen(self, account, header, body, public, proof):
+        asked.append((len(header), len(body)))
+        return release_mail(self, account, header, body, public, proof)
+
+    monkeypatch.setattr(Custodian, "release_mail", seen)
+    open_one, origin = node.services.logins.open_with_token, Origin("192.0.2.0/24", "test")
+    logins = {"known": known, "unknown": "nobody@a.localhost", "no address": "no address", "disabled": off}
+    works = {
+        name: cost(lambda each=login: open_one(TokenLogin(each, b"token"), SlotScope.IMAP, origin))
+        for name, login in logins.items()
+    }
+    first = works["known"]
+    assert [table for table, _size in first.macs] == ["address", "account", "slot"]
+    for name, work in works.items():
+        assert work.facts() == first.facts(), name
+    assert len(asked) == len(logins)
+    assert len(set(asked)) == 1
 
 
 def test_a_refusal_waits_without_a_connection(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

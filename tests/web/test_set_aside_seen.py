@@ -41,7 +41,8 @@ def imap(stage: Stage, tls: TlsFiles) -> Iterator[RunningImap]:
         limit_bytes=services.config.limits.message_bytes,
         hostname=services.config.operator.hostname,
     )
-    node = ImapNode(services.store, stage.ours.custodian, services.administration, services.members, of_imap)
+    acts = (services.administration, services.members, services.bindings)
+    node = ImapNode(services.store, stage.ours.custodian, *acts, of_imap)
     with running_imap(node, tls) as running:
         yield running
 
