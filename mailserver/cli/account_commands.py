@@ -1,4 +1,4 @@
-"""``pli account add|list|disable|app-password|member``: through custody, logged in the account's own log.
+"""``pli account add|list|disable|app-password`` and what other modules add: through custody, logged in the account's own log.
 
 The process list shows arguments to everybody on the machine: ``--fields-stdin`` takes what is private from standard
 input instead.
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from mailserver.cli import imap_settings, member_commands
+from mailserver.cli import imap_settings, login_commands, member_commands
 from mailserver.cli.numbers import whole_number
 from mailserver.cli.opened import opened, read_secret
 from mailserver.cli.operator_folder import private_files
@@ -72,6 +72,7 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     _add_others(acts)
     imap_settings.add_arguments(acts)
     member_commands.add_arguments(acts)
+    login_commands.add_arguments(acts)
 
 
 def _add_others(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -191,6 +192,7 @@ def _add(options: argparse.Namespace) -> int:
 def _list(options: argparse.Namespace) -> int:
     with private_files(), opened(options.config) as pli:
         rows = pli.services.administration.list_accounts()
+        by_certificate = pli.services.bindings.list_certificate_boxes()
     facts = [
         {
             "id": row.account_id.hex(),
@@ -198,14 +200,17 @@ def _list(options: argparse.Namespace) -> int:
             "state": row.state.value,
             "name": profile.name,
             "addresses": [str(address) for address in addresses],
+            "opened_by_certificate": row.account_id in by_certificate,
         }
         for row, profile, addresses in rows
     ]
     if options.json:
         print(json.dumps(facts, ensure_ascii=False))
-    else:
-        for fact in facts:
-            print(f"{fact['kind']:8} {fact['state']:9} {', '.join(fact['addresses'])}  {fact['name']}")
+        return 0
+    for row, profile, addresses in rows:
+        mark = "  (certificate box: on the mail process's word)" if row.account_id in by_certificate else ""
+        named = ", ".join(map(str, addresses))
+        print(f"{row.kind.value:8} {row.state.value:9} {named}  {profile.name}{mark}")
     return 0
 
 

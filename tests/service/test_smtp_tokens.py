@@ -29,6 +29,7 @@ from mailserver.crypto.custodian import JOURNAL_NAME
 from mailserver.crypto.custodian_logins import LoginKind, token_subject
 from mailserver.model.address import parse_address
 from mailserver.model.errors import Unavailable
+from mailserver.service.throttle import Throttle
 
 OURS, OTHER = "camille@a.localhost", "lou@a.localhost"
 PASSWORD = "un mot de passe long"
@@ -110,8 +111,11 @@ def test_not_in_the_clear_and_not_between_operators(smtp: RunningSmtp) -> None:
     wire.close()
 
 
-def test_the_others_are_told_one_thing(node: Node, smtp: RunningSmtp) -> None:
+def test_the_others_are_told_one_thing(
+    node: Node, smtp: RunningSmtp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """K22, and the logs hold no address, no person and no token."""
+    monkeypatch.setattr(Throttle, "delay_seconds", lambda *_names: 0.0)
     node.add("off@a.localhost")
     bind(node, "off@a.localhost", "899700000003")
     node.services.administration.disable_account(parse_address("off@a.localhost"), datetime.now(UTC))
@@ -140,9 +144,9 @@ def test_the_others_are_told_one_thing(node: Node, smtp: RunningSmtp) -> None:
         assert private not in log.text
 
 
-def test_the_connection_ends_after_five(smtp: RunningSmtp) -> None:
+def test_the_connection_ends_after_five(smtp: RunningSmtp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Throttle, "delay_seconds", lambda *_names: 0.0)
     wire = dial(smtp)
-    smtp.submission._services.throttle.note_failure = lambda *_names: None
     answers = [auth(wire, oauthbearer(OURS, b"bad"))[1] for _each in range(5)]
     assert {answer[:3] for answer in answers} == {b"535"}
     assert wire.is_closed()
