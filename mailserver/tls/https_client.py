@@ -42,7 +42,7 @@ class HttpsEndpoint:
 
 
 def _read(link: http.client.HTTPSConnection, deadline: float) -> bytes:
-    """Raises TimeoutError at the deadline, however slowly octets drip."""
+    """Raises TimeoutError once the deadline has passed: a body that drips does not hold its reader."""
     _await(link, deadline)
     answer = link.getresponse()
     if answer.status != http.client.OK:

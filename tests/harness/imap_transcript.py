@@ -113,6 +113,8 @@ class Transcript:
     delivered: int = 0
     others: dict[str, Account] = field(default_factory=dict)
     boxes: dict[str, Account] = field(default_factory=dict)
+    holes: dict[str, str] = field(default_factory=dict)
+    """More of what may stand in braces."""
 
     def full_name(self, word: str) -> str:
         """Names are the transcript's own: all share one server."""
@@ -191,6 +193,8 @@ class Transcript:
         """A line to expect: octets are written and addresses named as in what is sent; <words> are compared later."""
         for word, each in {"address": self.account, **self.others, **self.boxes}.items():
             text = text.replace("{" + word + "}", each.address)
+        for word, value in self.holes.items():
+            text = text.replace("{" + word + "}", value)
         return unescape(text.encode()).decode("latin-1")
 
     def octets(self, text: str) -> bytes:
@@ -200,6 +204,7 @@ class Transcript:
             ("address", account.address),
             ("password", account.app_password),
             ("plain", plain),
+            *self.holes.items(),
             *((word, each.address) for word, each in {**self.others, **self.boxes}.items()),
         ):
             text = text.replace("{" + hole + "}", value)
