@@ -31,6 +31,8 @@ from mailserver.store.feed import Feed
 POOL_THREADS = 16
 GRACE_SECONDS = 20
 REVOCATION_SECONDS = 0.5
+LOGIN_SECONDS = 120.0
+"""Far above what an issuer of tokens may take with its name unknown and its addresses silent: that is no lost custodian."""
 
 logger = logging.getLogger("pli.worker")
 
@@ -57,7 +59,7 @@ def run_worker(config: Config, links: WorkerLinks) -> int:
     client = CustodianClient(link, on_broken=_end_in_order)
     login_link = socket.socket(fileno=links.login_descriptor)
     login_link.set_inheritable(False)  # as above
-    login_client = CustodianClient(login_link, on_broken=_end_in_order)
+    login_client = CustodianClient(login_link, LOGIN_SECONDS, on_broken=_end_in_order)
     custody = connected(client)
     services = build_services(
         config,
