@@ -6,6 +6,7 @@ bound is found by a MAC and sealed, under keys that never leave.
 """
 
 import hashlib
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,8 @@ from mailserver.crypto.tokens import TokenCheck
 from mailserver.crypto.wrap import Wrapper
 from mailserver.crypto.x509 import CertificateFacts, certificate_facts, format_dn
 from mailserver.model.errors import Conflict, Corrupt, Denied, Malformed, NotFound, Unavailable
+
+_logger = logging.getLogger("pli.custodian")
 
 SUBJECT_CHARACTERS = 4096
 _SCHEMA = """
@@ -184,8 +187,15 @@ class LoginJudge:
 
     def judge(self, account: bytes, proof: Proof, now: datetime) -> str:
         """The basis of the login, for the journal: it tells one token from another, and not what it is. Raises Denied,
-        Unavailable("token-issuer").
+        Unavailable("token-issuer"). Why it was refused is the operator's to read, in a word, and nobody else's (K22).
         """
+        try:
+            return self._judge(account, proof, now)
+        except Denied as error:
+            _logger.info("a login was refused", extra={"code": error.code})
+            raise
+
+    def _judge(self, account: bytes, proof: Proof, now: datetime) -> str:
         label = hashlib.sha256(proof.octets).hexdigest()[:16]
         if proof.kind is ProofKind.CERTIFICATE:
             subjects: Sequence[tuple[LoginKind, str]] = certificate_subjects(proof.octets, now)

@@ -22,7 +22,8 @@ from mailserver.imap.encode import code_capability, format_untagged
 from mailserver.imap.framing import BEFORE_LOGIN, Framer
 from mailserver.imap.session import ImapServices, Session, now_seconds
 from mailserver.imap.states import State
-from mailserver.imap.trace import Direction, Trace
+from mailserver.imap.trace import Direction
+from mailserver.imap.tracer import Tracer
 from mailserver.log import incident_id
 from mailserver.model.errors import PliError, Unavailable
 from mailserver.model.ids import AccountId
@@ -34,7 +35,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 LOG = logging.getLogger("pli.imap")
-TRACE_LOG = logging.getLogger("pli.imap.trace")
 UNREAD_BYTES = 256 * 1024
 """More than this from a client whose command still runs, and reading pauses."""
 JOINED_BYTES = 16 * 1024
@@ -80,21 +80,6 @@ class Hub:
             del self.peers[connection.peer]
         if not self.connections:
             self.emptied.set()
-
-
-class Tracer:
-    """The masked trace of one connection, as lines of the operator's log, until the hour the administrator set."""
-
-    def __init__(self, account: OpenAccount) -> None:
-        self._traces = {direction: Trace() for direction in Direction}
-        self._until = account.profile.traced_until
-        self._extra = {"account": account.account_id.hex(), "connection": incident_id()}
-
-    def note(self, direction: Direction, octets: bytes) -> None:
-        """Write what passes; nothing once the time is over."""
-        if now_seconds() < self._until:
-            for line in self._traces[direction].feed(octets):
-                TRACE_LOG.info(line, extra={**self._extra, "from": direction.value})
 
 
 class ImapConnection(asyncio.Protocol):

@@ -37,14 +37,17 @@ REACHED = (
 OTHERWISE = {
     # code: who sees it instead
     "bad_right": "the IMAP client that names it",
+    "certificate": "the mail client that shows it, in its own protocol's words",
     "constraint": "nobody: each caller says what is taken",
     "custodian-message": "nobody: what a broken link to the custodian says to the other end",
     "custodian-request": "nobody: as above",
     "custodian-verb": "a worker, which may not ask for it",
     "hourly-key": "the browser whose session is over",
+    "login-unbound": "the mail client, as above",
     "receipt-mismatch": "nobody: a fault of the caller's",
     "release-basis": "nobody: a fault of the caller's",
     "service-purpose": "nobody: a fault of the caller's",
+    "token-off": "the mail client, as above",
 }
 
 

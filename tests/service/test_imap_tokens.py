@@ -187,6 +187,8 @@ def test_the_others_are_told_one_thing(
     assert told["scope"] == "openid"
     assert told["openid-configuration"] == ADVICE.configuration_url
     assert told["status"] == ("invalid_token" if mechanism == "OAUTHBEARER" else "401")
+    for word in ("token-issuer", "token-time", "token-form", "login-unbound"):
+        assert word in log.text, "the operator reads why"
     for private in ("a.localhost", RPPS, "899700000009", token()[:60].decode()):
         assert private not in log.text
 
