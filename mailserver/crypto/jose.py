@@ -124,17 +124,19 @@ def _find_key(value: object) -> VerifyKey | None:
         value.get("use", "sig") == "sig" and isinstance(operations, list) and "verify" in operations
     )
     kid, alg = value.get("kid", ""), value.get("alg", "")
-    if not is_for_signatures or not isinstance(kid, str) or (alg and alg not in _ALGORITHMS):
+    if not (is_for_signatures and isinstance(kid, str) and isinstance(alg, str)):
+        return None
+    if alg and alg not in _ALGORITHMS:
         return None
     match value:
         case {"kty": "RSA"}:
             n, e = _integer(value, "n"), _integer(value, "e")
             if n.bit_length() not in _RSA_BITS or e not in _RSA_EXPONENT or not e % 2:
                 raise Malformed("jwk")
-            return VerifyKey(kid, str(alg), rsa.RSAPublicNumbers(e, n).public_key())
+            return VerifyKey(kid, alg, rsa.RSAPublicNumbers(e, n).public_key())
         case {"kty": "EC", "crv": "P-256"}:
             x, y = _integer(value, "x"), _integer(value, "y")
-            return VerifyKey(kid, str(alg), ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key())
+            return VerifyKey(kid, alg, ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key())
         case _:
             return None
 

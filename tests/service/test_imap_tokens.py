@@ -309,6 +309,23 @@ def test_while_the_issuer_is_away(running: RunningImap, client: Client, keys: Ke
     assert ask(client, f"p LOGIN {ann.address} {ann.app_password}")[-1].startswith("p OK ")
 
 
+def test_shared_boxes_open_by_token(running: RunningImap, client: Client) -> None:
+    """Each member as themselves: the mail root opens their slot of the box (K11)."""
+    running.node.add_box("desk", "ann")
+    running.node.deliver("desk", message(1))
+    assert log_in(client, oauthbearer(running.node.accounts["ann"].address, token()))[1].startswith("t OK ")
+    assert "* 1 EXISTS" in ask(client, "s SELECT Shared/desk@a.localhost/INBOX")
+    assert any("Ligne 1" in line for line in ask(client, "f FETCH 1 BODY[]"))
+    (opened,) = [each for each in running.node.read_log("desk") if each.kind is EventKind.MESSAGE_OPENED]
+    assert opened.who.handle == "ann@a.localhost"
+
+
+def test_a_long_token(running: RunningImap, client: Client) -> None:
+    """As long as a line before login lets it be (S3)."""
+    ann = running.node.accounts["ann"].address
+    assert log_in(client, oauthbearer(ann, token(claims(filling="x" * 3500))))[1].startswith("t OK ")
+
+
 def test_a_token_is_not_a_password(running: RunningImap, client: Client) -> None:
     ann = running.node.accounts["ann"].address
     plain = encoded(b"\0%b\0%b" % (ann.encode(), token()))

@@ -185,7 +185,15 @@ def test_the_set_binds_an_algorithm():
 
 
 @pytest.mark.parametrize(
-    "more", [{"use": "enc"}, {"key_ops": ["sign"]}, {"key_ops": "verify"}, {"alg": "HS256"}, {"kid": 3}]
+    "more",
+    [
+        {"use": "enc"},
+        {"key_ops": ["sign"]},
+        {"key_ops": "verify"},
+        {"alg": "HS256"},
+        {"alg": ["RS256"]},
+        {"kid": 3},
+    ],
 )
 def test_keys_for_other_uses_are_passed_over(more):
     assert parse_jwk_set(jwk_set(jwk(rsa_key(), "rsa", **more))) == ()
