@@ -7,7 +7,7 @@ was not asked for. The request is conditional when the caller still has what it 
 import asyncio
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import h11
@@ -38,6 +38,22 @@ NO_VALIDATORS = Validators()
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for, and how: by POST when there is a ``body``. ``more`` are further headers."""
+
+    accept: str = "application/xml, text/xml, */*;q=0.1"
+    more: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = field(default=None, repr=False)
+
+    @property
+    def method(self) -> str:
+        return "GET" if self.body is None else "POST"
+
+
+A_LIST = Request()
+
+
+@dataclass(frozen=True, slots=True)
 class Fetched:
     """``body`` is None when the document is the one that the validators name."""
 
@@ -45,13 +61,19 @@ class Fetched:
     validators: Validators
 
 
-async def fetch(url: str, context: ssl.SSLContext, validators: Validators, limits: FetchLimits) -> Fetched:
+async def fetch(
+    url: str,
+    context: ssl.SSLContext,
+    validators: Validators,
+    limits: FetchLimits,
+    request: Request = A_LIST,
+) -> Fetched:
     """Get one document. Raises Unavailable: "fetch-name", "fetch-connection", "fetch-tls-authority", "fetch-tls-host",
     "fetch-tls", "fetch-timeout", "fetch-status", "fetch-redirect", "fetch-length", "fetch-answer", "fetch-truncated".
     """
     try:
         async with asyncio.timeout(limits.seconds):
-            return await _fetch(url, context, validators, limits)
+            return await _fetch(url, context, validators, limits, request)
     except PliError:
         raise
     except TimeoutError as error:
@@ -66,7 +88,9 @@ async def fetch(url: str, context: ssl.SSLContext, validators: Validators, limit
         raise Unavailable("fetch-connection", error.strerror or "") from error
 
 
-async def _fetch(url: str, context: ssl.SSLContext, validators: Validators, limits: FetchLimits) -> Fetched:
+async def _fetch(
+    url: str, context: ssl.SSLContext, validators: Validators, limits: FetchLimits, request: Request
+) -> Fetched:
     parts = urlsplit(url)
     host = parts.hostname or ""
     reader, writer = await asyncio.open_connection(
@@ -75,8 +99,11 @@ async def _fetch(url: str, context: ssl.SSLContext, validators: Validators, limi
     try:
         wire = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        request = h11.Request(method="GET", target=target, headers=_headers(parts.netloc, validators))
-        writer.write(wire.send(request) or b"")
+        headers = _headers(parts.netloc, validators, request)
+        head = h11.Request(method=request.method, target=target, headers=headers)
+        writer.write(wire.send(head) or b"")
+        if request.body is not None:
+            writer.write(wire.send(h11.Data(request.body)) or b"")
         writer.write(wire.send(h11.EndOfMessage()) or b"")
         await writer.drain()
         return await _read_answer(wire, reader, validators, limits)
@@ -84,14 +111,17 @@ async def _fetch(url: str, context: ssl.SSLContext, validators: Validators, limi
         writer.transport.abort()  # nothing more is wanted, and nobody waits for a slow farewell
 
 
-def _headers(host: str, validators: Validators) -> list[tuple[str, str]]:
+def _headers(host: str, validators: Validators, request: Request) -> list[tuple[str, str]]:
     headers = [
         ("Host", host),
         ("User-Agent", "Pli"),
-        ("Accept", "application/xml, text/xml, */*;q=0.1"),
+        ("Accept", request.accept),
         ("Accept-Encoding", "identity"),
         ("Connection", "close"),
+        *request.more,
     ]
+    if request.body is not None:
+        headers.append(("Content-Length", str(len(request.body))))
     if validators.etag:
         headers.append(("If-None-Match", validators.etag))  # RFC 9110 §13.1.2
     if validators.last_modified:

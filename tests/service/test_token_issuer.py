@@ -14,12 +14,12 @@ from harness.issuer_server import ACTIVE, Issuer, running_issuer
 from harness.smtp_harness import log_lines
 from harness.tokens import AUDIENCE, ISSUER, RPPS, jwk_set, token
 
-from mailserver.app.token_checks import build_token_check
+from mailserver.app import token_checks
+from mailserver.app.token_checks import LIMITS, build_token_check
 from mailserver.config import Config, ConfigError, load_config
 from mailserver.config.oauth import OauthConfig, find_oauth_fault
 from mailserver.model.errors import Denied, Unavailable
-from mailserver.tls import https_client
-from mailserver.tls.https_client import ANSWER_BYTES, HttpsEndpoint
+from mailserver.sync.https_fetch import FetchLimits
 
 SECRET = "s+cret/é"
 
@@ -92,29 +92,36 @@ def test_whatever_else_it_says(issuer: Issuer, tls: TlsFiles, tmp_path: Path, st
     with log_lines() as log, pytest.raises(Unavailable) as caught:
         check.check(token(), now())
     assert caught.value.code == "token-issuer"
-    assert f"status {status}" in log.text
+    assert ("fetch-redirect" if status == 302 else "fetch-status") in log.text
     assert [path for path, _secret, _body in issuer.asked] == ["/elsewhere"]
+
+
+def refuse(config: Config, code: str) -> None:
+    """No token is judged, and the operator reads why."""
+    with log_lines() as log, pytest.raises(Unavailable):
+        build_token_check(config).check(token(), now())
+    assert code in log.text
 
 
 def test_another_authority_is_not_trusted(issuer: Issuer, tls: TlsFiles, tmp_path: Path) -> None:
     stranger = make_tls(tmp_path / "stranger")
-    endpoint = HttpsEndpoint(issuer.url("/certs"), stranger.authority_pem)
-    with pytest.raises(Unavailable) as caught:
-        endpoint.fetch({})
-    assert caught.value.detail == "SSLCertVerificationError"
-    with pytest.raises(Unavailable):
-        HttpsEndpoint(issuer.url("/certs")).fetch({})
-    assert replace(endpoint, authority=tls.authority_pem).fetch({}) == jwk_set()
+    for authority in (str(stranger.authority_pem), ""):
+        config = configured(tmp_path, tls, jwks_url=issuer.url("/certs"), authority=authority)
+        refuse(config, "fetch-tls-authority")
+    missing = configured(tmp_path, tls, jwks_url=issuer.url("/certs"), authority="missing.pem")
+    refuse(missing, "web-authority")
+    assert issuer.asked == []
 
 
-def test_a_long_answer_is_cut(issuer: Issuer, tls: TlsFiles) -> None:
-    issuer.answer = lambda _path, _body: (200, b"x" * (ANSWER_BYTES + 1))
-    with pytest.raises(Unavailable):
-        HttpsEndpoint(issuer.url("/certs"), tls.authority_pem).fetch({})
+def test_a_long_answer_is_cut(issuer: Issuer, tls: TlsFiles, tmp_path: Path) -> None:
+    issuer.answer = lambda _path, _body: (200, b"x" * (LIMITS.octets + 1))
+    refuse(configured(tmp_path, tls, jwks_url=issuer.url("/certs")), "fetch-length")
 
 
-def test_a_slow_answer_is_not_awaited(issuer: Issuer, tls: TlsFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(https_client, "SECONDS", 0.3)
+def test_a_slow_answer_is_not_awaited(
+    issuer: Issuer, tls: TlsFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_checks, "LIMITS", FetchLimits(1000, 0.3))
     is_over = threading.Event()
 
     def wait(_path: str, _body: bytes) -> tuple[int, bytes]:
@@ -123,15 +130,13 @@ def test_a_slow_answer_is_not_awaited(issuer: Issuer, tls: TlsFiles, monkeypatch
 
     issuer.answer = wait
     begun = time.monotonic()
-    with pytest.raises(Unavailable):
-        HttpsEndpoint(issuer.url("/certs"), tls.authority_pem).fetch({})
+    refuse(configured(tmp_path, tls, jwks_url=issuer.url("/certs")), "fetch-timeout")
     assert time.monotonic() - begun < 2
     is_over.set()
 
 
-def test_nobody_listens(tls: TlsFiles) -> None:
-    with pytest.raises(Unavailable):
-        HttpsEndpoint("https://localhost:1/certs", tls.authority_pem).fetch({})
+def test_nobody_listens(tls: TlsFiles, tmp_path: Path) -> None:
+    refuse(configured(tmp_path, tls, jwks_url="https://localhost:1/certs"), "fetch-connection")
 
 
 def test_no_issuer_no_check(tmp_path: Path) -> None:
