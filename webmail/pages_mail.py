@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 from starlette.requests import Request
@@ -40,6 +41,7 @@ class Reading:
     set_aside: str
     is_told: bool
     """Whether its sender is told that it was opened."""
+    scanned_at: datetime | None
 
 
 class MailPages:
@@ -95,7 +97,8 @@ class MailPages:
                     "" if found is None else found.english if language is Language.ENGLISH else found.french
                 )
             has_html = message.find_html() is not None
-            return Reading(session, message, plan, text, has_html, reason, is_told)
+            scanned_at = message.find_scanned()
+            return Reading(session, message, plan, text, has_html, reason, is_told, scanned_at)
 
         return await desk.run(work)
 
@@ -124,6 +127,7 @@ class MailPages:
             and not line.is_set_aside,
             "set_aside": reading.set_aside,
             "is_told": reading.is_told,
+            "scanned": words.moment(reading.scanned_at) if reading.scanned_at else "",
             "is_own": plan is None,
             "action": f"/messages/{line.ref}/answer",
             "state": state,

@@ -8,17 +8,20 @@ from mailserver.config import Config
 from mailserver.crypto.custodian import CustodianVerbs
 from mailserver.crypto.slots import ARGON2_DEFAULT, Argon2Parameters
 from mailserver.model.errors import Unavailable
+from mailserver.model.hop import parse_daemon
 from mailserver.model.ids import AccountId
 from mailserver.policy.mail_rules import MailLimits
 from mailserver.policy.patient_rules import parse_pharmacies
 from mailserver.policy.trust_store import TrustStore
 from mailserver.service.administration import Administration
+from mailserver.service.antivirus import Antivirus
 from mailserver.service.app_passwords import AppPasswords
 from mailserver.service.box_members import BoxMembers
 from mailserver.service.box_rights import BoxRights
 from mailserver.service.boxes import Boxes
 from mailserver.service.delivery import Delivery
 from mailserver.service.directory import Directory
+from mailserver.service.entrance import Entrance
 from mailserver.service.filing import Archives
 from mailserver.service.keys import Keys
 from mailserver.service.login_bindings import LoginBindingActs
@@ -99,12 +102,7 @@ def build_services(
     outbound = Outbound(seals)
     notices = Notices(directory, outbound, config.operator.name, config.web_url)
     delivery = Delivery(store, directory, Archives(), notices)
-    limits = MailLimits(
-        config.limits.message_bytes,
-        config.limits.recipients,
-        parse_pharmacies(config.patients.pharmacies),
-        config.patients.refuse_mss_mismatch,
-    )
+    entrance = _entrance(config, store)
     rights = BoxRights(store, directory)
     keys = Keys(store, directory, custody)
     return Services(
@@ -129,8 +127,8 @@ def build_services(
         outbound,
         notices,
         delivery,
-        Reception(store, directory, delivery, trust, limits),
-        Submission(store, directory, delivery, outbound, trust, limits),
+        Reception(store, directory, delivery, trust, entrance),
+        Submission(store, directory, delivery, outbound, trust, entrance),
         Wakeups(),
     )
 
@@ -140,3 +138,14 @@ def login_policy(config: Config) -> LoginPolicy:
     oauth = config.oauth
     advice = TokenAdvice(oauth.scope, oauth.configuration_url)
     return LoginPolicy(bool(oauth.issuer), advice, oauth.session_hours)
+
+
+def _entrance(config: Config, store: Store) -> Entrance:
+    antivirus = Antivirus(parse_daemon(config.antivirus.clamd)) if config.antivirus.clamd else None
+    limits = MailLimits(
+        config.limits.message_bytes,
+        config.limits.recipients,
+        parse_pharmacies(config.patients.pharmacies),
+        config.patients.refuse_mss_mismatch,
+    )
+    return Entrance(store.blobs, limits, antivirus)

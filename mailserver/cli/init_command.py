@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mailserver.cli.numbers import whole_number
-from mailserver.cli.operator_folder import PORTS, OperatorPlan, make_operator, parse_domains
+from mailserver.cli.operator_folder import CLAMD, PORTS, OperatorPlan, make_operator, parse_domains
 
 MOST_PORT = 65535
 MOST_BASE_PORT = MOST_PORT - max(PORTS.values())
@@ -56,5 +56,9 @@ def _init(options: argparse.Namespace) -> int:
         if options.demo_authority is None:
             print(
                 "Put your certificates and the signed trust list where pli.toml says; until then no mail passes."
+            )
+            print(
+                f"Mail is put off while ClamAV's clamd does not answer at {CLAMD}: install clamav-daemon with "
+                "StreamMaxLength above message_bytes, or empty clamd in [antivirus]."
             )
     return 0

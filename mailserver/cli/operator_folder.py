@@ -24,6 +24,8 @@ from mailserver.store.database import Database
 from mailserver.store.migrations import upgrade
 
 PORTS = {"mx": 25, "submission": 587, "submissions": 465, "imap": 143, "imaps": 993, "web": 443}
+CLAMD = "unix:/run/clamav/clamd.ctl"
+"""Where Debian's clamav-daemon listens: on for operators, off for demonstrations."""
 RSA_BITS = 3072
 DEMO_LIST_HOURS = 365 * 24
 """Nothing signs a demonstration's list again: it may be as old as the certificates beside it."""
@@ -100,6 +102,8 @@ def _values(plan: OperatorPlan) -> dict[str, dict[str, Value]]:
         "trust": {},
         "relay": {},
     }
+    if plan.authority is None:
+        values["antivirus"] = {"clamd": CLAMD}
     if plan.base_port:
         values["listen"] |= {name: plan.base_port + port for name, port in PORTS.items()}
     if plan.relay_port:

@@ -199,6 +199,16 @@ class PatientsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AntivirusConfig:
+    clamd: str = _key(
+        "",
+        'ClamAV\'s clamd: "unix:/run/clamav/clamd.ctl" or "host:port"; empty: mail is not scanned. While clamd is away, '
+        "mail is put off (451). Its StreamMaxLength must be above message_bytes.",
+        rules.DAEMON_OR_NONE,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class RelayConfig:
     host: str = _key(
         "",
@@ -230,6 +240,7 @@ class Config:
     trust: TrustConfig
     limits: LimitsConfig
     patients: PatientsConfig
+    antivirus: AntivirusConfig
     relay: RelayConfig
     web: WebConfig
     oauth: OauthConfig

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from mailserver.model.address import DomainName, parse_address, parse_domain
 from mailserver.model.errors import Malformed
-from mailserver.model.hop import parse_hop
+from mailserver.model.hop import parse_daemon, parse_hop
 
 T = TypeVar("T", str, int, bool, list[str], dict[str, str])
 
@@ -138,6 +138,10 @@ MESSAGE_BYTES: Rule[int] = Rule(
 COUNT: Rule[int] = Rule("1 or more", lambda count: count >= 1)
 HOST_OR_NONE: Rule[str] = Rule(
     "a host name or an IP address, or empty for none", lambda text: not text or _is_host(text)
+)
+DAEMON_OR_NONE: Rule[str] = Rule(
+    'as "unix:/run/clamav/clamd.ctl" or "127.0.0.1:3310", or empty for none',
+    lambda text: not text or _is_read(parse_daemon, text),
 )
 SENDER: Rule[str] = Rule(
     'a mail address, as "ne-pas-repondre@sante.example", or empty for that name in the first domain',

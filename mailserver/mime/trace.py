@@ -7,13 +7,18 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from mailserver.mime.dates import format_date
+from mailserver.mime.dates import find_date, format_date
 from mailserver.model.address import Address
 from mailserver.model.errors import Malformed
 
 # what a HELO name, an address literal or an id may look like in a trace field
 _ATOM = re.compile(r"[A-Za-z0-9.:_\-\[\]]{1,255}")
 _PROTOCOL = re.compile(r"[A-Z0-9]{1,16}")
+TRACE_BYTES = 2048
+"""Our own trace fields end before this."""
+_SCANNED = re.compile(
+    rb"\A(?:Return-Path: <[^\r\n]*>\r\n)?(X-Pli-Antivirus: clean; [A-Za-z0-9.\-]{1,255}; ([^\r\n]{1,40})\r\n)"
+)
 _TLS = re.compile(r"[A-Za-z0-9._\- ]{1,80}")
 
 
@@ -50,3 +55,20 @@ def format_received(hop: Hop, now: datetime) -> bytes:
         f"\tby {hop.host} with {hop.protocol}{tls}\r\n"
         f"\tid {hop.delivery}; {format_date(now)}\r\n"
     ).encode()
+
+
+def format_scanned(host: str, now: datetime) -> bytes:
+    """``X-Pli-Antivirus``, right after Return-Path: this host keeps the message only if its antivirus finds nothing."""
+    return f"X-Pli-Antivirus: clean; {host}; {format_date(now)}\r\n".encode()
+
+
+def scanned_line_of(head: bytes) -> bytes:
+    """Our own X-Pli-Antivirus line, or nothing. What stands under the first Received came from elsewhere."""
+    found = _SCANNED.match(head)
+    return b"" if found is None else found[1]
+
+
+def find_scanned(head: bytes) -> datetime | None:
+    """When our own antivirus passed a stored message; None when it did not see it."""
+    found = _SCANNED.match(head)
+    return None if found is None else find_date(found[2])

@@ -1,6 +1,7 @@
-"""Where a server is reached: ``host:port`` as settings and routes write it."""
+"""Where a server is reached: ``host:port``, or the path of a socket, as settings and routes write it."""
 
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from mailserver.model.errors import Malformed
 
@@ -20,3 +21,13 @@ def parse_hop(text: str) -> NextHop:
     if not colon or not host or host.split() != [host] or not is_port:
         raise Malformed("route-syntax", "a route is host:port")
     return NextHop(host.removeprefix("[").removesuffix("]"), int(port))
+
+
+def parse_daemon(text: str) -> PurePath | NextHop:
+    """``unix:/path`` of a socket on this machine, or as ``parse_hop``. Raises Malformed("route-syntax")."""
+    if not text.startswith("unix:"):
+        return parse_hop(text)
+    path = PurePath(text.removeprefix("unix:"))
+    if not path.is_absolute() or "\0" in text:
+        raise Malformed("route-syntax", "the path of a socket is absolute")
+    return path

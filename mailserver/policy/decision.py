@@ -38,6 +38,8 @@ class Reason(StrEnum):
     SMUGGLING = "smuggling"
     MALFORMED_HEADERS = "malformed-headers"
     INFECTED = "infected"
+    ANTIVIRUS_AWAY = "antivirus-away"
+    TOO_LARGE_TO_SCAN = "too-large-to-scan"
     FROM_MISSING = "from-missing"
     FROM_SEVERAL = "from-several"
     FROM_FOREIGN = "from-foreign"

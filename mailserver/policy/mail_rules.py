@@ -8,6 +8,7 @@ listed for the domain it speaks for.
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Literal, assert_never
 
 from mailserver.crypto.x509 import CertificateFacts, DistinguishedName, KeyType
@@ -79,7 +80,15 @@ class MessageFacts:
     has_bare_octets: bool = False
     """A CR or LF alone, or a NUL."""
     has_malformed_headers: bool = False
-    is_infected: bool = False
+
+
+class Scan(StrEnum):
+    """The antivirus on one message. AWAY covers every answer that is none of the others."""
+
+    CLEAN = "clean"
+    INFECTED = "infected"
+    TOO_LARGE = "too-large"
+    AWAY = "away"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +186,22 @@ def decide_message(facts: MessageFacts) -> Decision:
         return refuse(Reason.SMUGGLING)
     if facts.size_bytes > facts.limit_bytes:
         return refuse(Reason.MESSAGE_TOO_LARGE)
-    if facts.has_malformed_headers:
-        return refuse(Reason.MALFORMED_HEADERS)
-    return refuse(Reason.INFECTED) if facts.is_infected else ACCEPT
+    return refuse(Reason.MALFORMED_HEADERS) if facts.has_malformed_headers else ACCEPT
+
+
+def decide_scan(scan: Scan) -> Decision:
+    """What the antivirus said of a message: only a clean one passes (S5)."""
+    match scan:
+        case Scan.CLEAN:
+            return ACCEPT
+        case Scan.INFECTED:
+            return refuse(Reason.INFECTED)
+        case Scan.TOO_LARGE:
+            return refuse(Reason.TOO_LARGE_TO_SCAN)
+        case Scan.AWAY:
+            return refuse(Reason.ANTIVIRUS_AWAY)
+        case _:
+            assert_never(scan)
 
 
 def decide_content(facts: ContentFacts, trusted: TrustList, now: datetime) -> Decision:

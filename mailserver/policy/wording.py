@@ -166,6 +166,16 @@ WORDINGS: dict[Reason, Wording] = {
         "The message holds a file that the antivirus refuses. Check your computer, then send it without that file.",
         "Le message contient un fichier que l’antivirus refuse. Vérifiez votre ordinateur, puis renvoyez sans ce fichier.",
     ),
+    Reason.ANTIVIRUS_AWAY: Wording(
+        451, "4.3.0",
+        "The antivirus does not answer, and nothing is taken without it, so nothing was kept. Try again in a few minutes.",
+        "L’antivirus ne répond pas, et rien n’est accepté sans lui : rien n’a été gardé. Réessayez dans quelques minutes.",
+    ),
+    Reason.TOO_LARGE_TO_SCAN: Wording(
+        552, "5.3.4",
+        "The message is larger than the antivirus here can check. Remove or reduce attachments and send again.",
+        "Le message est trop gros pour l’antivirus de ce serveur. Retirez ou réduisez des pièces jointes, puis renvoyez.",
+    ),
     Reason.FROM_MISSING: Wording(
         550, "5.6.0",
         "The message has no readable From address, so its author is unknown. Set one and send again.",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mailserver.crypto.x509 import DistinguishedName, format_dn
-from mailserver.mime.trace import Hop, format_received, format_return_path
+from mailserver.mime.trace import Hop
 from mailserver.model.account import AccountKind
 from mailserver.model.address import Address
 from mailserver.model.errors import OverLimit
@@ -14,7 +14,6 @@ from mailserver.model.patient import has_patient_shape, is_patient_local
 from mailserver.policy.decision import ACCEPT, Decision, Reason, refuse
 from mailserver.policy.mail_rules import (
     ContentFacts,
-    MailLimits,
     MessageFacts,
     PeerFacts,
     RecipientFacts,
@@ -29,6 +28,7 @@ from mailserver.policy.patient_rules import PatientFacts, decide_patient
 from mailserver.policy.trust_store import TrustStore
 from mailserver.service.delivery import Arrival, Delivery, Outcome
 from mailserver.service.directory import Directory
+from mailserver.service.entrance import Entrance
 from mailserver.service.header_facts import HeaderFacts, read_header_facts
 from mailserver.service.intake import Intake
 from mailserver.service.summaries import Parsed, parse_intake
@@ -64,14 +64,15 @@ class Verdict:
 
 class Reception:
     def __init__(
-        self, store: Store, directory: Directory, delivery: Delivery, trust: TrustStore, limits: MailLimits
+        self, store: Store, directory: Directory, delivery: Delivery, trust: TrustStore, entrance: Entrance
     ) -> None:
         self._store = store
         self._directory = directory
         self._delivery = delivery
         self._trust = trust
-        self.limit_bytes = limits.message_bytes
-        self._limits = limits
+        self._entrance = entrance
+        self._limits = entrance.limits
+        self.limit_bytes = entrance.limits.message_bytes
 
     def decide_peer(self, facts: PeerFacts, now: datetime) -> Decision:
         return decide_peer(facts, now)
@@ -105,11 +106,7 @@ class Reception:
         return decision, Recipient(address, account)
 
     def begin(self, hop: Hop, sender: Address | None, now: datetime) -> Intake:
-        """An intake with its trace lines: one Return-Path, one Received (without ``for``)."""
-        trace = format_return_path(sender) + format_received(hop, now)
-        intake = Intake(self._store.blobs, self.limit_bytes + len(trace))
-        intake.write_trace(trace)
-        return intake
+        return self._entrance.begin(hop, sender, now)
 
     def accept(
         self, envelope: PeerEnvelope, intake: Intake, now: datetime, *, has_bare_octets: bool = False
@@ -139,6 +136,9 @@ class Reception:
             decision = self._decide_patient(recipient, intake, senders)
             if not decision.accepted:
                 return Verdict(decision, named=recipient.address)
+        decision = self._entrance.scan(intake)
+        if not decision.accepted:
+            return Verdict(decision)
         source = format_dn(envelope.peer_dn)
         arrival = Arrival(intake, parsed.summary, facts, envelope.sender, source, now)
         accounts = [recipient.account for recipient in envelope.recipients]

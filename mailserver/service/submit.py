@@ -17,12 +17,11 @@ from mailserver.audit.events import (
 )
 from mailserver.documents.subject import display_subject
 from mailserver.mime.receipts import find_original_id
-from mailserver.mime.trace import Hop, format_received, format_return_path
+from mailserver.mime.trace import Hop, format_return_path
 from mailserver.model.address import Address
 from mailserver.model.patient import has_patient_shape
 from mailserver.policy.decision import ACCEPT, Decision, Reason, refuse
 from mailserver.policy.mail_rules import (
-    MailLimits,
     RecipientFacts,
     SubmissionFacts,
     decide_recipient,
@@ -33,6 +32,7 @@ from mailserver.service.access_log import add_entries, prepare_entry
 from mailserver.service.correspondence import Correspondence, Destination, Mailing, load_correspondence
 from mailserver.service.delivery import Arrival, Delivery, Outcome
 from mailserver.service.directory import Directory
+from mailserver.service.entrance import Entrance
 from mailserver.service.intake import Intake, SharedBlob
 from mailserver.service.keys import OpenAccount
 from mailserver.service.mail_permit import actor_of
@@ -61,15 +61,16 @@ class Submission:
         delivery: Delivery,
         outbound: Outbound,
         trust: TrustStore,
-        limits: MailLimits,
+        entrance: Entrance,
     ) -> None:
         self._store = store
         self._directory = directory
         self._delivery = delivery
         self._outbound = outbound
         self._trust = trust
-        self.limit_bytes = limits.message_bytes
-        self._limits = limits
+        self._entrance = entrance
+        self._limits = entrance.limits
+        self.limit_bytes = entrance.limits.message_bytes
 
     def decide_sender(self, account: OpenAccount, sender: Address | None) -> Decision:
         """MAIL FROM belongs to the account (S8); the null sender is judged with the content."""
@@ -102,10 +103,7 @@ class Submission:
         return decision, Destination(address, account) if decision.accepted else None
 
     def begin(self, hop: Hop, sender: Address | None, now: datetime) -> Intake:
-        trace = format_return_path(sender) + format_received(hop, now)
-        intake = Intake(self._store.blobs, self.limit_bytes + len(trace))
-        intake.write_trace(trace)
-        return intake
+        return self._entrance.begin(hop, sender, now)
 
     def accept(
         self,
@@ -142,6 +140,9 @@ class Submission:
         verdict = self._judge_patients(account, envelope, mailing)
         if not verdict.decision.accepted:
             return verdict
+        decision = self._entrance.scan(intake)
+        if not decision.accepted:
+            return Verdict(decision)
         source = account.account_id.hex()
         arrival = Arrival(intake, parsed.summary, facts, envelope.sender, source, now)
         here = [each.account for each in envelope.destinations if each.account is not None]

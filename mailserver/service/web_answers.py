@@ -27,7 +27,7 @@ from mailserver.mime.composer import (
     stream_attachment,
 )
 from mailserver.mime.summary_wire import format_summary
-from mailserver.mime.trace import Hop
+from mailserver.mime.trace import Hop, scanned_line_of
 from mailserver.model.account import Flag, Role
 from mailserver.model.address import Address, parse_address
 from mailserver.model.errors import Malformed
@@ -218,8 +218,9 @@ class WebAnswers:
         return ACCEPT
 
     def _copy_of(self, intake: Intake) -> Intake:
-        """The mail as written, without our trace lines, under a key of its own."""
+        """The mail as written, under a key of its own; of our trace lines only what the antivirus said."""
         copy = Intake(self._store.blobs, intake.size_bytes)
+        copy.write(scanned_line_of(intake.read(0, intake.trace_bytes)))
         for start in range(intake.trace_bytes, intake.size_bytes, 65536):
             copy.write(intake.read(start, start + 65536))
         copy.finish()

@@ -19,6 +19,7 @@ from mailserver.mime.decode import decode_text, decoder_of
 from mailserver.mime.headers import HeaderBlock
 from mailserver.mime.summary import Attachment, DisplayAddress, HeaderSummary, PartRow, show_addresses
 from mailserver.mime.summary_wire import parse_summary
+from mailserver.mime.trace import TRACE_BYTES, find_scanned
 from mailserver.model.account import Flag, Role
 from mailserver.model.errors import Corrupt, Malformed, NotFound
 from mailserver.model.ids import ID_BYTES, MailboxId
@@ -96,6 +97,10 @@ class OpenMessage:
 
     def _head(self) -> bytes:
         return self._reader.read(0, self.summary.header_bytes)
+
+    def find_scanned(self) -> datetime | None:
+        """When our antivirus let it pass; None when it did not see it."""
+        return find_scanned(self._reader.read(0, min(TRACE_BYTES, self.summary.header_bytes)))
 
     def find_text(self) -> tuple[str, bool] | None:
         """The plain text and whether all of it is here; None when the message has none."""

@@ -9,6 +9,7 @@ import pytest
 
 from mailserver.cli import main as command
 from mailserver.cli import operator_folder
+from mailserver.config import load_config
 from mailserver.crypto.custodian_journal import parse_journal_line
 from mailserver.model.errors import Unavailable
 
@@ -147,6 +148,19 @@ def test_no_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     err = capsys.readouterr().err
     assert "pli init" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("is_demonstration", [False, True])
+def test_the_antivirus_is_on_for_operators_and_off_for_demonstrations(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], is_demonstration: bool
+) -> None:
+    more = (
+        ["--demo-authority", str(tmp_path / "authority"), "--base-port", "20000"] if is_demonstration else []
+    )
+    assert command.run(["init", str(tmp_path / "a"), "--domain", "a.localhost", *more]) == 0
+    config = load_config(tmp_path / "a" / "pli.toml", {})
+    assert config.antivirus.clamd == ("" if is_demonstration else "unix:/run/clamav/clamd.ctl")
+    assert ("clamav-daemon" in capsys.readouterr().out) is not is_demonstration
 
 
 def test_init_refuses_a_folder_in_use(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -151,6 +151,8 @@ def test_refusals_name_file_key_and_remedy(tmp_path: Path, text: str, said: str)
         ("limits", "messages", "0", "1 or more"),
         ("limits", "connections", "0", "1 or more"),
         ("limits", "connections_per_address", "0", "1 or more"),
+        ("antivirus", "clamd", '"unix:clamd.ctl"', "unix:/run/clamav/clamd.ctl"),
+        ("antivirus", "clamd", '"localhost"', "127.0.0.1:3310"),
         ("relay", "host", '"smtp relay"', "a host name or an IP address"),
         ("relay", "port", "0", "a port from 1 to 65535"),
         ("relay", "sender", '"nobody"', "a mail address"),

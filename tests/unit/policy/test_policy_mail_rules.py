@@ -13,6 +13,7 @@ from mailserver.policy.mail_rules import (
     MessageFacts,
     PeerFacts,
     RecipientFacts,
+    Scan,
     SenderFacts,
     SubmissionFacts,
     decide_content,
@@ -20,6 +21,7 @@ from mailserver.policy.mail_rules import (
     decide_next_hop,
     decide_peer,
     decide_recipient,
+    decide_scan,
     decide_sender,
     decide_submission,
 )
@@ -208,12 +210,24 @@ def test_next_hop(domain, dn, reason):
         (MessageFacts(101, limit_bytes=100), Reason.MESSAGE_TOO_LARGE),
         (MessageFacts(1, has_bare_octets=True), Reason.SMUGGLING),
         (MessageFacts(1, has_malformed_headers=True), Reason.MALFORMED_HEADERS),
-        (MessageFacts(1, is_infected=True), Reason.INFECTED),
         (MessageFacts(101, limit_bytes=100, has_bare_octets=True), Reason.SMUGGLING),
     ],
 )
 def test_message(facts, reason):
     check(decide_message(facts), reason)
+
+
+@pytest.mark.parametrize(
+    ("scan", "reason"),
+    [
+        (Scan.CLEAN, None),
+        (Scan.INFECTED, Reason.INFECTED),
+        (Scan.TOO_LARGE, Reason.TOO_LARGE_TO_SCAN),
+        (Scan.AWAY, Reason.ANTIVIRUS_AWAY),
+    ],
+)
+def test_scan(scan, reason):
+    check(decide_scan(scan), reason)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,13 @@ def test_refusals_have_their_own_words():
 
 @pytest.mark.parametrize(
     "reason",
-    [Reason.TRUST_LIST_STALE, Reason.TRUST_LIST_EMPTY, Reason.REVOCATION_UNKNOWN, Reason.TOO_MANY_RECIPIENTS],
+    [
+        Reason.TRUST_LIST_STALE,
+        Reason.TRUST_LIST_EMPTY,
+        Reason.REVOCATION_UNKNOWN,
+        Reason.TOO_MANY_RECIPIENTS,
+        Reason.ANTIVIRUS_AWAY,
+    ],
 )
 def test_our_own_trouble_is_temporary(reason):
     assert wording_for(reason).is_temporary
@@ -64,7 +70,7 @@ def test_our_own_trouble_is_temporary(reason):
 
 def test_other_refusals_are_final():
     final = [reason for reason in Reason if not wording_for(reason).is_temporary]
-    assert len(final) == len(Reason) - 4
+    assert len(final) == len(Reason) - 5
 
 
 def test_detail_is_shown_first():
