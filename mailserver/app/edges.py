@@ -9,17 +9,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mailserver.app.notice_ways import open_relay
 from mailserver.app.rounds import end_worker_with
 from mailserver.app.services import Services
 from mailserver.crypto.custodian import utc_now
 from mailserver.crypto.secret import random_id
-from mailserver.gateway.ordinary_relay import OrdinaryRelay
 from mailserver.gateway.peer_connection import PeerCalls, PeerContext
 from mailserver.gateway.routes import Routes
 from mailserver.gateway.worker import GatewayWorker
 from mailserver.imap.server import ImapServer, ImapServices
-from mailserver.model.address import DomainName, parse_address, parse_domain
-from mailserver.model.hop import NextHop
+from mailserver.model.address import DomainName, parse_domain
 from mailserver.service.delivery_reports import DeliveryReports
 from mailserver.service.relay import RelayQueue
 from mailserver.service.throttle import Throttle
@@ -199,12 +198,7 @@ def _start_gateway(start: _Start, edges: Edges) -> None:
     routes = Routes(config.trust.routes, routes_file)
     context = PeerContext(peer_files(services))
     calls = PeerCalls(hostname, context, routes, services.trust, utc_now, start.pool)
-    relay = None
-    if config.relay.host:
-        hop = NextHop(config.relay.host, config.relay.port)
-        sender = parse_address(config.relay.sender or f"ne-pas-repondre@{config.operator.domains[0]}")
-        relay = OrdinaryRelay(hop, sender, config.operator.name, hostname)
-    worker = GatewayWorker(queue, calls, relay, utc_now, start.pool)
+    worker = GatewayWorker(queue, calls, open_relay(config), utc_now, start.pool)
     task = asyncio.create_task(worker.run())
     end_worker_with(task, "gateway")
 

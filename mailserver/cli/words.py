@@ -64,6 +64,7 @@ _WORDS = {
     "member-already": "This person is a member of the box already. See: pli account member list",
     "members-unexpected": "Only ORG and CAB accounts have members.",
     "name-needed": "The account needs a name. Give --name, or name on standard input with --fields-stdin.",
+    "relay-password": "The password of [relay] cannot be used: {detail}. See password_file in pli.toml.",
     "not-responsible": "Only who is responsible for the box reads its log. See: pli account member list",
     "oauth-off": "No issuer of tokens is configured. Name issuer in [oauth] of pli.toml first.",
     "password-long": "The password is too long. Give at most 1024 bytes of UTF-8.",
@@ -88,7 +89,7 @@ _WORDS = {
     "trust-list-name": "No trust list in pli.toml has that name. See: pli trust status",
     "unwrap": "A key does not open what it should: the keys folder and the data folder are not of one server, or one is damaged. "
     "Put both back from the backups of one day, and run: pli check",
-    "web-authority": "The file that authority in [trust] of pli.toml names cannot be used. It must be a PEM file of certificates.",
+    "web-authority": "A file that authority in [trust], [relay] or [sms] of pli.toml names cannot be used. It must be a PEM file of certificates.",
 }
 _OF_KIND: dict[type[PliError], str] = {
     Corrupt: "Something stored is damaged, or was altered by hand ({code}). Run: pli check",

@@ -18,6 +18,7 @@ from mailserver.config.oauth import OauthConfig, find_oauth_fault
 from mailserver.config.rules import key as _key
 from mailserver.model.address import DomainName, parse_domain
 from mailserver.model.errors import PliError
+from mailserver.model.hop import LinkSecurity
 
 Value = str | int | bool | list[str] | dict[str, str]
 
@@ -219,6 +220,19 @@ class RelayConfig:
     sender: str = _key(
         "", "Sender address of notices, for example ne-pas-repondre@example.org.", rules.SENDER
     )
+    security: str = _key(
+        "opportunistic",
+        "opportunistic: TLS when the relay offers it, unchecked, for a relay on the same host or network. starttls (port "
+        "587), tls (port 465): demanded, the relay's name and authority checked.",
+        rules.SECURITY,
+    )
+    authority: str = _key(
+        "", "Authority of the relay's certificate (PEM); empty for the system's own.", rules.PATH_OR_NONE
+    )
+    user: str = _key("", "User name at the relay; empty for none.", rules.LINE_OR_NONE)
+    password_file: str = _key(
+        "", "File that holds its password, one line; empty for none.", rules.PATH_OR_NONE
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +310,7 @@ def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
     fault = find_oauth_fault(config.oauth)
     if fault is not None:
         raise ConfigError(f"{path}: {fault}")
+    _check_relay(path, config.relay)
     return config
 
 
@@ -378,6 +393,16 @@ def _check_folders(path: Path, config: Config) -> None:
         raise ConfigError(
             f"{path}: data and keys in [store] are one inside the other. Give keys a folder apart: a copy of data must never "
             "hold them."
+        )
+
+
+def _check_relay(path: Path, relay: RelayConfig) -> None:
+    """A password is never sent to whoever answers."""
+    if bool(relay.user) != bool(relay.password_file):
+        raise ConfigError(f"{path}: user and password_file in [relay] go together. Give both, or neither.")
+    if relay.user and relay.security == LinkSecurity.OPPORTUNISTIC:
+        raise ConfigError(
+            f"{path}: user in [relay] needs security = starttls or tls: a password is not sent to a relay that nobody checked."
         )
 
 

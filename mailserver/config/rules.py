@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from mailserver.model.address import DomainName, parse_address, parse_domain
 from mailserver.model.errors import Malformed
-from mailserver.model.hop import parse_daemon, parse_hop
+from mailserver.model.hop import LinkSecurity, parse_daemon, parse_hop
 
 T = TypeVar("T", str, int, bool, list[str], dict[str, str])
 
@@ -143,6 +143,10 @@ DAEMON_OR_NONE: Rule[str] = Rule(
     'as "unix:/run/clamav/clamd.ctl" or "127.0.0.1:3310", or empty for none',
     lambda text: not text or _is_read(parse_daemon, text),
 )
+SECURITY: Rule[str] = Rule(
+    f"one of {', '.join(LinkSecurity)}", lambda text: text in frozenset(map(str, LinkSecurity))
+)
+LINE_OR_NONE: Rule[str] = Rule("one line of text, or empty for none", str.isprintable)
 SENDER: Rule[str] = Rule(
     'a mail address, as "ne-pas-repondre@sante.example", or empty for that name in the first domain',
     lambda text: not text or _is_read(parse_address, text),

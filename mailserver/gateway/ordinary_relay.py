@@ -1,42 +1,52 @@
 """Notices to ordinary addresses, through the operator's ordinary relay: codes and "something waits", never content.
 
-The link is encrypted when the relay offers it, without proof of who it is: a relay on the same host or network needs
-no more, and a notice is not worth being held back.
+How far the link is checked is the operator's word: a relay on the same host or network needs no proof of who it is, and
+a notice is then not worth being held back; one on the Internet must show its name, and may ask for a password.
 """
 
 import ssl
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
-from mailserver.crypto.secret import random_id
+from mailserver.crypto.secret import Secret, random_id
 from mailserver.gateway.smtp_link import LinkEnded, SmtpLink, Transfer
-from mailserver.mime.composer import Letter, Person, format_mail
+from mailserver.mime.composer import Letter, Person, format_notice
 from mailserver.model.address import Address
-from mailserver.model.hop import NextHop
+from mailserver.model.hop import LinkSecurity, NextHop
 from mailserver.service.delivery_reports import AttemptResult, Cause, passing, refused
 from mailserver.service.outbound import NoticeOrder
+from mailserver.tls.contexts import web_client_context
+
+
+@dataclass(frozen=True, slots=True)
+class RelayAccess:
+    """Where the relay is and how it is entered. ``authority`` None: the system's own."""
+
+    hop: NextHop
+    security: LinkSecurity = LinkSecurity.OPPORTUNISTIC
+    authority: Path | None = None
+    user: str = ""
+    password: Secret | None = field(default=None, repr=False)
 
 
 class OrdinaryRelay:
-    """The relay of ``[relay]``: its address, and who its mails are from."""
+    """The relay of ``[relay]``: its address, and who its mails are from. Raises Malformed("web-authority")."""
 
-    def __init__(self, hop: NextHop, sender: Address, operator: str, hostname: str) -> None:
-        self._hop = hop
+    def __init__(self, access: RelayAccess, sender: Address, operator: str, hostname: str) -> None:
+        self._access = access
         self._sender = sender
         self._operator = operator
         self._hostname = hostname
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._context.check_hostname = False
-        self._context.verify_mode = ssl.CERT_NONE
+        self._context = _context_of(access)
 
     async def send(self, order: NoticeOrder, now: datetime) -> AttemptResult:
         """One connection, one notice; what became of it."""
         mail = self._format(order, now)
         link = SmtpLink(self._hostname)
         try:
-            await link.connect(self._hop)
-            if link.has_extension("starttls"):
-                await link.start_tls(self._context)
+            await self._enter(link)
             is_utf8 = not order.recipient.is_ascii
             if is_utf8 and not link.has_extension("smtputf8"):
                 return refused(Cause.NEEDS_UTF8)
@@ -44,10 +54,25 @@ class OrdinaryRelay:
             return await link.transfer(transfer, _once(mail))
         except LinkEnded as ended:
             return ended.result
-        except ssl.SSLError:
-            return passing(Cause.LINK_LOST)
+        except ssl.SSLError as error:
+            words = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else ""
+            return passing(Cause.LINK_LOST, words)
         finally:
             await link.quit()
+
+    async def _enter(self, link: SmtpLink) -> None:
+        """Connect, secure, log in. Raises LinkEnded, ssl.SSLError."""
+        access = self._access
+        await link.connect(access.hop, self._context if access.security is LinkSecurity.TLS else None)
+        if access.security is not LinkSecurity.TLS:
+            if link.has_extension("starttls"):
+                await link.start_tls(self._context)
+            elif access.security is LinkSecurity.STARTTLS:
+                raise LinkEnded(
+                    passing(Cause.LINK_LOST, "the relay offers no STARTTLS, which security demands")
+                )
+        if access.password is not None:
+            await link.login(access.user, access.password)
 
     def _format(self, order: NoticeOrder, now: datetime) -> bytes:
         letter = Letter(
@@ -57,10 +82,17 @@ class OrdinaryRelay:
             order.text,
             now,
             f"<{random_id().hex()}@{self._sender.domain}>",
-            # RFC 3834 §5: no automatic answer is wanted
-            fields=(("Auto-Submitted", "auto-generated"),),
         )
-        return format_mail(letter, random_id().hex())
+        return format_notice(letter, random_id().hex())
+
+
+def _context_of(access: RelayAccess) -> ssl.SSLContext:
+    if access.security is not LinkSecurity.OPPORTUNISTIC:
+        return web_client_context(access.authority)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 async def _once(octets: bytes) -> AsyncIterator[bytes]:

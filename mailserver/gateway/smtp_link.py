@@ -10,8 +10,9 @@ import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
-from aiosmtplib import SMTP, SMTPException, SMTPResponse, SMTPResponseException
+from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException, SMTPResponse, SMTPResponseException
 
+from mailserver.crypto.secret import Secret
 from mailserver.gateway.data_encoder import END_OF_DATA, DataEncoder
 from mailserver.model.address import Address
 from mailserver.model.errors import PliError
@@ -56,10 +57,16 @@ class SmtpLink:
     def is_open(self) -> bool:
         return self._smtp.is_connected
 
-    async def connect(self, hop: NextHop) -> None:
-        """Greeting and EHLO. Raises LinkEnded."""
+    async def connect(self, hop: NextHop, tls: ssl.SSLContext | None = None) -> None:
+        """Greeting and EHLO, in TLS from the first octet when a context is given (RFC 8314 §3). Raises LinkEnded."""
         with _ending(Cause.UNREACHABLE):
-            await self._smtp.connect(hostname=hop.host, port=hop.port, timeout=CONNECT_SECONDS)
+            await self._smtp.connect(
+                hostname=hop.host,
+                port=hop.port,
+                timeout=CONNECT_SECONDS,
+                use_tls=tls is not None,
+                tls_context=tls,
+            )
             await self._smtp.ehlo()
 
     def has_extension(self, keyword: str) -> bool:
@@ -75,6 +82,14 @@ class SmtpLink:
         with _ending(Cause.OUR_CERTIFICATE):
             await self._smtp.starttls(tls_context=context, timeout=HANDSHAKE_SECONDS)
             await self._smtp.ehlo()
+
+    async def login(self, user: str, password: Secret) -> None:
+        """AUTH (RFC 4954), after TLS. Raises LinkEnded: a refusal is the operator's to correct, and passes then."""
+        with _ending(Cause.LINK_LOST):
+            try:
+                await self._smtp.login(user, password.reveal().decode())
+            except SMTPAuthenticationError as error:
+                raise LinkEnded(passing(Cause.LINK_LOST, f"login refused ({error.code})")) from None
 
     def find_certificate(self) -> bytes | None:
         """The peer's certificate in DER, once the link is in TLS."""
@@ -175,8 +190,14 @@ def _ending(cause: Cause) -> Iterator[None]:
     except TimeoutError:
         silent = Cause.LINK_LOST if cause is Cause.LINK_LOST else Cause.UNREACHABLE
         raise LinkEnded(passing(silent, "no answer in time")) from None
-    except (SMTPException, OSError):
-        raise LinkEnded(passing(cause)) from None
+    except (SMTPException, OSError) as error:
+        raise LinkEnded(passing(cause, _tls_trouble(error))) from None
+
+
+def _tls_trouble(error: BaseException) -> str:
+    """OpenSSL's own words on a certificate, when that is what a failed connection hides; empty otherwise."""
+    inner = error.__cause__
+    return inner.verify_message if isinstance(inner, ssl.SSLCertVerificationError) else ""
 
 
 def _of_reply(error: SMTPResponseException) -> AttemptResult:

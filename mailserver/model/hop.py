@@ -1,9 +1,18 @@
 """Where a server is reached: ``host:port``, or the path of a socket, as settings and routes write it."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import PurePath
 
 from mailserver.model.errors import Malformed
+
+
+class LinkSecurity(StrEnum):
+    """TLS when it is offered and from whom it may be; or demanded, with authority and host name checked."""
+
+    OPPORTUNISTIC = "opportunistic"
+    STARTTLS = "starttls"
+    TLS = "tls"
 
 
 @dataclass(frozen=True, slots=True)

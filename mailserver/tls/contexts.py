@@ -91,8 +91,8 @@ def peer_client_context(files: PeerFiles, *, is_cbc_allowed: bool = False) -> ss
 
 
 def web_client_context(authority: Path | None) -> ssl.SSLContext:
-    """For our own calls to web servers: certificate and host name are checked, against this authority's file alone or
-    (None) the system's. Raises Malformed("web-authority") when the file cannot be used.
+    """For our own calls to web servers and to the ordinary mail relay: certificate and host name are checked, against
+    this authority's file alone or (None) the system's. Raises Malformed("web-authority") when the file cannot be used.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # demands a certificate of the host that is called
     _harden(context, CLIENT_SUITES)

@@ -6,7 +6,7 @@ import json
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from harness.node import Node, make_node
 from mailserver.audit.events import Origin
 from mailserver.crypto.authority import CERTIFICATE_FILE
 from mailserver.crypto.secret import random_id
-from mailserver.gateway.ordinary_relay import OrdinaryRelay
+from mailserver.gateway.ordinary_relay import OrdinaryRelay, RelayAccess
 from mailserver.gateway.peer_connection import PeerCalls, PeerContext
 from mailserver.gateway.routes import Routes
 from mailserver.gateway.worker import GatewayWorker
@@ -63,6 +63,7 @@ class Gateway:
         self.account = node.open(SENDER, made.app_password)
         self.routes: dict[str, str] = {}
         self.relay_port = 0
+        self.relay_access = RelayAccess(NextHop("127.0.0.1", 1))
 
     def close(self):
         self.pool.shutdown()
@@ -96,7 +97,8 @@ class Gateway:
         relay = None
         if self.relay_port:
             sender = parse_address("ne-pas-repondre@a.localhost")
-            relay = OrdinaryRelay(NextHop("127.0.0.1", self.relay_port), sender, "Pli", "a.localhost")
+            access = replace(self.relay_access, hop=NextHop("127.0.0.1", self.relay_port))
+            relay = OrdinaryRelay(access, sender, "Pli", "a.localhost")
         return GatewayWorker(self.queue(holder), calls, relay, self.clock, self.pool)
 
     def submit(self, octets=MESSAGE, recipients=(RECIPIENT,), sender=SENDER):
@@ -180,7 +182,9 @@ class Script:
     data: list[bytes] = field(default_factory=list)
     end: list[bytes] = field(default_factory=list)
     extensions: tuple[bytes, ...] = (b"SIZE 99999999", b"8BITMIME", b"SMTPUTF8")
+    auth: list[bytes] = field(default_factory=list)
     offers_tls: bool = True
+    is_tls_at_once: bool = False
     closes_at: bytes = b""
     """The command after which it hangs up without a word."""
     keeps_octets: bool = True
@@ -202,7 +206,8 @@ class Peer:
 
     @asynccontextmanager
     async def running(self):
-        server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=1 << 18)
+        at_once = self.context if self.script.is_tls_at_once else None
+        server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=1 << 18, ssl=at_once)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield self
@@ -225,7 +230,7 @@ class Peer:
             writer.close()
 
     async def _talk(self, reader, writer):
-        is_tls = False
+        is_tls = self.script.is_tls_at_once
         writer.write(b"220 b.localhost ready\r\n")
         while line := (await reader.readline()).rstrip(b"\r\n"):
             self.lines.append(line)
@@ -244,6 +249,8 @@ class Peer:
                     await writer.start_tls(self.context)
                     self.certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
                     is_tls = True
+                case b"AUTH":
+                    writer.write(_next(self.script.auth, b"235 2.7.0 in\r\n"))
                 case b"MAIL":
                     writer.write(_next(self.script.mail, b"250 2.1.0 ok\r\n"))
                 case b"RCPT":

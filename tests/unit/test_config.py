@@ -95,6 +95,11 @@ def test_switches_in_file_and_environment(tmp_path: Path) -> None:
             MINIMAL + '[patients]\npharmacies = ["deux mots"]\n',
             "pharmacies in [patients] must be a list of mail",
         ),
+        (MINIMAL + '[relay]\nuser = "pli"\n', "user and password_file in [relay] go together"),
+        (
+            MINIMAL + '[relay]\nuser = "pli"\npassword_file = "secret"\n',
+            "user in [relay] needs security = starttls or tls",
+        ),
     ],
 )
 def test_refusals_name_file_key_and_remedy(tmp_path: Path, text: str, said: str) -> None:
@@ -154,6 +159,8 @@ def test_refusals_name_file_key_and_remedy(tmp_path: Path, text: str, said: str)
         ("antivirus", "clamd", '"unix:clamd.ctl"', "unix:/run/clamav/clamd.ctl"),
         ("antivirus", "clamd", '"localhost"', "127.0.0.1:3310"),
         ("relay", "host", '"smtp relay"', "a host name or an IP address"),
+        ("relay", "security", '"ssl"', "opportunistic, starttls, tls"),
+        ("relay", "user", '"a\\nb"', "one line of text"),
         ("relay", "port", "0", "a port from 1 to 65535"),
         ("relay", "sender", '"nobody"', "a mail address"),
         ("web", "url", '"nonsense"', "https://"),

@@ -7,7 +7,12 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from mailserver.model.errors import Malformed
-from mailserver.tls.contexts import client_facing_context, peer_client_context, peer_server_context
+from mailserver.tls.contexts import (
+    client_facing_context,
+    peer_client_context,
+    peer_server_context,
+    web_client_context,
+)
 
 TLS_1_3 = {"TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256"}
 
@@ -21,6 +26,7 @@ def all_contexts(files):
         client_facing_context(files.cert, files.key),
         peer_server_context(files),
         peer_client_context(files),
+        web_client_context(files.ca),
     ]
 
 
@@ -35,6 +41,15 @@ def test_floor_of_every_profile(peer_files):
         )
 
 
+def test_an_ordinary_server_is_checked(peer_files, tmp_path):
+    for authority in (None, peer_files.ca):
+        context = web_client_context(authority)
+        assert context.check_hostname
+        assert context.verify_mode is ssl.CERT_REQUIRED
+    with pytest.raises(Malformed):
+        web_client_context(tmp_path / "absent.pem")
+
+
 def test_suites_between_operators(peer_files):
     gcm = {"ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-AES128-GCM-SHA256"}
     cbc = {"ECDHE-RSA-AES256-SHA384", "ECDHE-RSA-AES128-SHA256"}
@@ -44,7 +59,7 @@ def test_suites_between_operators(peer_files):
 
 
 def test_who_is_verified(peer_files):
-    clients, server, caller = all_contexts(peer_files)
+    clients, server, caller, _ordinary = all_contexts(peer_files)
     assert (clients.verify_mode, clients.num_tickets) == (ssl.CERT_NONE, 0)
     assert (server.verify_mode, server.num_tickets) == (ssl.CERT_OPTIONAL, 0)
     assert (caller.verify_mode, caller.check_hostname) == (ssl.CERT_REQUIRED, False)

@@ -1,0 +1,30 @@
+"""The relay as the configuration says: a secret is one line of a file, or nothing starts."""
+
+import pytest
+
+from mailserver.app.notice_ways import open_relay
+from mailserver.config import load_config
+from mailserver.model.errors import Malformed
+
+
+def configured(folder, *keys: str):
+    path = folder / "pli.toml"
+    path.write_text('[operator]\ndomains = ["sante.example"]\n[relay]\n' + "\n".join(keys))
+    return load_config(path, {})
+
+
+def test_without_a_host_there_is_none(tmp_path):
+    assert open_relay(configured(tmp_path)) is None
+    assert open_relay(configured(tmp_path, 'host = "relay.example"')) is not None
+
+
+@pytest.mark.parametrize("content", [None, b"", b"  \n", b"two\nlines\n", b"a\0b"])
+def test_a_password_file_that_is_not_one_line(tmp_path, content):
+    keys = ['host = "relay.example"', 'security = "tls"', 'user = "pli"', 'password_file = "secret"']
+    if content is not None:
+        (tmp_path / "secret").write_bytes(content)
+    with pytest.raises(Malformed) as refused:
+        open_relay(configured(tmp_path, *keys))
+    assert refused.value.code == "relay-password"
+    (tmp_path / "secret").write_bytes(b"one line\n")
+    assert open_relay(configured(tmp_path, *keys)) is not None
