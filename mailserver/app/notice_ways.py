@@ -1,11 +1,13 @@
-"""How notices leave, as the configuration says: which relay, entered how."""
+"""How notices leave, as the configuration says: which relay, entered how, signed by whom."""
 
 from pathlib import Path
 
 from mailserver.config import Config
+from mailserver.crypto.mail_signer import load_mail_signer
 from mailserver.crypto.secret import Secret
 from mailserver.gateway.ordinary_relay import OrdinaryRelay, RelayAccess
-from mailserver.model.address import parse_address
+from mailserver.mime.dkim import DkimIdentity
+from mailserver.model.address import Address, parse_address, parse_domain
 from mailserver.model.errors import Malformed
 from mailserver.model.hop import LinkSecurity, NextHop
 
@@ -25,7 +27,20 @@ def open_relay(config: Config) -> OrdinaryRelay | None:
         _read_secret(config.path(relay.password_file), "relay-password") if relay.password_file else None,
     )
     sender = parse_address(relay.sender or f"ne-pas-repondre@{config.operator.domains[0]}")
-    return OrdinaryRelay(access, sender, config.operator.name, config.operator.hostname)
+    identity = _dkim_identity(config, sender)
+    return OrdinaryRelay(access, sender, config.operator.name, config.operator.hostname, identity)
+
+
+def _dkim_identity(config: Config, sender: Address) -> DkimIdentity | None:
+    relay = config.relay
+    if not relay.dkim_key:
+        return None
+    try:
+        signer = load_mail_signer(config.path(relay.dkim_key).read_bytes())
+    except OSError as error:
+        raise Malformed("dkim-key", "the file cannot be read") from error
+    domain = parse_domain(relay.dkim_domain) if relay.dkim_domain else sender.domain
+    return DkimIdentity(domain.name, relay.dkim_selector, signer.algorithm, signer.sign)
 
 
 def _read_secret(path: Path, code: str) -> Secret:

@@ -23,6 +23,7 @@ _WORDS = {
     "demo-authority": "The demonstration authority is damaged or not whole. Choose an empty folder for another one.",
     "disk-full": "The disk is full. Free some space and try again: nothing was half-written.",
     "disk-io": "The disk failed to write. Check it before starting again; nothing unwritten was acknowledged.",
+    "dkim-key": "The key that signs notices cannot be used: {detail}. See dkim_key in [relay] of pli.toml.",
     "domain-not-ours": "The address is in a domain that this server does not hold. See domains in pli.toml.",
     "domain-repeated": "A domain is named twice. Name each of them once.",
     "domain-syntax": "This is not a domain name. Write it as sante.example.",

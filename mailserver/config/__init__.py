@@ -233,6 +233,13 @@ class RelayConfig:
     password_file: str = _key(
         "", "File that holds its password, one line; empty for none.", rules.PATH_OR_NONE
     )
+    dkim_key: str = _key(
+        "", "Private key (PEM, RSA or Ed25519) that signs notices (DKIM); empty for none.", rules.PATH_OR_NONE
+    )
+    dkim_selector: str = _key(
+        "", "Its name in the DNS: selector._domainkey.domain holds the public key.", rules.SELECTOR
+    )
+    dkim_domain: str = _key("", "Domain that signs; empty: the sender address's own.", rules.DOMAIN_OR_NONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,9 +404,13 @@ def _check_folders(path: Path, config: Config) -> None:
 
 
 def _check_relay(path: Path, relay: RelayConfig) -> None:
-    """A password is never sent to whoever answers."""
+    """What goes together; and a password is never sent to whoever answers."""
     if bool(relay.user) != bool(relay.password_file):
         raise ConfigError(f"{path}: user and password_file in [relay] go together. Give both, or neither.")
+    if bool(relay.dkim_key) != bool(relay.dkim_selector):
+        raise ConfigError(
+            f"{path}: dkim_key and dkim_selector in [relay] go together. Give both, or neither."
+        )
     if relay.user and relay.security == LinkSecurity.OPPORTUNISTIC:
         raise ConfigError(
             f"{path}: user in [relay] needs security = starttls or tls: a password is not sent to a relay that nobody checked."

@@ -76,6 +76,7 @@ _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _PRODUCT = re.compile(r"[A-Za-z0-9._-]{1,60}")
 _LIST_NAME = re.compile(r"(?!main$)[a-z0-9][a-z0-9-]{0,31}")
 _DISTINGUISHED_NAME = re.compile(r"/?\s*[A-Za-z0-9.]+\s*=.*[^,/\s].*")
+_SELECTOR = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _NAME_LENGTH = 200
 
 NAME: Rule[str] = Rule("one line of text", lambda text: text.isprintable() and 0 < len(text) <= _NAME_LENGTH)
@@ -147,6 +148,13 @@ SECURITY: Rule[str] = Rule(
     f"one of {', '.join(LinkSecurity)}", lambda text: text in frozenset(map(str, LinkSecurity))
 )
 LINE_OR_NONE: Rule[str] = Rule("one line of text, or empty for none", str.isprintable)
+SELECTOR: Rule[str] = Rule(
+    'a name of letters, digits and hyphens, as "pli2026", or empty for none',
+    lambda text: not text or _SELECTOR.fullmatch(text) is not None,
+)
+DOMAIN_OR_NONE: Rule[str] = Rule(
+    "a mail domain, or empty for none", lambda text: not text or _is_read(parse_domain, text)
+)
 SENDER: Rule[str] = Rule(
     'a mail address, as "ne-pas-repondre@sante.example", or empty for that name in the first domain',
     lambda text: not text or _is_read(parse_address, text),

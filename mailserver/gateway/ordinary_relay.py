@@ -13,6 +13,7 @@ from pathlib import Path
 from mailserver.crypto.secret import Secret, random_id
 from mailserver.gateway.smtp_link import LinkEnded, SmtpLink, Transfer
 from mailserver.mime.composer import Letter, Person, format_notice
+from mailserver.mime.dkim import DkimIdentity, format_dkim_signature
 from mailserver.model.address import Address
 from mailserver.model.hop import LinkSecurity, NextHop
 from mailserver.service.delivery_reports import AttemptResult, Cause, passing, refused
@@ -32,13 +33,21 @@ class RelayAccess:
 
 
 class OrdinaryRelay:
-    """The relay of ``[relay]``: its address, and who its mails are from. Raises Malformed("web-authority")."""
+    """The relay of ``[relay]``: its address, who its mails are from, who signs them. Raises Malformed("web-authority")."""
 
-    def __init__(self, access: RelayAccess, sender: Address, operator: str, hostname: str) -> None:
+    def __init__(
+        self,
+        access: RelayAccess,
+        sender: Address,
+        operator: str,
+        hostname: str,
+        identity: DkimIdentity | None = None,
+    ) -> None:
         self._access = access
         self._sender = sender
         self._operator = operator
         self._hostname = hostname
+        self._identity = identity
         self._context = _context_of(access)
 
     async def send(self, order: NoticeOrder, now: datetime) -> AttemptResult:
@@ -83,7 +92,10 @@ class OrdinaryRelay:
             now,
             f"<{random_id().hex()}@{self._sender.domain}>",
         )
-        return format_notice(letter, random_id().hex())
+        mail = format_notice(letter, random_id().hex())
+        if self._identity is None:
+            return mail
+        return format_dkim_signature(mail, self._identity, now) + mail
 
 
 def _context_of(access: RelayAccess) -> ssl.SSLContext:

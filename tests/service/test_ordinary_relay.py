@@ -5,13 +5,20 @@ import warnings
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import dkim
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from service.gateway_node import JsonLines, Peer, Script, context_of, deliver, make_authority, make_gateway
 from service.test_gateway_notices import ADDRESS, notify
 
+from mailserver.app.notice_ways import open_relay
+from mailserver.config import load_config
 from mailserver.crypto.authority import CERTIFICATE_FILE, DemoAuthority, DemoAuthorityWarning
 from mailserver.crypto.secret import Secret
+from mailserver.model.address import parse_address
 from mailserver.model.hop import LinkSecurity
+from mailserver.service.outbound import NoticeOrder
 from mailserver.store.jobs import JobState
 from mailserver.tls.contexts import client_facing_context
 
@@ -108,6 +115,29 @@ def test_a_refused_login_keeps_the_notice(gateway, relay, caplog):
     (line,) = JsonLines(caplog).attempts()
     assert line["detail"] == "login refused (535)"
     assert_nothing_private(caplog)
+
+
+@pytest.mark.parametrize("domain", ["", 'dkim_domain = "sante.example"'])
+def test_a_notice_is_signed_as_configured(tmp_path, domain):
+    """From pli.toml to the verifier: the key file, its selector, its domain."""
+    key = Ed25519PrivateKey.generate()
+    (tmp_path / "dkim.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    config = tmp_path / "pli.toml"
+    config.write_text(
+        '[operator]\ndomains = ["a.localhost"]\n[relay]\nhost = "relay.example"\ndkim_key = "dkim.pem"\n'
+        f'dkim_selector = "pli2026"\n{domain}\n'
+    )
+    order = NoticeOrder(parse_address(ADDRESS), "Pli : votre code", "Votre code : 123456\n")
+    mail = open_relay(load_config(config, {}))._format(order, datetime.now(UTC))
+    public = base64.b64encode(key.public_key().public_bytes_raw())
+    asked = []
+
+    def dns(name, timeout=5):
+        asked.append(name.decode())
+        return b"v=DKIM1; k=ed25519; p=" + public
+
+    assert dkim.verify(mail, dnsfunc=dns)
+    assert asked == [f"pli2026._domainkey.{'sante.example' if domain else 'a.localhost'}."]
 
 
 def assert_nothing_private(caplog):

@@ -95,6 +95,7 @@ def test_switches_in_file_and_environment(tmp_path: Path) -> None:
             MINIMAL + '[patients]\npharmacies = ["deux mots"]\n',
             "pharmacies in [patients] must be a list of mail",
         ),
+        (MINIMAL + '[relay]\ndkim_key = "k.pem"\n', "dkim_key and dkim_selector in [relay] go together"),
         (MINIMAL + '[relay]\nuser = "pli"\n', "user and password_file in [relay] go together"),
         (
             MINIMAL + '[relay]\nuser = "pli"\npassword_file = "secret"\n',
@@ -161,6 +162,8 @@ def test_refusals_name_file_key_and_remedy(tmp_path: Path, text: str, said: str)
         ("relay", "host", '"smtp relay"', "a host name or an IP address"),
         ("relay", "security", '"ssl"', "opportunistic, starttls, tls"),
         ("relay", "user", '"a\\nb"', "one line of text"),
+        ("relay", "dkim_selector", '"a.b"', "letters, digits and hyphens"),
+        ("relay", "dkim_domain", '"bad domain"', "a mail domain"),
         ("relay", "port", "0", "a port from 1 to 65535"),
         ("relay", "sender", '"nobody"', "a mail address"),
         ("web", "url", '"nonsense"', "https://"),

@@ -13,6 +13,16 @@ def configured(folder, *keys: str):
     return load_config(path, {})
 
 
+@pytest.mark.parametrize("content", [None, b"", b"no key\n"])
+def test_a_key_that_cannot_sign(tmp_path, content):
+    keys = ['host = "relay.example"', 'dkim_key = "dkim.pem"', 'dkim_selector = "pli2026"']
+    if content is not None:
+        (tmp_path / "dkim.pem").write_bytes(content)
+    with pytest.raises(Malformed) as refused:
+        open_relay(configured(tmp_path, *keys))
+    assert refused.value.code == "dkim-key"
+
+
 def test_without_a_host_there_is_none(tmp_path):
     assert open_relay(configured(tmp_path)) is None
     assert open_relay(configured(tmp_path, 'host = "relay.example"')) is not None
