@@ -114,7 +114,7 @@ class LoginPages:
         values: dict[str, object] = {
             "error": error,
             "where": awaited.sent.where,
-            "is_mail": awaited.sent.factor is Factor.MAIL,
+            "way": awaited.sent.factor.value,
         }
         return self._desk.page(request, "code.html", values, status=status)
 
@@ -142,8 +142,8 @@ class LoginPages:
                 if error.code == "session":
                     return go_to("/login?note=ended")
                 self._note_failure(attempt)
-                is_mail = awaited.sent.factor is Factor.MAIL
-                wrong = "code.wrong" if is_mail else "code.wrong-application"
+                is_application = awaited.sent.factor is Factor.APPLICATION
+                wrong = "code.wrong-application" if is_application else "code.wrong"
                 return self._code_page(request, awaited, wrong, 403)
             desk.throttle.note_success(attempt.peer, attempt.login)
         return set_device_cookie(set_cookie(go_to("/"), finished.cookie.format_value()), finished.device)

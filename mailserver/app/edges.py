@@ -9,16 +9,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mailserver.app.notice_ways import open_relay
+from mailserver.app.notice_ways import open_relay, open_sms
 from mailserver.app.rounds import end_worker_with
 from mailserver.app.services import Services
 from mailserver.crypto.custodian import utc_now
 from mailserver.crypto.secret import random_id
+from mailserver.gateway.notice_sender import NoticeSender
 from mailserver.gateway.peer_connection import PeerCalls, PeerContext
 from mailserver.gateway.routes import Routes
 from mailserver.gateway.worker import GatewayWorker
 from mailserver.imap.server import ImapServer, ImapServices
 from mailserver.model.address import DomainName, parse_domain
+from mailserver.service.contacts import Contacts
 from mailserver.service.delivery_reports import DeliveryReports
 from mailserver.service.relay import RelayQueue
 from mailserver.service.throttle import Throttle
@@ -198,7 +200,9 @@ def _start_gateway(start: _Start, edges: Edges) -> None:
     routes = Routes(config.trust.routes, routes_file)
     context = PeerContext(peer_files(services))
     calls = PeerCalls(hostname, context, routes, services.trust, utc_now, start.pool)
-    worker = GatewayWorker(queue, calls, open_relay(config), utc_now, start.pool)
+    contacts = Contacts(services.store, services.directory)
+    notices = NoticeSender(open_relay(config), open_sms(config), contacts, start.pool)
+    worker = GatewayWorker(queue, calls, notices, utc_now, start.pool)
     task = asyncio.create_task(worker.run())
     end_worker_with(task, "gateway")
 

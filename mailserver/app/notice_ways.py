@@ -1,11 +1,13 @@
-"""How notices leave, as the configuration says: which relay, entered how, signed by whom."""
+"""How notices leave, as the configuration says: which relay, entered how, signed by whom; which SMS provider."""
 
 from pathlib import Path
 
 from mailserver.config import Config
+from mailserver.config.sms_body import parse_sms_body
 from mailserver.crypto.mail_signer import load_mail_signer
 from mailserver.crypto.secret import Secret
 from mailserver.gateway.ordinary_relay import OrdinaryRelay, RelayAccess
+from mailserver.gateway.sms_provider import SmsAccess, SmsProvider
 from mailserver.mime.dkim import DkimIdentity
 from mailserver.model.address import Address, parse_address, parse_domain
 from mailserver.model.errors import Malformed
@@ -29,6 +31,16 @@ def open_relay(config: Config) -> OrdinaryRelay | None:
     sender = parse_address(relay.sender or f"ne-pas-repondre@{config.operator.domains[0]}")
     identity = _dkim_identity(config, sender)
     return OrdinaryRelay(access, sender, config.operator.name, config.operator.hostname, identity)
+
+
+def open_sms(config: Config) -> SmsProvider | None:
+    """The SMS provider; None when none is configured. Raises Malformed when a file cannot be used."""
+    sms = config.sms
+    if not sms.url:
+        return None
+    token = _read_secret(config.path(sms.token_file), "sms-token") if sms.token_file else None
+    authority = config.path(sms.authority) if sms.authority else None
+    return SmsProvider(SmsAccess(sms.url, parse_sms_body(sms.body), sms.sender, token, authority))
 
 
 def _dkim_identity(config: Config, sender: Address) -> DkimIdentity | None:

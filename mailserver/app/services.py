@@ -100,7 +100,7 @@ def build_services(
     directory = Directory(store, seals, config.domains)
     trust = open_trust_store(config, keeps=keeps_trust)
     outbound = Outbound(seals)
-    notices = Notices(directory, outbound, config.operator.name, config.web_url)
+    notices = Notices(directory, outbound, config.operator.name, config.web_url, has_sms=bool(config.sms.url))
     delivery = Delivery(store, directory, Archives(), notices)
     entrance = _entrance(config, store)
     rights = BoxRights(store, directory)

@@ -22,13 +22,14 @@ from mailserver.model.address import parse_address
 from mailserver.model.errors import Malformed
 from mailserver.model.ids import ID_BYTES
 from mailserver.model.patient import parse_ins
+from mailserver.model.phone import parse_phone
 from mailserver.service.account_slots import APP_PASSWORD_DAYS
 from mailserver.service.administration import NewAccount
 from mailserver.service.app_passwords import AppPasswordInfo
 from mailserver.service.directory import Profile
 from mailserver.service.one_time import new_totp_secret, otpauth_uri
 
-PRIVATE_FIELDS = ("name", "ins", "contact_email", "profession", "structure", "password")
+PRIVATE_FIELDS = ("name", "ins", "contact_email", "contact_phone", "profession", "structure", "password")
 MOST_DAYS = 3660
 
 
@@ -44,6 +45,9 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add.add_argument("--ins", metavar="OID|NUMBER", help="a patient's insurance identity")
     add.add_argument(
         "--contact-email", default="", metavar="E", help="ordinary address for codes and notices"
+    )
+    add.add_argument(
+        "--contact-phone", default="", metavar="P", help="telephone for codes and notices by SMS"
     )
     add.add_argument("--profession", default="")
     add.add_argument("--structure", default="")
@@ -154,7 +158,13 @@ def _new_account(options: argparse.Namespace, totp: str | None) -> NewAccount:
     return NewAccount(
         kind,
         parse_address(options.address),
-        Profile(name, contact, profession, structure),
+        Profile(
+            name,
+            contact,
+            profession,
+            structure,
+            contact_phone=parse_phone(fields["contact_phone"]) if fields.get("contact_phone") else "",
+        ),
         parse_ins(fields["ins"]) if fields.get("ins") else None,
         tuple(parse_address(member) for member in options.member),
         Secret(fields["password"].encode()) if fields.get("password") else None,

@@ -72,6 +72,7 @@ _WORDS = {
     "password-short": "The password is too short: at least 9 characters. Several words that do not belong together are "
     "easy to keep in mind and hard to guess.",
     "port-in-use": "{detail} is in use by another program. Stop it, or choose another port.",
+    "phone-syntax": "This is not a telephone number. Write it as +33612345678.",
     "release-rate": "Too many acts on this account in an hour. Wait, then try again.",
     "route-syntax": "A route is not host:port. See routes in [trust] of pli.toml, and the file that routes_file names.",
     "row-mac": "A row of the database was altered by hand or is damaged. Run: pli check",
@@ -81,6 +82,7 @@ _WORDS = {
     "shared-box-has-members": "A shared box has members, not app passwords. Add them with: pli account member add",
     "slot": "This secret is not there any more. Look at what the account has, then try again.",
     "stopping": "The server is stopping. Try again when it runs.",
+    "sms-token": "The token of [sms] cannot be used: {detail}. See token_file in pli.toml.",
     "tls-authority": "The authority's certificate cannot be used. See peer_authority and client_authority in [tls] of pli.toml.",
     "tls-certificate": "A certificate or its key cannot be used. See certificate, key, peer_certificate and peer_key "
     "in [tls] of pli.toml: the files must exist and belong together.",

@@ -243,6 +243,27 @@ class RelayConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class SmsConfig:
+    url: str = _key(
+        "",
+        "SMS provider: where a JSON object is POSTed for each code or notice; empty for none.",
+        rules.HTTPS_OR_NONE,
+    )
+    body: str = _key(
+        '{"to": "{number}", "from": "{sender}", "text": "{text}"}',
+        "The object that it wants; number as +33612345678.",
+        rules.SMS_BODY,
+    )
+    sender: str = _key("Pli", "Name shown as the sender of SMS.", rules.LINE_OR_NONE)
+    token_file: str = _key(
+        "", "File that holds the bearer token, one line; empty for none.", rules.PATH_OR_NONE
+    )
+    authority: str = _key(
+        "", "Authority of the provider's certificate (PEM); empty for the system's own.", rules.PATH_OR_NONE
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class WebConfig:
     url: str = _key(
         "", "Public address of the web pages, shown in notices; empty: https://hostname.", rules.WEB_URL
@@ -263,6 +284,7 @@ class Config:
     patients: PatientsConfig
     antivirus: AntivirusConfig
     relay: RelayConfig
+    sms: SmsConfig
     web: WebConfig
     oauth: OauthConfig
 

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
+from mailserver.config.sms_body import parse_sms_body
 from mailserver.model.address import DomainName, parse_address, parse_domain
 from mailserver.model.errors import Malformed
 from mailserver.model.hop import LinkSecurity, parse_daemon, parse_hop
@@ -171,6 +172,14 @@ PRODUCT: Rule[str] = Rule(
     lambda text: not text or bool(_PRODUCT.fullmatch(text)),
 )
 SWITCH: Rule[bool] = Rule("true or false", lambda _is_on: True)
+HTTPS_OR_NONE: Rule[str] = Rule(
+    'an address as "https://sms.example/v1/messages", or empty for none',
+    lambda text: not text or (_is_url(text, "https") and bool(urlsplit(text).hostname)),
+)
+SMS_BODY: Rule[str] = Rule(
+    "a JSON object with {number} and {text} in its texts, and {sender} if it is wanted",
+    lambda text: _is_read(parse_sms_body, text),
+)
 WEB_URL: Rule[str] = Rule(
     'an address as "https://pli.sante.example", or empty for the one of hostname',
     lambda text: not text or (_is_url(text, "https") and bool(urlsplit(text).hostname)),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ParamSpec, TypeVar
 
-from mailserver.gateway.ordinary_relay import OrdinaryRelay
+from mailserver.gateway.notice_sender import NoticeSender
 from mailserver.gateway.peer_connection import PeerCalls, PeerConnection
 from mailserver.gateway.smtp_link import LinkEnded
 from mailserver.log import incident_id
@@ -48,19 +48,17 @@ class _Route:
 
 
 class GatewayWorker:
-    """``relay`` is None when no ordinary relay is configured: notices are then dropped, and the log says so."""
-
     def __init__(
         self,
         queue: RelayQueue,
         calls: PeerCalls,
-        relay: OrdinaryRelay | None,
+        notices: NoticeSender,
         clock: Callable[[], datetime],
         pool: Executor,
     ) -> None:
         self._queue = queue
         self._calls = calls
-        self._relay = relay
+        self._notices = notices
         self._clock = clock
         self._pool = pool
         self._woken = asyncio.Event()
@@ -189,10 +187,8 @@ class GatewayWorker:
             return refused(Cause.STORED_DAMAGED, error.code)
 
     async def _send_notice(self, row: JobRow) -> AttemptResult:
-        if self._relay is None:
-            return refused(Cause.NO_RELAY, "notice dropped: set host and sender in [relay] to send notices")
         order = await self._call(self._queue.open_notice, row)
-        return await self._relay.send(order, self._clock())
+        return await self._notices.send(row, order, self._clock())
 
     async def _send_message(self, row: JobRow, route: _Route) -> AttemptResult:
         if route.ended is not None:

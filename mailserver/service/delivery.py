@@ -38,7 +38,7 @@ from mailserver.service.filing import (
 )
 from mailserver.service.header_facts import HeaderFacts
 from mailserver.service.intake import Intake, SharedBlob
-from mailserver.service.notices import Notices, claim_waiting
+from mailserver.service.notices import Notices, WaitingNotice, claim_waiting
 from mailserver.service.sealing import (
     AwayItem,
     PlaceStamp,
@@ -50,7 +50,6 @@ from mailserver.service.sealing import (
 from mailserver.store import items, mailboxes, space_rows
 from mailserver.store.accounts import AccountRow
 from mailserver.store.database import Connection
-from mailserver.store.jobs import JobRow
 from mailserver.store.mailboxes import Arrivals
 from mailserver.store.space_rows import SealedRecord
 from mailserver.store.store import Store
@@ -87,7 +86,7 @@ class _Prepared:
     entries: list[PreparedEntry] = field(default_factory=list)
     contact: SealedRecord | None = None
     case: SealedRecord | None = None
-    notice: JobRow | None = None
+    notice: WaitingNotice | None = None
 
 
 class Delivery:
@@ -155,7 +154,7 @@ class Delivery:
         if not is_unattended(arrival):
             contact = self._contact(arrival, account)
         if documents or not is_unattended(arrival):
-            notice = self._notices.waiting_job(account, now)
+            notice = self._notices.waiting_job(account, now, has_documents=bool(documents))
         return _Prepared(account, item, fingerprint, flags, documents, entries, contact, case, notice)
 
     def _is_of(self, account: AccountRow, file: PatientFile) -> bool:
@@ -210,8 +209,8 @@ class Delivery:
                 store.space.add_contact(connection, account.account_id, prepared.contact, modseq)
             if prepared.case is not None:
                 store.space.add_set_aside(connection, account.account_id, prepared.case)
-            if prepared.notice is not None and claim_waiting(store, connection, account.account_id, now):
-                store.jobs.add_jobs(connection, [prepared.notice])
+            if prepared.notice is not None and claim_waiting(store, connection, prepared.notice, now):
+                store.jobs.add_jobs(connection, [prepared.notice.job])
             add_entries(connection, store.macs, prepared.entries)
             return Outcome.PLACED
 

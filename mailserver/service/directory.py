@@ -18,13 +18,23 @@ from mailserver.store.members import MemberRow
 from mailserver.store.store import Store
 
 _PROFILE, _ADDRESS, _MEMBER = "profile", "address", "member"
+_RARE = (
+    "hidden_capabilities",
+    "traced_until",
+    "contact_phone",
+    "prefers_sms",
+    "muted",
+    "is_told_hourly",
+    "is_email_dead",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What the operator knows of an account's holder. ``contact_email`` is the ordinary address for notices.
+    """What the operator knows of an account's holder. ``contact_email`` and ``contact_phone`` are for notices: which
+    of them first, what of (``notices.News``) not, and how often, is the person's choice.
 
-    ``hidden_capabilities`` are not told to this account's mail clients; ``traced_until``: until this second its
+    ``is_email_dead``: the relay said last that there is no such address. ``hidden_capabilities`` are not told to this account's mail clients; ``traced_until``: until this second its
     connections are traced (``mailserver.imap.trace``).
     """
 
@@ -34,6 +44,11 @@ class Profile:
     structure: str = ""
     hidden_capabilities: tuple[str, ...] = ()
     traced_until: int = 0
+    contact_phone: str = ""
+    prefers_sms: bool = False
+    muted: tuple[str, ...] = ()
+    is_told_hourly: bool = False
+    is_email_dead: bool = False
 
 
 class Directory:
@@ -74,15 +89,16 @@ class Directory:
     def seal_profile(self, account_id: AccountId, profile: Profile) -> bytes:
         """The ``profile`` column. What is rarely set is left out, or every profile would be a size class larger."""
         fields = {name: getattr(profile, name) for name in profile.__slots__}
-        for rare in ("hidden_capabilities", "traced_until"):
+        for rare in _RARE:
             if not fields[rare]:
                 del fields[rare]
         return self._seals.seal(_PROFILE, json.dumps(fields).encode(), ctx(_PROFILE, account_id))
 
     def open_profile(self, row: AccountRow) -> Profile:
         fields = json.loads(self._seals.open(_PROFILE, row.profile, ctx(_PROFILE, row.account_id)))
-        hidden = tuple(fields.pop("hidden_capabilities", ()))
-        return Profile(hidden_capabilities=hidden, **fields)
+        for listed in ("hidden_capabilities", "muted"):
+            fields[listed] = tuple(fields.get(listed, ()))
+        return Profile(**fields)
 
     def seal_second_factor(self, account_id: AccountId, secret: str) -> bytes:
         return self._seals.seal("totp", secret.encode(), ctx("totp", account_id))

@@ -1,87 +1,149 @@
-"""Words of notices to ordinary addresses: that something waits, or a code; never what, never from whom."""
+"""Notices to where a person can be reached outside: that something waits, or a code; never what, never from whom.
 
+Which way: the one that the person prefers, an address that is dead last. A code still tries a dead address when there
+is no other; everything else is then left out. Security notices cannot be switched off.
+"""
+
+from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from mailserver.model.address import parse_address
 from mailserver.model.errors import Malformed
-from mailserver.model.ids import AccountId
-from mailserver.service.directory import Directory
-from mailserver.service.outbound import NoticeOrder, Outbound
+from mailserver.model.phone import parse_phone
+from mailserver.service.directory import Directory, Profile
+from mailserver.service.notice_texts import NoticeKind, format_mail_text, format_sms
+from mailserver.service.outbound import NoticeOrder, Outbound, SmsOrder
 from mailserver.store.accounts import AccountRow
 from mailserver.store.database import Connection
 from mailserver.store.jobs import JobRow
 from mailserver.store.space_rows import claim_turn
 from mailserver.store.store import Store
 
-WAITING_LIFE_SECONDS = 24 * 3600
+DAY_SECONDS = 24 * 3600
+HOUR_SECONDS = 3600
 CODE_LIFE_SECONDS = 600
+
+
+class Way(StrEnum):
+    MAIL = "mail"
+    SMS = "sms"
+
+
+class News(StrEnum):
+    """What a person may be told of, or not, as they choose."""
+
+    MESSAGE = "message"
+    DOCUMENT = "document"
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A way and its address or number."""
+
+    way: Way
+    target: str
+
+    def __repr__(self) -> str:
+        return f"Contact({self.way})"
+
+    def mask(self) -> str:
+        """``d•••@example.org``, ``••••• 78``: enough to know where to look, not enough to learn it."""
+        if self.way is Way.SMS:
+            return f"••••• {self.target[-2:]}"
+        local, _at, domain = self.target.rpartition("@")
+        return f"{local[:1]}•••@{domain}"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingNotice:
+    """``seconds``: how long nothing more is told, which is also how long the job lives."""
+
+    job: JobRow
+    seconds: int
 
 
 class Notices:
     """Builds notice jobs. ``web_url`` is the public address of the pages, without any secret in it."""
 
-    def __init__(self, directory: Directory, outbound: Outbound, operator: str, web_url: str) -> None:
+    def __init__(
+        self, directory: Directory, outbound: Outbound, operator: str, web_url: str, *, has_sms: bool = False
+    ) -> None:
         self._directory = directory
         self._outbound = outbound
         self._operator = operator
         self._web_url = web_url
+        self.has_sms = has_sms
 
-    def waiting_job(self, account: AccountRow, now: datetime) -> JobRow | None:
-        """The notice that something waits, or None when the person left no ordinary address."""
-        text = (
-            f"Bonjour,\n\nUn nouveau message vous attend dans votre espace {self._operator}.\n"
-            f"Pour le lire, connectez-vous comme d'habitude : {self._web_url}\n\n"
-            "Ce courriel ne demande ni mot de passe ni code, et n'en demandera jamais.\n\n"
-            f"--\nA new message waits in your {self._operator} space. Log in as usual to read it.\n"
-        )
-        return self._job(
-            account, (f"{self._operator} : un message vous attend", text), WAITING_LIFE_SECONDS, now
-        )
+    def find_contact(self, profile: Profile, *, is_code: bool = False) -> Contact | None:
+        """Where this person is reached; None when nowhere."""
+        mail = Contact(Way.MAIL, profile.contact_email)
+        sms = Contact(Way.SMS, profile.contact_phone if self.has_sms else "")
+        known = [each for each in ((sms, mail) if profile.prefers_sms else (mail, sms)) if each.target]
+        alive = [each for each in known if each.way is not Way.MAIL or not profile.is_email_dead]
+        found = alive or (known if is_code else [])
+        return found[0] if found else None
+
+    def waiting_job(
+        self, account: AccountRow, now: datetime, *, has_documents: bool = False
+    ) -> WaitingNotice | None:
+        """The notice that something waits, or None when the person is not to be told or not to be reached."""
+        profile = self._directory.open_profile(account)
+        if (News.DOCUMENT if has_documents else News.MESSAGE) in profile.muted:
+            return None
+        seconds = HOUR_SECONDS if profile.is_told_hourly else DAY_SECONDS
+        job = self._job(account, self.find_contact(profile), NoticeKind.WAITING, seconds, now)
+        return None if job is None else WaitingNotice(job, seconds)
 
     def code_job(self, account: AccountRow, code: str, now: datetime) -> JobRow | None:
-        """A one-time code for the ordinary address, or None when the person left none."""
-        text = (
-            f"Bonjour,\n\nVotre code de connexion : {code}\n\nIl est valable 10 minutes et ne sert qu'une fois.\n"
-            "Si vous n'avez pas demandé de code, ne faites rien : personne n'entre sans lui.\n"
-            "Ne le donnez à personne, même à quelqu'un qui se dit de nos services.\n\n"
-            f"--\nYour login code: {code}. Valid for 10 minutes, once.\n"
-        )
-        return self._job(
-            account, (f"{self._operator} : votre code de connexion", text), CODE_LIFE_SECONDS, now
-        )
+        """A one-time code, or None when the person left neither address nor number."""
+        contact = self.find_contact(self._directory.open_profile(account), is_code=True)
+        return self._job(account, contact, NoticeKind.CODE, CODE_LIFE_SECONDS, now, code)
 
     def guesses_job(self, account: AccountRow, now: datetime) -> JobRow | None:
-        """That somebody has the password and guesses codes, or None when the person left no ordinary address."""
-        text = (
-            "Bonjour,\n\nQuelqu'un a donné le mot de passe de votre espace "
-            f"{self._operator}, puis plusieurs codes faux. Personne n'est entré.\n\n"
-            "Si c'était vous, ne faites rien : vérifiez seulement que votre téléphone est à l'heure.\n"
-            "Si ce n'était pas vous, quelqu'un connaît votre mot de passe : appelez l'assistance pour en changer.\n"
-            "Ne donnez à personne votre mot de passe ni un code, même à quelqu'un qui se dit de nos services.\n\n"
-            f"--\nSomebody gave the password of your {self._operator} space, then several wrong codes, and did not get"
-            " in. If it was not you, call the support to change your password.\n"
-        )
-        return self._job(
-            account, (f"{self._operator} : des codes faux ont été essayés", text), WAITING_LIFE_SECONDS, now
-        )
+        """That somebody has the password and guesses codes, or None when the person is not to be reached."""
+        contact = self.find_contact(self._directory.open_profile(account))
+        return self._job(account, contact, NoticeKind.GUESSES, DAY_SECONDS, now)
+
+    def contact_code_job(
+        self, account: AccountRow, contact: Contact, code: str, now: datetime
+    ) -> JobRow | None:
+        """The code that shows that a new address or number is the person's own; None when it cannot be one."""
+        return self._job(account, contact, NoticeKind.CONTACT_CODE, CODE_LIFE_SECONDS, now, code)
+
+    def contact_changed_job(self, account: AccountRow, now: datetime) -> JobRow | None:
+        """To where the person was reached until now: ``account`` is the row before the change."""
+        contact = self.find_contact(self._directory.open_profile(account), is_code=True)
+        return self._job(account, contact, NoticeKind.CONTACT_CHANGED, DAY_SECONDS, now)
 
     def _job(
-        self, account: AccountRow, words: tuple[str, str], life_seconds: int, now: datetime
+        self,
+        account: AccountRow,
+        contact: Contact | None,
+        kind: NoticeKind,
+        life_seconds: int,
+        now: datetime,
+        code: str = "",
     ) -> JobRow | None:
-        contact = self._directory.open_profile(account).contact_email
-        if not contact:
+        if contact is None:
             return None
+        values = {"operator": self._operator, "url": self._web_url, "code": code}
+        order: NoticeOrder | SmsOrder
         try:
-            order = NoticeOrder(parse_address(contact), *words)
+            if contact.way is Way.SMS:
+                order = SmsOrder(parse_phone(contact.target), format_sms(kind, values))
+            else:
+                order = NoticeOrder(parse_address(contact.target), *format_mail_text(kind, values))
         except Malformed:
             return None
         return self._outbound.notice_job(account.account_id, order, life_seconds, now)
 
 
-def claim_waiting(store: Store, connection: Connection, account_id: AccountId, now: int) -> bool:
-    """Whether a notice that something waits may go out: one in 24 h, which is also how long one lives in the queue.
+def claim_waiting(store: Store, connection: Connection, notice: WaitingNotice, now: int) -> bool:
+    """Whether a notice that something waits may go out: one in the person's time, however much arrives.
 
-    Called in the Unit that adds it, and remembered there: however much arrives, the ordinary address gets one.
+    Called in the Unit that adds it, and remembered there.
     """
+    account_id = notice.job.account_id
     mark = store.macs.sign("fold-notice", (account_id, "waiting"))
-    return claim_turn(connection, account_id, mark, now, seconds=WAITING_LIFE_SECONDS)
+    return claim_turn(connection, account_id, mark, now, seconds=notice.seconds)

@@ -13,6 +13,7 @@ from mailserver.crypto.ctx import ctx
 from mailserver.crypto.secret import Secret, random_id
 from mailserver.model.address import Address, parse_address
 from mailserver.model.ids import AccountId, BlobId, JobId
+from mailserver.model.phone import PhoneNumber, parse_phone
 from mailserver.service.service_seals import ServiceSeals
 from mailserver.store.jobs import JobRow, JobState, Lane
 
@@ -45,6 +46,17 @@ class NoticeOrder:
         return "NoticeOrder(…)"
 
 
+@dataclass(frozen=True, slots=True)
+class SmsOrder:
+    """An SMS without any health content."""
+
+    number: PhoneNumber
+    text: str
+
+    def __repr__(self) -> str:
+        return "SmsOrder(…)"
+
+
 class Outbound:
     def __init__(self, seals: ServiceSeals) -> None:
         self._seals = seals
@@ -63,10 +75,13 @@ class Outbound:
         return self._job(account_id, (Lane.RELAY, hop, RELAY_SECONDS), fields, blob_id, now)
 
     def notice_job(
-        self, account_id: AccountId, order: NoticeOrder, life_seconds: int, now: datetime
+        self, account_id: AccountId, order: NoticeOrder | SmsOrder, life_seconds: int, now: datetime
     ) -> JobRow:
         """Dropped, unsent, once ``life_seconds`` are over."""
-        fields = {"recipient": str(order.recipient), "subject": order.subject, "text": order.text}
+        if isinstance(order, SmsOrder):
+            fields = {"number": str(order.number), "text": order.text}
+        else:
+            fields = {"recipient": str(order.recipient), "subject": order.subject, "text": order.text}
         return self._job(account_id, (Lane.NOTICE, "", life_seconds), fields, None, now)
 
     def _job(
@@ -110,8 +125,11 @@ class Outbound:
             fields["message_id"],
         )
 
-    def open_notice(self, row: JobRow) -> NoticeOrder:
+    def open_notice(self, row: JobRow) -> NoticeOrder | SmsOrder:
+        """The order inside a notice job. Raises as ``open_relay``."""
         fields = self._open(row)
+        if "number" in fields:
+            return SmsOrder(parse_phone(fields["number"]), fields["text"])
         return NoticeOrder(parse_address(fields["recipient"]), fields["subject"], fields["text"])
 
     def _open(self, row: JobRow) -> dict[str, str]:

@@ -16,7 +16,7 @@ from mailserver.mime.reports import DeliveryAction
 from mailserver.model.errors import Corrupt, PliError, Unavailable
 from mailserver.model.ids import AccountId, BlobId
 from mailserver.service.delivery_reports import AttemptResult, Cause, DeliveryReports, Fate, Report
-from mailserver.service.outbound import DAY_SECONDS, NoticeOrder, Outbound, RelayOrder
+from mailserver.service.outbound import DAY_SECONDS, NoticeOrder, Outbound, RelayOrder, SmsOrder
 from mailserver.store import items, jobs
 from mailserver.store.database import Connection
 from mailserver.store.jobs import JobRow, JobState, Lane
@@ -141,7 +141,7 @@ class RelayQueue:
         skip = order.skip_bytes
         return Outgoing(order, lambda lo, hi: decryptor.read(lo + skip, hi + skip))
 
-    def open_notice(self, row: JobRow) -> NoticeOrder:
+    def open_notice(self, row: JobRow) -> NoticeOrder | SmsOrder:
         return self._outbound.open_notice(row)
 
     def settle(self, row: JobRow, result: AttemptResult, now: datetime) -> Plan:

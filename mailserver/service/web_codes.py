@@ -1,4 +1,4 @@
-"""The second factor of a web login (S10): a code by ordinary e-mail, or an authenticator application (TOTP).
+"""The second factor of a web login (S10): a code by ordinary e-mail or SMS, or an authenticator application (TOTP).
 
 Six digits, five tries, ten minutes, one use whatever arrives in parallel: the try is taken and the code used up in
 one transaction. Of a code sent only an HMAC is kept, bound to the login that asked for it. TOTP (RFC 6238) accepts
@@ -19,7 +19,7 @@ from mailserver.crypto.hkdf import verify_mac
 from mailserver.model.errors import Denied, OverLimit
 from mailserver.model.ids import SessionId
 from mailserver.service.directory import Directory, Profile
-from mailserver.service.notices import CODE_LIFE_SECONDS, Notices
+from mailserver.service.notices import CODE_LIFE_SECONDS, Notices, Way
 from mailserver.store.accounts import AccountRow
 from mailserver.store.database import Connection
 from mailserver.store.jobs import JobRow
@@ -42,15 +42,16 @@ _SIX_DIGITS = re.compile(r"[0-9]{6}")
 
 
 class Factor(StrEnum):
-    """Where the code comes from; also the purpose of its row."""
+    """Where the code comes from; also the purpose of its row, which is MAIL's for every code that was sent."""
 
     MAIL = "mail"
+    SMS = "sms"
     APPLICATION = "totp"
 
 
 @dataclass(frozen=True, slots=True)
 class SentCode:
-    """``where`` is the masked address that the code went to; empty for an application."""
+    """``where`` is the masked address or number that the code went to; empty for an application."""
 
     factor: Factor
     where: str
@@ -84,7 +85,16 @@ class WebCodes:
             mark_code(connection)
             self._store.jobs.add_jobs(connection, [job])
 
-        return sent_to(account, self._directory.open_profile(account)), send
+        return self.sent_to(account, self._directory.open_profile(account)), send
+
+    def sent_to(self, account: AccountRow, profile: Profile) -> SentCode:
+        """Where an account's codes come from."""
+        if account.second_factor is not None:
+            return SentCode(Factor.APPLICATION, "")
+        contact = self._notices.find_contact(profile, is_code=True)
+        if contact is None:
+            return SentCode(Factor.MAIL, "")
+        return SentCode(Factor.MAIL if contact.way is Way.MAIL else Factor.SMS, contact.mask())
 
     def _write_code(self, account: AccountRow, verifier: bytes, now: datetime) -> Write:
         at = int(now.timestamp())
@@ -182,16 +192,3 @@ def find_step(secret: str, digits: str, at: int) -> int | None:
         if verify_mac(right.encode(), digits.encode()):
             found = step
     return found
-
-
-def sent_to(account: AccountRow, profile: Profile) -> SentCode:
-    """Where an account's codes come from."""
-    if account.second_factor is not None:
-        return SentCode(Factor.APPLICATION, "")
-    return SentCode(Factor.MAIL, mask(profile.contact_email))
-
-
-def mask(address: str) -> str:
-    """``d•••@example.org``: enough to know where to look, not enough to learn an address."""
-    local, _at, domain = address.rpartition("@")
-    return f"{local[:1]}•••@{domain}"

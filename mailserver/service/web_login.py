@@ -17,7 +17,7 @@ from mailserver.service.access_log import add_entries, prepare_entry
 from mailserver.service.keys import Keys
 from mailserver.service.known_devices import KnownDevices
 from mailserver.service.mail_permit import actor_of
-from mailserver.service.web_codes import SentCode, WebCodes, sent_to
+from mailserver.service.web_codes import Factor, SentCode, WebCodes
 from mailserver.service.web_sessions import SessionCookie, WebSessions
 from mailserver.store import web_rows
 from mailserver.store.database import Connection
@@ -27,7 +27,13 @@ from mailserver.store.writer import Unit
 LOGIN_CHARACTERS = 320
 PASSWORD_CHARACTERS = 1024
 PASSWORD_AND_MAIL = "password+mail"  # noqa: S105 # names of factors
+PASSWORD_AND_SMS = "password+sms"  # noqa: S105
 PASSWORD_AND_APPLICATION = "password+totp"  # noqa: S105
+_FACTORS = {
+    Factor.MAIL: PASSWORD_AND_MAIL,
+    Factor.SMS: PASSWORD_AND_SMS,
+    Factor.APPLICATION: PASSWORD_AND_APPLICATION,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,7 @@ class WebLogin:
             account = self._sessions.open_account(pending.account_id, pending.payload)
         except Denied:
             return None
-        return Awaited(str(account.addresses[0]), sent_to(account.account, account.profile))
+        return Awaited(str(account.addresses[0]), self._codes.sent_to(account.account, account.profile))
 
     def finish(self, pending_value: str, code: str, origin: Origin, now: datetime) -> Finished:
         """Second step. Raises Denied("session") when the first is over, Denied("code") whatever is wrong with it.
@@ -112,7 +118,7 @@ class WebLogin:
         account = self._sessions.open_account(pending.account_id, pending.payload)
         row = account.account
         take = self._codes.prepare_check(row, pending.session_id, code, now)
-        factor = PASSWORD_AND_MAIL if row.second_factor is None else PASSWORD_AND_APPLICATION
+        factor = _FACTORS[self._codes.sent_to(row, account.profile).factor]
         cookie, session = self._sessions.prepare_full(pending, factor, now)
         who, what = actor_of(account), AuditObject(ObjectKind.ACCOUNT)
         entry = prepare_entry(row, AuditEvent(EventKind.LOGIN, now, who, what, origin))

@@ -125,6 +125,11 @@ def test_members_of_a_box(config: Path, capsys: pytest.CaptureFixture[str]) -> N
             "has an account",
         ),
         (
+            ["--kind", "PER", "--address", "p@a.localhost", "--contact-phone", "12"],
+            "phone-syntax",
+            "+33612345678",
+        ),
+        (
             ["--kind", "PER", "--address", "p@a.localhost", "--contact-email", "not an email"],
             "contact-email",
             "name@domain",

@@ -15,15 +15,18 @@ from harness.node import Node, make_node
 from mailserver.audit.events import Origin
 from mailserver.crypto.authority import CERTIFICATE_FILE
 from mailserver.crypto.secret import random_id
+from mailserver.gateway.notice_sender import NoticeSender
 from mailserver.gateway.ordinary_relay import OrdinaryRelay, RelayAccess
 from mailserver.gateway.peer_connection import PeerCalls, PeerContext
 from mailserver.gateway.routes import Routes
+from mailserver.gateway.sms_provider import SmsProvider
 from mailserver.gateway.worker import GatewayWorker
 from mailserver.mime.summary_wire import parse_summary
 from mailserver.mime.trace import Hop
 from mailserver.model.account import Role
 from mailserver.model.address import DomainName, parse_address
 from mailserver.model.hop import NextHop
+from mailserver.service.contacts import Contacts
 from mailserver.service.delivery_reports import DeliveryReports
 from mailserver.service.relay import RelayQueue
 from mailserver.service.submit import Destination, SubmittedEnvelope
@@ -63,6 +66,7 @@ class Gateway:
         self.account = node.open(SENDER, made.app_password)
         self.routes: dict[str, str] = {}
         self.relay_port = 0
+        self.sms: SmsProvider | None = None
         self.relay_access = RelayAccess(NextHop("127.0.0.1", 1))
 
     def close(self):
@@ -99,7 +103,9 @@ class Gateway:
             sender = parse_address("ne-pas-repondre@a.localhost")
             access = replace(self.relay_access, hop=NextHop("127.0.0.1", self.relay_port))
             relay = OrdinaryRelay(access, sender, "Pli", "a.localhost")
-        return GatewayWorker(self.queue(holder), calls, relay, self.clock, self.pool)
+        contacts = Contacts(self.services.store, self.services.directory)
+        notices = NoticeSender(relay, self.sms, contacts, self.pool)
+        return GatewayWorker(self.queue(holder), calls, notices, self.clock, self.pool)
 
     def submit(self, octets=MESSAGE, recipients=(RECIPIENT,), sender=SENDER):
         submission = self.services.submission

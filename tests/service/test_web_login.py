@@ -15,7 +15,7 @@ from mailserver.audit.events import EventKind
 from mailserver.crypto.custodian_rates import Standing
 from mailserver.model.address import parse_address
 from mailserver.model.errors import Denied, OverLimit
-from mailserver.service.web_codes import Factor, find_step, mask
+from mailserver.service.web_codes import Factor, find_step
 from mailserver.store.jobs import Lane
 
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
@@ -299,7 +299,3 @@ def test_a_browser_is_known_after_both_factors_and_to_its_own_account(web: WebNo
     assert web.login.standing_of(f" {login.upper()}@A.localhost", device, at) is Standing.KNOWN
     assert web.login.standing_of("personne", device, at) is Standing.STRANGER
     assert web.login.standing_of(login, "", at) is Standing.STRANGER
-
-
-def test_masked_address() -> None:
-    assert mask("lea.fictive@example.org") == "l•••@example.org"

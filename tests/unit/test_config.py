@@ -166,6 +166,8 @@ def test_refusals_name_file_key_and_remedy(tmp_path: Path, text: str, said: str)
         ("relay", "dkim_domain", '"bad domain"', "a mail domain"),
         ("relay", "port", "0", "a port from 1 to 65535"),
         ("relay", "sender", '"nobody"', "a mail address"),
+        ("sms", "url", '"http://sms.example"', "https://sms.example"),
+        ("sms", "body", '"{}"', "{number} and {text}"),
         ("web", "url", '"nonsense"', "https://"),
         ("web", "url", '"http://pli.example"', "https://"),
         ("web", "url", '"https:///page"', "https://"),
