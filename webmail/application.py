@@ -31,6 +31,7 @@ from mailserver.model.errors import (
     Unavailable,
 )
 from mailserver.policy.trust_store import TrustStore
+from mailserver.service.contact_settings import ContactSettings
 from mailserver.service.directory import Directory
 from mailserver.service.displayed_receipts import DisplayedReceipts
 from mailserver.service.keys import Keys
@@ -56,6 +57,7 @@ from webmail.pages_contacts import ContactPages
 from webmail.pages_documents import DocumentPages
 from webmail.pages_login import LoginPages
 from webmail.pages_mail import MailPages
+from webmail.pages_settings import SettingsPages
 
 _STATIC_TYPES = {".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
 logger = logging.getLogger("pli.web")
@@ -102,6 +104,7 @@ def build_works(services: WebServices) -> Works:
         WebContacts(services.submission),
         DisplayedReceipts(store, mailbox, services.submission, hostname),
         SpaceDocuments(store),
+        ContactSettings(store, services.directory, services.notices, codes),
     )
 
 
@@ -125,6 +128,7 @@ def page_routes(desk: Desk) -> list[Route]:
     login, mail, documents = LoginPages(desk), MailPages(desk), DocumentPages(desk)
     contacts = ContactPages(desk)
     answers = AnswerPages(desk, mail, contacts)
+    settings = SettingsPages(desk, login.check_password)
     return [
         Route("/login", login.show_login, methods=["GET"]),
         Route("/login", login.post_login, methods=["POST"]),
@@ -145,6 +149,10 @@ def page_routes(desk: Desk) -> list[Route]:
         Route("/documents/{ref}/content", documents.send_content, methods=["GET"]),
         Route("/documents/{ref}/download", documents.send_download, methods=["GET"]),
         Route("/history", documents.show_history, methods=["GET"]),
+        Route("/settings", settings.show_settings, methods=["GET"]),
+        Route("/settings/notices", settings.post_notices, methods=["POST"]),
+        Route("/settings/contact", settings.post_contact, methods=["POST"]),
+        Route("/settings/contact/code", settings.post_code, methods=["POST"]),
     ]
 
 

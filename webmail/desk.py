@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from mailserver.audit.events import Origin
 from mailserver.model.account import AccountKind
 from mailserver.model.errors import Denied, OverLimit
+from mailserver.service.contact_settings import ContactSettings
 from mailserver.service.displayed_receipts import DisplayedReceipts
 from mailserver.service.known_devices import LIFE_SECONDS
 from mailserver.service.space_documents import SpaceDocuments
@@ -54,6 +55,7 @@ class Works:
     contacts: WebContacts
     receipts: DisplayedReceipts
     documents: SpaceDocuments
+    settings: ContactSettings
 
 
 class Desk:
@@ -133,6 +135,7 @@ class Desk:
             "token": "",
             "ends": "",
             "has_space": False,
+            "is_email_dead": False,
         }
         if session is not None:
             kind = session.account.account.kind
@@ -140,6 +143,7 @@ class Desk:
             shared["token"] = session.form_token()
             shared["ends"] = words.hour(session.ends_at)
             shared["has_space"] = kind is AccountKind.PATIENT
+            shared["is_email_dead"] = session.account.profile.is_email_dead
         return HTMLResponse(self._templates.get_template(template).render(shared | values), status)
 
     def problem(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import anyio
 from anyio import CapacityLimiter
@@ -15,7 +16,8 @@ from mailserver.model.errors import Denied, OverLimit
 from mailserver.service.keys import ARGON2_AT_ONCE
 from mailserver.service.throttle import Throttle
 from mailserver.service.web_codes import Factor
-from mailserver.service.web_login import Awaited, Started
+from mailserver.service.web_login import Awaited
+from mailserver.service.web_sessions import WebSession
 from webmail.desk import (
     COOKIE,
     DEVICE_COOKIE,
@@ -27,6 +29,7 @@ from webmail.desk import (
     set_device_cookie,
 )
 
+T = TypeVar("T")
 KNOWN_AT_ONCE = 1
 """Of the ARGON2_AT_ONCE: browsers that were let in before do not wait behind strangers."""
 _NOTES = {"ended": "login.ended", "left": "login.left"}
@@ -94,7 +97,21 @@ class LoginPages:
                 return self._login_page(request, error=f"login.{error.code}", login=typed[:320], status=429)
         return set_cookie(go_to("/login/code"), started.cookie.format_value())
 
-    async def _in_lane(self, request: Request, standing: Standing, begin: Callable[[], Started]) -> Started:
+    async def check_password(self, request: Request, session: WebSession, password: str) -> bool:
+        """Whether it is the signed-in person's: a guess counts and waits as at the door. Raises OverLimit."""
+        desk = self._desk
+        login, device = str(session.account.addresses[0]), request.cookies.get(DEVICE_COOKIE, "")
+        standing = desk.works.login.standing_of(login, device, desk.now())
+        attempt = _Attempt(desk.peer(request), login, standing is Standing.KNOWN)
+        check = partial(desk.works.login.has_password, session.account, password, standing)
+        with attempt.under_way(desk.throttle) as seconds:
+            await anyio.sleep(seconds)
+            is_right = await self._in_lane(request, standing, check)
+            if not is_right:
+                self._note_failure(attempt)
+        return is_right
+
+    async def _in_lane(self, request: Request, standing: Standing, begin: Callable[[], T]) -> T:
         """Raises ClientDisconnect when nobody waits for an answer any more: no work for one."""
         async with self._lanes[standing]:
             if await request.is_disconnected():

@@ -16,10 +16,10 @@ from enum import StrEnum
 import pyotp
 
 from mailserver.crypto.hkdf import verify_mac
-from mailserver.model.errors import Denied, OverLimit
+from mailserver.model.errors import Denied, Malformed, OverLimit
 from mailserver.model.ids import SessionId
 from mailserver.service.directory import Directory, Profile
-from mailserver.service.notices import CODE_LIFE_SECONDS, Notices, Way
+from mailserver.service.notices import CODE_LIFE_SECONDS, Contact, Notices, Way
 from mailserver.store.accounts import AccountRow
 from mailserver.store.database import Connection
 from mailserver.store.jobs import JobRow
@@ -36,6 +36,8 @@ WRONG_CODES_TOLD = 10
 _TOLD_SECONDS = 24 * 3600
 TOTP_STEP_SECONDS = 30
 _HOUR = 3600
+_CONTACT = "contact"
+"""Purpose of the code that a new address or number proves itself with."""
 _NONE_WRONG = bytes(32)
 _SPACES = re.compile(r"[\s.\-]+")
 _SIX_DIGITS = re.compile(r"[0-9]{6}")
@@ -79,12 +81,7 @@ class WebCodes:
         job = self._notices.code_job(account, code, now)
         if job is None:
             raise Denied("no-second-factor")
-        mark_code = self._write_code(account, self._verifier(session_id, code), now)
-
-        def send(connection: Connection) -> None:
-            mark_code(connection)
-            self._store.jobs.add_jobs(connection, [job])
-
+        send = self._send(account, (Factor.MAIL.value, self._verifier(session_id, code)), job, now)
         return self.sent_to(account, self._directory.open_profile(account)), send
 
     def sent_to(self, account: AccountRow, profile: Profile) -> SentCode:
@@ -96,18 +93,38 @@ class WebCodes:
             return SentCode(Factor.MAIL, "")
         return SentCode(Factor.MAIL if contact.way is Way.MAIL else Factor.SMS, contact.mask())
 
-    def _write_code(self, account: AccountRow, verifier: bytes, now: datetime) -> Write:
-        at = int(now.timestamp())
+    def prepare_contact(
+        self, account: AccountRow, session_id: SessionId, contact: Contact, now: datetime
+    ) -> Write:
+        """A code to a new address or number, bound to it and to the session. The write raises OverLimit("codes")."""
+        code = f"{secrets.randbelow(10**6):06d}"
+        job = self._notices.contact_code_job(account, contact, code, now)
+        if job is None:
+            raise Malformed("contact")
+        verifier = self._contact_verifier(session_id, contact, code)
+        return self._send(account, (_CONTACT, verifier), job, now)
+
+    def prepare_contact_check(
+        self, account: AccountRow, session_id: SessionId, contact: Contact, code: str, now: datetime
+    ) -> Take:
+        """As ``prepare_check``, for the code of ``prepare_contact``."""
+        verifier = self._contact_verifier(session_id, contact, _digits_of(code))
+        return self._sent_check(account, (_CONTACT, verifier), now)
+
+    def _send(self, account: AccountRow, sent: tuple[str, bytes], job: JobRow, now: datetime) -> Write:
+        """The code in place of the one before it, and the notice that holds it."""
+        at, (purpose, verifier) = int(now.timestamp()), sent
 
         def write(connection: Connection) -> None:
-            old = self._store.web.find_code(connection, account.account_id, Factor.MAIL.value)
+            old = self._store.web.find_code(connection, account.account_id, purpose)
             is_same_hour = old is not None and at - old.hour_started_at < _HOUR
             count, since = (old.sent_in_hour, old.hour_started_at) if old and is_same_hour else (0, at)
             if count >= CODES_PER_HOUR:
                 raise OverLimit("codes")
             life = (at + CODE_LIFE_SECONDS, at)
-            row = CodeRow(account.account_id, Factor.MAIL.value, verifier, TRIES, *life, count + 1, since)
+            row = CodeRow(account.account_id, purpose, verifier, TRIES, *life, count + 1, since)
             self._store.web.mark_code(connection, row)
+            self._store.jobs.add_jobs(connection, [job])
 
         return write
 
@@ -131,22 +148,20 @@ class WebCodes:
 
     def prepare_check(self, account: AccountRow, session_id: SessionId, code: str, now: datetime) -> Take:
         """The check that the login's Unit makes: it takes a try, and uses the code up when it is right."""
-        digits = _SPACES.sub("", code)
-        if not _SIX_DIGITS.fullmatch(digits):
-            digits = ""
+        digits = _digits_of(code)
         if account.second_factor is None:
-            return self._mail_check(account, self._verifier(session_id, digits), now)
+            return self._sent_check(account, (Factor.MAIL.value, self._verifier(session_id, digits)), now)
         secret = self._directory.open_second_factor(account) or ""
         return self._totp_check(account, find_step(secret, digits, int(now.timestamp())), now)
 
-    def _mail_check(self, account: AccountRow, verifier: bytes, now: datetime) -> Take:
-        at = int(now.timestamp())
+    def _sent_check(self, account: AccountRow, sent: tuple[str, bytes], now: datetime) -> Take:
+        at, (purpose, verifier) = int(now.timestamp()), sent
 
         def take(connection: Connection) -> bool:
-            row = self._store.web.take_try(connection, account.account_id, Factor.MAIL.value, at)
+            row = self._store.web.take_try(connection, account.account_id, purpose, at)
             if row is None or not verify_mac(row.verifier, verifier):
                 return False
-            self._store.web.mark_code_used(connection, account.account_id, Factor.MAIL.value)
+            self._store.web.mark_code_used(connection, account.account_id, purpose)
             return True
 
         return take
@@ -178,8 +193,18 @@ class WebCodes:
         if claim_turn(connection, row.account_id, mark, at, seconds=_TOLD_SECONDS):
             self._store.jobs.add_jobs(connection, [job])
 
+    def _contact_verifier(self, session_id: SessionId, contact: Contact, code: str) -> bytes:
+        mark = f"{session_id.hex()}|{code}|{contact.way}|{contact.target}"
+        return self._store.macs.lookup("contact-code", mark)
+
     def _verifier(self, session_id: SessionId, code: str) -> bytes:
         return self._store.macs.lookup("login-code", f"{session_id.hex()}|{code}")
+
+
+def _digits_of(code: str) -> str:
+    """What was typed as six digits, or nothing, which no code is."""
+    digits = _SPACES.sub("", code)
+    return digits if _SIX_DIGITS.fullmatch(digits) else ""
 
 
 def find_step(secret: str, digits: str, at: int) -> int | None:

@@ -14,7 +14,7 @@ from mailserver.crypto.custodian_rates import Standing
 from mailserver.model.address import DomainName
 from mailserver.model.errors import Denied
 from mailserver.service.access_log import add_entries, prepare_entry
-from mailserver.service.keys import Keys
+from mailserver.service.keys import Keys, OpenAccount
 from mailserver.service.known_devices import KnownDevices
 from mailserver.service.mail_permit import actor_of
 from mailserver.service.web_codes import Factor, SentCode, WebCodes
@@ -98,6 +98,15 @@ class WebLogin:
 
         self._store.writer.commit(Unit(account.account_id, run))
         return Started(cookie, sent)
+
+    def has_password(self, account: OpenAccount, password: str, standing: Standing) -> bool:
+        """Whether it is this account's (0.1 s of Argon2). Raises OverLimit("harden-rate")."""
+        login = str(account.addresses[0])
+        try:
+            found, _keys = self._keys.open_with_password(login, password[: PASSWORD_CHARACTERS + 1], standing)
+        except Denied:
+            return False
+        return found.account_id == account.account_id
 
     def find_awaited(self, pending_value: str, now: datetime) -> Awaited | None:
         """What the page of the second step says; None when the first is over."""

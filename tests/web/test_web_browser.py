@@ -95,6 +95,7 @@ def test_a_patient_finds_the_way(
     write_anew(walk)
     open_document(walk)
     see_who_looked(walk)
+    choose_notices(walk)
     page.get_by_role("button", name="Se déconnecter").click()
     expect(page.get_by_role("status")).to_have_text("Vous êtes déconnecté.")
     names = [cookie["name"] for cookie in context.cookies()]
@@ -182,6 +183,21 @@ def see_who_looked(walk: Walk) -> None:
     ):
         expect(page.get_by_text(words).first).to_be_visible()
     walk.see("9-history")
+
+
+def choose_notices(walk: Walk) -> None:
+    page = walk.page
+    page.get_by_role("link", name="Réglages").first.click()
+    walk.see("10-settings")
+    page.get_by_label("Un nouveau message").uncheck()
+    page.get_by_label("Au plus une fois par heure").check()
+    page.get_by_role("button", name="Enregistrer").click()
+    expect(page.get_by_role("status")).to_have_text("C’est enregistré.")
+    expect(page.get_by_label("Un nouveau message")).not_to_be_checked()
+    expect(page.get_by_label("Au plus une fois par heure")).to_be_checked()
+    page.get_by_label("Un nouveau message").check()
+    page.get_by_role("button", name="Enregistrer").click()
+    walk.see("11-saved")
 
 
 def test_a_wrong_password_says_what_to_do(context: BrowserContext, own_stage: Stage, tmp_path: Path) -> None:

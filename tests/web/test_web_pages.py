@@ -23,6 +23,7 @@ PRIVATE = (
     "/",
     "/sent",
     "/history",
+    "/settings",
     "/documents",
     "/documents/AAAAAAAAAAAAAAAAAAAAAA",
     "/documents/AAAAAAAAAAAAAAAAAAAAAA/content",
@@ -31,7 +32,15 @@ PRIVATE = (
     "/messages/" + "A" * 38 + "/html",
     "/messages/" + "A" * 38 + "/files/0",
 )
-UNSAFE = ("/login", "/login/code", "/logout", "/messages/" + "A" * 38 + "/answer")
+UNSAFE = (
+    "/login",
+    "/login/code",
+    "/logout",
+    "/messages/" + "A" * 38 + "/answer",
+    "/settings/notices",
+    "/settings/contact",
+    "/settings/contact/code",
+)
 MIRRORED = "tsohlacol.a.latipoh@b.localhost"
 FOREIGN = (
     {"Origin": "https://evil.example"},
