@@ -58,6 +58,7 @@ class SettingsPages:
         return session, form
 
     async def post_notices(self, request: Request) -> Response:
+        """What is told, how often, which way first."""
         desk = self._desk
         session, form = await self._form(request)
         choices = NoticeChoices(

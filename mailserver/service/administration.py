@@ -33,9 +33,11 @@ from mailserver.service.administrator import administrator_act
 from mailserver.service.box_members import BoxMembers, seal_member
 from mailserver.service.directory import Directory, Profile
 from mailserver.service.keys import release_keys
+from mailserver.service.notices import Notices
 from mailserver.store import web_rows
 from mailserver.store.accounts import AccountRow, SlotRow
 from mailserver.store.database import Connection
+from mailserver.store.jobs import JobRow
 from mailserver.store.mailboxes import MailboxRow, add_mailbox
 from mailserver.store.members import MemberRow
 from mailserver.store.store import Store
@@ -218,16 +220,38 @@ class Administration:
         now: datetime,
     ) -> Profile:
         """What an account's mail clients are told and whether they are traced; from the next login on, and logged."""
+        return self._mark_profile(self._load(address), change, "client-settings-changed", now)
+
+    def load_contact(self, address: Address) -> Profile:
+        """Where codes and notices go; once the custodian's journal says that it was looked at."""
+        self._custody.note_act("account contact")
+        return self._directory.open_profile(self._load(address))
+
+    def mark_contact(
+        self, address: Address, change: Callable[[Profile], Profile], notices: Notices, now: datetime
+    ) -> Profile:
+        """Where codes and notices go from now on; logged, and told to where they went."""
         row = self._load(address)
+        told = notices.contact_changed_job(row, now)
+        return self._mark_profile(row, change, "contact-changed", now, told)
+
+    def _mark_profile(
+        self,
+        row: AccountRow,
+        change: Callable[[Profile], Profile],
+        act_name: str,
+        now: datetime,
+        told: JobRow | None = None,
+    ) -> Profile:
         profile = change(self._directory.open_profile(row))
         changed = replace(row, profile=self._directory.seal_profile(row.account_id, profile))
-        act = administrator_act(
-            now, EventKind.ADMINISTRATOR_ACT, ObjectKind.ACCOUNT, "client-settings-changed"
-        )
+        act = administrator_act(now, EventKind.ADMINISTRATOR_ACT, ObjectKind.ACCOUNT, act_name)
         entry = prepare_entry(row, act)
 
         def run(connection: Connection) -> None:
             self._store.accounts.replace_account(connection, changed)
+            if told is not None:
+                self._store.jobs.add_jobs(connection, [told])
             add_entries(connection, self._store.macs, [entry])
 
         self._store.writer.commit(Unit(row.account_id, run))

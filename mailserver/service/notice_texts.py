@@ -74,10 +74,10 @@ NOTICE_TEXTS: dict[NoticeKind, NoticeText] = {
     ),
     NoticeKind.CONTACT_CHANGED: NoticeText(
         "{operator} : vos coordonnées ont changé",
-        "L'adresse ou le téléphone de vos avis {operator} a été changé depuis votre espace.\n\n"
+        "L'adresse ou le téléphone de vos avis {operator} a été changé.\n\n"
         "Si c'était vous, ne faites rien.\n"
         "Si ce n'était pas vous, appelez l'assistance tout de suite.",
-        "The address or phone of your {operator} notices was changed from your space.\n\n"
+        "The address or phone of your {operator} notices was changed.\n\n"
         "If it was you, do nothing.\n"
         "If it was not you, call the support at once.",
         "{operator} : vos coordonnées ont été changées. Si ce n'était pas vous, appelez l'assistance. / Your contact changed.",
