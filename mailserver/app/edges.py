@@ -88,6 +88,9 @@ async def start_edges(services: Services, pool: Executor, *, logs_listeners: boo
     await _start_smtp(start, edges)
     await _start_imap(start, edges)
     await _start_web(start, edges)
+    antivirus = services.entrance.antivirus
+    if antivirus is not None and logs_listeners:
+        pool.submit(antivirus.greet)
     return edges
 
 

@@ -67,6 +67,7 @@ class Services:
     outbound: Outbound
     notices: Notices
     delivery: Delivery
+    entrance: Entrance
     reception: Reception
     submission: Submission
     wakeups: Wakeups
@@ -127,6 +128,7 @@ def build_services(
         outbound,
         notices,
         delivery,
+        entrance,
         Reception(store, directory, delivery, trust, entrance),
         Submission(store, directory, delivery, outbound, trust, entrance),
         Wakeups(),

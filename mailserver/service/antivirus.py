@@ -64,6 +64,14 @@ class Antivirus:
             self._turns.release()
         return self._judge(reply)
 
+    def greet(self) -> None:
+        """Ask who it is, for the operator's log: whether mail will pass is known before the first comes. Blocks."""
+        try:
+            with self._open_link():
+                pass
+        except _Away as away:
+            self._note_away(away.cause)
+
     def _judge(self, reply: str) -> Scan:
         if reply == "stream: OK":
             return Scan.CLEAN

@@ -14,8 +14,8 @@ from mailserver.store.jobs import JobRow
 from mailserver.store.store import Store
 from mailserver.store.writer import Unit
 
-_ADDRESS_CODES = frozenset({550, 551, 553})
-_ADDRESS_STATUS = ("5.1.", "5.2.1")
+# RFC 3463 §3.2, §3.3, of the recipient: 5.1.7 and 5.1.8 are of the sender, and would mark everybody
+_ADDRESS_STATUS = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
 
 
 class Contacts:
@@ -47,9 +47,6 @@ class Contacts:
 
 
 def says_dead(result: AttemptResult) -> bool:
-    """Whether a final answer is about the address: its status says so, or it has none and a code that means it."""
-    if result.fate is not Fate.REFUSED or result.cause is not Cause.PEER_REPLY:
-        return False
-    if result.status == "5.0.0":
-        return result.reply_code in _ADDRESS_CODES
-    return result.status.startswith(_ADDRESS_STATUS)
+    """Whether a final answer is about the address. A bare 550 does not say of which it is, and marks nothing."""
+    is_final = result.fate is Fate.REFUSED and result.cause is Cause.PEER_REPLY
+    return is_final and result.status in _ADDRESS_STATUS

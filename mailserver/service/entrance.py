@@ -16,7 +16,7 @@ class Entrance:
 
     def __init__(self, blobs: BlobFolder, limits: MailLimits, antivirus: Antivirus | None) -> None:
         self._blobs = blobs
-        self._antivirus = antivirus
+        self.antivirus = antivirus
         self.limits = limits
 
     def begin(self, hop: Hop, sender: Address | None, now: datetime) -> Intake:
@@ -24,7 +24,7 @@ class Entrance:
 
         The scan's line stands before the octets that it is about: who takes an intake from here scans it or closes it.
         """
-        scanned = b"" if self._antivirus is None else format_scanned(hop.host, now)
+        scanned = b"" if self.antivirus is None else format_scanned(hop.host, now)
         trace = format_return_path(sender) + scanned + format_received(hop, now)
         intake = Intake(self._blobs, self.limits.message_bytes + len(trace))
         intake.write_trace(trace)
@@ -32,4 +32,4 @@ class Entrance:
 
     def scan(self, intake: Intake) -> Decision:
         """Last of all decisions, as the dearest. Blocks. Raises Unavailable (disk)."""
-        return ACCEPT if self._antivirus is None else decide_scan(self._antivirus.scan(intake))
+        return ACCEPT if self.antivirus is None else decide_scan(self.antivirus.scan(intake))

@@ -137,6 +137,15 @@ def test_absent_then_back(tmp_path, make_intake, caplog):
     assert str(tmp_path) not in caplog.text
 
 
+def test_the_operator_hears_at_the_start(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "pli.antivirus")
+    Antivirus(tmp_path / "c").greet()
+    with fake_clamd(tmp_path / "c") as clamd:
+        Antivirus(tmp_path / "c").greet()
+    assert [line.levelname for line in caplog.records] == ["ERROR", "INFO"]
+    assert clamd.seen == []
+
+
 def test_one_message_that_takes_too_long_holds_back_no_other(clamd, make_intake, short_waits):
     scanner = Antivirus(clamd.path)
     clamd.verdict = lambda octets: None if b"bomb" in octets else b"2: stream: OK\0"
