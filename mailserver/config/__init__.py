@@ -14,23 +14,13 @@ from pathlib import Path
 from typing import get_type_hints
 
 from mailserver.config import rules
+from mailserver.config.notices import RelayConfig, SmsConfig, find_relay_fault
 from mailserver.config.oauth import OauthConfig, find_oauth_fault
 from mailserver.config.rules import key as _key
+from mailserver.config.values import ConfigError, Value, checked_value, parse_value
 from mailserver.model.address import DomainName, parse_domain
-from mailserver.model.errors import PliError
-from mailserver.model.hop import LinkSecurity
 
-Value = str | int | bool | list[str] | dict[str, str]
-
-
-class ConfigError(PliError):
-    """A configuration that cannot be used; ``str`` is the whole sentence for the administrator."""
-
-    def __init__(self, sentence: str) -> None:
-        super().__init__("config", sentence)
-
-    def __str__(self) -> str:
-        return self.detail
+__all__ = ["Config", "ConfigError", "Value", "format_config", "load_config"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,60 +200,6 @@ class AntivirusConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class RelayConfig:
-    host: str = _key(
-        "",
-        "Ordinary mail relay for codes and notifications (never content); empty for none.",
-        rules.HOST_OR_NONE,
-    )
-    port: int = _key(25, "Its port.", rules.PORT)
-    sender: str = _key(
-        "", "Sender address of notices, for example ne-pas-repondre@example.org.", rules.SENDER
-    )
-    security: str = _key(
-        "opportunistic",
-        "opportunistic: TLS when the relay offers it, unchecked, for a relay on the same host or network. starttls (port "
-        "587), tls (port 465): demanded, the relay's name and authority checked.",
-        rules.SECURITY,
-    )
-    authority: str = _key(
-        "", "Authority of the relay's certificate (PEM); empty for the system's own.", rules.PATH_OR_NONE
-    )
-    user: str = _key("", "User name at the relay; empty for none.", rules.LINE_OR_NONE)
-    password_file: str = _key(
-        "", "File that holds its password, one line; empty for none.", rules.PATH_OR_NONE
-    )
-    dkim_key: str = _key(
-        "", "Private key (PEM, RSA or Ed25519) that signs notices (DKIM); empty for none.", rules.PATH_OR_NONE
-    )
-    dkim_selector: str = _key(
-        "", "Its name in the DNS: selector._domainkey.domain holds the public key.", rules.SELECTOR
-    )
-    dkim_domain: str = _key("", "Domain that signs; empty: the sender address's own.", rules.DOMAIN_OR_NONE)
-
-
-@dataclass(frozen=True, slots=True)
-class SmsConfig:
-    url: str = _key(
-        "",
-        "SMS provider: where a JSON object is POSTed for each code or notice; empty for none.",
-        rules.HTTPS_OR_NONE,
-    )
-    body: str = _key(
-        '{"to": "{number}", "from": "{sender}", "text": "{text}"}',
-        "The object that it wants; number as +33612345678.",
-        rules.SMS_BODY,
-    )
-    sender: str = _key("Pli", "Name shown as the sender of SMS.", rules.LINE_OR_NONE)
-    token_file: str = _key(
-        "", "File that holds the bearer token, one line; empty for none.", rules.PATH_OR_NONE
-    )
-    authority: str = _key(
-        "", "Authority of the provider's certificate (PEM); empty for the system's own.", rules.PATH_OR_NONE
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class WebConfig:
     url: str = _key(
         "", "Public address of the web pages, shown in notices; empty: https://hostname.", rules.WEB_URL
@@ -336,10 +272,9 @@ def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
     config = Config(path.resolve().parent, **sections)  # type: ignore[arg-type] # one value per section, by name
     _check_ports(path, config.listen)
     _check_folders(path, config)
-    fault = find_oauth_fault(config.oauth)
+    fault = find_oauth_fault(config.oauth) or find_relay_fault(config.relay)
     if fault is not None:
         raise ConfigError(f"{path}: {fault}")
-    _check_relay(path, config.relay)
     return config
 
 
@@ -358,49 +293,11 @@ def _section(path: Path, name: str, raw: object, environment: Mapping[str, str])
         where, value = f"{path}: {key} in [{name}]", raw.get(key, default)
         if variable in environment:
             where = f"environment: {variable}"
-            value = _from_text(where, environment[variable], default)
-        values[key] = _checked(where, value, default)
+            value = parse_value(where, environment[variable], default)
+        values[key] = checked_value(where, value, default)
         if not each.metadata["rule"].is_kept(values[key]):
             raise ConfigError(f"{where} must be {each.metadata['rule'].remedy}.")
     return kind(**values)
-
-
-def _from_text(where: str, text: str, default: Value) -> Value:
-    if isinstance(default, list):
-        return [each.strip() for each in text.split(",") if each.strip()]
-    if isinstance(default, dict):
-        pairs = [each.partition("=") for each in text.split(",") if each.strip()]
-        return {name.strip(): value.strip() for name, _equals, value in pairs}
-    if isinstance(default, bool):
-        if text.strip() not in {"true", "false"}:
-            raise ConfigError(f"{where} must be true or false.")
-        return text.strip() == "true"
-    if isinstance(default, int):
-        if not (text.isascii() and text.strip().isdigit() and len(text) < 20):
-            raise ConfigError(f"{where} must be a whole number of 0 or more.")
-        return int(text)
-    return text
-
-
-def _checked(where: str, value: object, default: Value) -> Value:
-    """The value, when it is of its default's type."""
-    if isinstance(default, bool):
-        if not isinstance(value, bool):
-            raise ConfigError(f"{where} must be true or false, without quotes.")
-        return value
-    if isinstance(default, int) and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-        raise ConfigError(f"{where} must be a whole number of 0 or more.")
-    if isinstance(default, str) and not isinstance(value, str):
-        raise ConfigError(f'{where} must be a text in quotes, for example "{default}".')
-    if isinstance(default, list) and not (
-        isinstance(value, list) and all(isinstance(each, str) for each in value)
-    ):
-        raise ConfigError(f'{where} must be a list of texts, for example ["a", "b"].')
-    if isinstance(default, dict) and not (
-        isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
-    ):
-        raise ConfigError(f'{where} must be a table, for example {{ "b.example" = "mx.b.example:25" }}.')
-    return value  # type: ignore[return-value] # checked above
 
 
 def _check_ports(path: Path, listen: ListenConfig) -> None:
@@ -422,20 +319,6 @@ def _check_folders(path: Path, config: Config) -> None:
         raise ConfigError(
             f"{path}: data and keys in [store] are one inside the other. Give keys a folder apart: a copy of data must never "
             "hold them."
-        )
-
-
-def _check_relay(path: Path, relay: RelayConfig) -> None:
-    """What goes together; and a password is never sent to whoever answers."""
-    if bool(relay.user) != bool(relay.password_file):
-        raise ConfigError(f"{path}: user and password_file in [relay] go together. Give both, or neither.")
-    if bool(relay.dkim_key) != bool(relay.dkim_selector):
-        raise ConfigError(
-            f"{path}: dkim_key and dkim_selector in [relay] go together. Give both, or neither."
-        )
-    if relay.user and relay.security == LinkSecurity.OPPORTUNISTIC:
-        raise ConfigError(
-            f"{path}: user in [relay] needs security = starttls or tls: a password is not sent to a relay that nobody checked."
         )
 
 
