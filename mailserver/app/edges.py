@@ -19,9 +19,8 @@ from mailserver.gateway.peer_connection import PeerCalls, PeerContext
 from mailserver.gateway.routes import Routes
 from mailserver.gateway.worker import GatewayWorker
 from mailserver.imap.server import ImapServer, ImapServices
-from mailserver.model.address import DomainName, parse_domain
+from mailserver.model.address import parse_domain
 from mailserver.service.contacts import Contacts
-from mailserver.service.delivery_reports import DeliveryReports
 from mailserver.service.relay import RelayQueue
 from mailserver.service.throttle import Throttle
 from mailserver.smtp.server import Role, SmtpServer, SmtpServices
@@ -197,8 +196,7 @@ def _start_gateway(start: _Start, edges: Edges) -> None:
     """The outbound queue's worker: relays to operators, and notices when an ordinary relay is configured."""
     services, config = start.services, start.services.config
     hostname = config.operator.hostname
-    reports = DeliveryReports(services.store, services.delivery, DomainName(hostname), config.operator.name)
-    queue = RelayQueue(services.store, services.outbound, reports, random_id())
+    queue = RelayQueue(services.store, services.outbound, services.reports, random_id())
     routes_file = config.path(config.trust.routes_file) if config.trust.routes_file else None
     routes = Routes(config.trust.routes, routes_file)
     context = PeerContext(peer_files(services))

@@ -7,6 +7,7 @@ from mailserver.app.trust_lists import open_trust_store
 from mailserver.config import Config
 from mailserver.crypto.custodian import CustodianVerbs
 from mailserver.crypto.slots import ARGON2_DEFAULT, Argon2Parameters
+from mailserver.model.address import DomainName
 from mailserver.model.errors import Unavailable
 from mailserver.model.hop import parse_daemon
 from mailserver.model.ids import AccountId
@@ -36,6 +37,8 @@ from mailserver.service.quotas import Amount
 from mailserver.service.receive import Reception
 from mailserver.service.sasl import TokenAdvice
 from mailserver.service.search_index import SearchIndex
+from mailserver.service.sender_reports import SenderReports
+from mailserver.service.sendings import Sendings
 from mailserver.service.service_seals import ServiceSeals
 from mailserver.service.submit import Submission
 from mailserver.service.wakeups import Wakeups
@@ -70,6 +73,7 @@ class Services:
     entrance: Entrance
     reception: Reception
     submission: Submission
+    reports: SenderReports
     wakeups: Wakeups
 
     def list_revocations(self, account_ids: list[AccountId]) -> dict[AccountId, int]:
@@ -106,6 +110,8 @@ def build_services(
     entrance = _entrance(config, store)
     rights = BoxRights(store, directory)
     keys = Keys(store, directory, custody)
+    reports = SenderReports(store, delivery, DomainName(config.operator.hostname), config.operator.name)
+    sendings = Sendings(store, outbound, reports)
     return Services(
         config,
         custody,
@@ -130,7 +136,8 @@ def build_services(
         delivery,
         entrance,
         Reception(store, directory, delivery, trust, entrance),
-        Submission(store, directory, delivery, outbound, trust, entrance),
+        Submission(store, directory, delivery, sendings, trust, entrance),
+        reports,
         Wakeups(),
     )
 

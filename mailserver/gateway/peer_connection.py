@@ -148,7 +148,8 @@ class PeerConnection:
             is_utf8 = has_utf8_address or (
                 not header.isascii() and self._link.has_extension("smtputf8") and _is_utf8(header)
             )
-            mail = Transfer(order.sender, order.recipient, outgoing.size_bytes, is_utf8)
+            asks = (order.message_ask, order.ask)
+            mail = Transfer(order.sender, order.recipient, outgoing.size_bytes, is_utf8, *asks)
             return await self._link.transfer(mail, stream_pieces(outgoing, loop, self._calls.pool))
         except Corrupt as error:
             return refused(Cause.STORED_DAMAGED, error.code)

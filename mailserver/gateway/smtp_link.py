@@ -8,13 +8,21 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException, SMTPResponse, SMTPResponseException
 
 from mailserver.crypto.secret import Secret
 from mailserver.gateway.data_encoder import END_OF_DATA, DataEncoder
 from mailserver.model.address import Address
+from mailserver.model.dsn import (
+    NO_MESSAGE_ASK,
+    NO_RECIPIENT_ASK,
+    MessageAsk,
+    RecipientAsk,
+    format_notify,
+    format_xtext,
+)
 from mailserver.model.errors import PliError
 from mailserver.model.hop import NextHop
 from mailserver.service.delivery_reports import AttemptResult, Cause, Fate, answered, passing
@@ -45,6 +53,8 @@ class Transfer:
     recipient: Address
     size_bytes: int
     is_utf8: bool
+    message_ask: MessageAsk = NO_MESSAGE_ASK
+    ask: RecipientAsk = NO_RECIPIENT_ASK
 
 
 class SmtpLink:
@@ -114,7 +124,8 @@ class SmtpLink:
         reply = await self._smtp.execute_command(b"MAIL", sender, *self._options(mail))
         if not _is_done(reply):
             return await self._give_up(reply)
-        reply = await self._smtp.execute_command(b"RCPT", f"TO:<{mail.recipient}>".encode(encoding))
+        recipient = f"TO:<{mail.recipient}>".encode(encoding)
+        reply = await self._smtp.execute_command(b"RCPT", recipient, *self._recipient_options(mail))
         if not _is_done(reply):
             return await self._give_up(reply)
         reply = await self._smtp.execute_command(b"DATA")
@@ -122,7 +133,8 @@ class SmtpLink:
             return await self._give_up(reply)
         await self._write_message(pieces)
         reply = await self._smtp.execute_command(END_OF_DATA, timeout=END_SECONDS)
-        return answered(reply.code, reply.message)
+        # RFC 3461 §5.2.2: a server that offers DSN reports from here on
+        return replace(answered(reply.code, reply.message), is_reported_on=self.has_extension("dsn"))
 
     def _options(self, mail: Transfer) -> list[bytes]:
         options = []
@@ -132,6 +144,21 @@ class SmtpLink:
             options.append(b"BODY=8BITMIME")
         if mail.is_utf8:  # RFC 6531 §3.4
             options.append(b"SMTPUTF8")
+        if self.has_extension("dsn"):  # RFC 3461 §5.2.2: passed on as it was given, never invented
+            if mail.message_ask.returned is not None:
+                options.append(b"RET=%b" % mail.message_ask.returned.value.encode())
+            if mail.message_ask.envelope_id:
+                options.append(b"ENVID=%b" % format_xtext(mail.message_ask.envelope_id).encode())
+        return options
+
+    def _recipient_options(self, mail: Transfer) -> list[bytes]:
+        options: list[bytes] = []
+        if not self.has_extension("dsn"):
+            return options
+        if mail.ask.notify is not None:
+            options.append(b"NOTIFY=%b" % format_notify(mail.ask.notify).encode())
+        if mail.ask.original:
+            options.append(b"ORCPT=rfc822;%b" % format_xtext(mail.ask.original).encode())
         return options
 
     async def _write_message(self, pieces: AsyncIterator[bytes]) -> None:

@@ -29,22 +29,27 @@ _CODE = re.compile(r"[0-9]{3}")
 
 
 class DeliveryAction(StrEnum):
-    """RFC 3464 §2.3.3; we neither relay to nor expand for others."""
+    """RFC 3464 §2.3.3; we expand for nobody. RELAYED: to a server that makes no reports of its own."""
 
     FAILED = "failed"
     DELAYED = "delayed"
     DELIVERED = "delivered"
+    RELAYED = "relayed"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RecipientStatus:
-    """One recipient's fate. ``diagnostic`` is the remote reply, one line, may be empty."""
+    """One recipient's fate. ``diagnostic`` is the remote reply, one line, may be empty; ``original`` is the address that
+    the sender gave with ORCPT, may be empty; ``retry_until`` is for a delay.
+    """
 
     recipient: Address
     action: DeliveryAction
     status: str
     remote: DomainName | None = None
     diagnostic: str = ""
+    original: str = ""
+    retry_until: datetime | None = None
 
     def __post_init__(self) -> None:
         if not _STATUS.fullmatch(self.status):
@@ -52,6 +57,23 @@ class RecipientStatus:
 
     def __repr__(self) -> str:
         return f"RecipientStatus({self.action}, {self.status})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class DsnFacts:
+    """What a report says of the message: who reports, when it came, and the sender's own ENVID (may be empty)."""
+
+    reporter: DomainName
+    arrival: datetime
+    envelope_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Original:
+    """The message that a report is about, in chunks: its header block, or all of it."""
+
+    chunks: Iterable[bytes]
+    is_whole: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -73,23 +95,24 @@ class Receipt:
 
 
 def stream_dsn(
-    letter: Letter, nonce: str, reporter: DomainName, arrival: datetime, statuses: Iterable[RecipientStatus],
-    original_header: bytes,
-) -> Iterator[bytes]:  # fmt: skip
-    """A delivery status notification: ``letter`` (its text for people), one group per recipient, the header
-    of the original. The envelope sender is the caller's to leave empty (RFC 3464 §2). Malformed.
+    letter: Letter, nonce: str, facts: DsnFacts, statuses: Iterable[RecipientStatus], original: Original
+) -> Iterator[bytes]:
+    """A delivery status notification: ``letter`` (its text for people), one group per recipient, and the original.
+    The envelope sender is the caller's to leave empty (RFC 3464 §2). Malformed.
     """
-    groups = [
-        [
-            format_field("Reporting-MTA", ["dns;", str(reporter)]),
-            format_field("Arrival-Date", format_date(arrival).split(" ")),
-        ],
-        *map(_format_status, statuses),
+    head = [
+        format_field("Reporting-MTA", ["dns;", str(facts.reporter)]),
+        format_field("Arrival-Date", format_date(facts.arrival).split(" ")),
     ]
-    fields = b"\r\n".join(b"".join(group) for group in groups)
-    original = [_normalise(original_header).rstrip(b"\r\n") + b"\r\n"]
+    if facts.envelope_id:  # RFC 3464 §2.2.1
+        head.insert(0, format_field("Original-Envelope-Id", [facts.envelope_id]))
+    fields = b"\r\n".join(b"".join(group) for group in [head, *map(_format_status, statuses)])
+    if original.is_whole:
+        types = ("delivery-status", "message/delivery-status", "message/rfc822")
+        return _stream_report(letter, nonce, types, fields, normalise_lines(original.chunks))
+    header = _normalise(b"".join(original.chunks)).rstrip(b"\r\n") + b"\r\n"
     types = ("delivery-status", "message/delivery-status", "text/rfc822-headers")
-    return _stream_report(letter, nonce, types, fields, original)
+    return _stream_report(letter, nonce, types, fields, [header])
 
 
 def _format_status(status: RecipientStatus) -> list[bytes]:
@@ -98,11 +121,15 @@ def _format_status(status: RecipientStatus) -> list[bytes]:
         format_field("Action", [status.action.value]),
         format_field("Status", [status.status]),
     ]
+    if status.original:  # RFC 3464 §2.3.1
+        fields.insert(0, format_field("Original-Recipient", ["rfc822;", status.original]))
     if status.remote:
         fields.append(format_field("Remote-MTA", ["dns;", str(status.remote)]))
     if status.diagnostic:
         text = check_value(status.diagnostic)[:500].encode("ascii", "replace").decode()
         fields.append(format_field("Diagnostic-Code", ["smtp;", *text.split()]))
+    if status.retry_until:  # RFC 3464 §2.3.9
+        fields.append(format_field("Will-Retry-Until", format_date(status.retry_until).split(" ")))
     return fields
 
 

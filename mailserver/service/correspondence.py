@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from mailserver.model.account import AccountKind
 from mailserver.model.address import Address
+from mailserver.model.dsn import NO_RECIPIENT_ASK, RecipientAsk
 from mailserver.model.patient import is_patient_local
 from mailserver.policy.conversation import Conversation
 from mailserver.policy.decision import Decision, Reason
@@ -17,10 +18,13 @@ from mailserver.store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """An accepted RCPT: ``account`` is None when another operator holds the address."""
+    """An accepted RCPT: ``account`` is None when another operator holds the address; ``ask``: what its sender wants to
+    be told.
+    """
 
     address: Address
     account: AccountRow | None
+    ask: RecipientAsk = NO_RECIPIENT_ASK
 
     @property
     def is_patient(self) -> bool:

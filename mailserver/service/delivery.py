@@ -3,7 +3,7 @@
 Everything slow (parsing, sealing) happens before the writer; 250 is said only after every Unit's commit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -120,6 +120,16 @@ class Delivery:
             prepared = self._prepare(arrival, account, blob, summary, found)
             futures.append(self._store.writer.submit(self._unit(prepared, arrival)))
         return futures
+
+    def prepare_place(self, arrival: Arrival, account: AccountRow) -> Callable[[Connection], Outcome]:
+        """What writes a message of the server's own into an INBOX, inside a Unit of the caller's over that account.
+
+        Nothing in it is filed. Raises Unavailable when the disk cannot keep it.
+        """
+        small = arrival.intake.small
+        blob = seal_octets(small) if small is not None else shared_octets(arrival.intake.keep())
+        prepared = self._prepare(arrival, account, blob, format_summary(arrival.summary), None)
+        return self._unit(prepared, arrival).run
 
     def _prepare(
         self,

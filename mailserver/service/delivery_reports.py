@@ -1,33 +1,16 @@
-"""What became of one attempt to hand a message over, and the report (DSN) that tells its sender.
+"""What became of one attempt to hand a message over, and why, in words for its sender.
 
-A report goes to the sender's own INBOX and nowhere else (S8); none is ever made for the null sender. It says in French
-and English what happened, why and what to do; the peer's own words stand in it and never in a log.
+In French and English what happened, why and what to do; the peer's own words stand in a report and never in a log.
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from enum import StrEnum
 
-from mailserver.crypto.secret import random_id
-from mailserver.mime.composer import Letter, Person
-from mailserver.mime.reports import DeliveryAction, RecipientStatus, stream_dsn
-from mailserver.mime.trace import format_return_path
-from mailserver.model.account import AccountState
-from mailserver.model.address import Address, DomainName
 from mailserver.policy.decision import Reason
 from mailserver.policy.wording import wording_for
-from mailserver.service.delivery import Arrival, Delivery
-from mailserver.service.header_facts import read_header_facts
-from mailserver.service.intake import Intake
-from mailserver.service.outbound import RelayOrder
-from mailserver.service.summaries import parse_intake
-from mailserver.store.jobs import JobRow
-from mailserver.store.store import Store
 
 WORDS_CHARACTERS = 200
-_REPORT_BYTES = 1024 * 1024
 _STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}\b")
 _NOT_PRINTABLE = re.compile(r"[^ -~]+")
 
@@ -56,6 +39,9 @@ class Cause(StrEnum):
     INTERNAL = "internal"
     NO_RELAY = "no-relay"
     EXPIRED = "expired"
+    REMOVED = "removed"
+    HELD = "held"
+    INTERRUPTED = "interrupted"
 
 
 _STATUS_OF = {
@@ -70,6 +56,9 @@ _STATUS_OF = {
     Cause.INTERNAL: "4.3.0",
     Cause.NO_RELAY: "5.3.5",
     Cause.EXPIRED: "5.4.7",
+    Cause.REMOVED: "5.7.0",
+    Cause.HELD: "5.4.7",
+    Cause.INTERRUPTED: "4.3.0",
 }
 
 
@@ -84,6 +73,8 @@ class AttemptResult:
     words: str = field(default="", repr=False)
     detail: str = ""
     reason: Reason | None = None
+    is_reported_on: bool = False
+    """The peer took the sender's wish to be told over with the message (RFC 3461 §5.2.2)."""
 
     @property
     def name(self) -> str:
@@ -233,6 +224,28 @@ _BY_CAUSE = {
         "the message that waited at your operator could not be read back.",
         "Send it again from your sent messages and tell your operator.",
     ),
+    Cause.REMOVED: Explanation(
+        "un administrateur de votre opérateur l'a retiré de la file d'attente (sans pouvoir le lire).",
+        "Demandez-en la raison à votre opérateur avant de renvoyer ; si c'est urgent, joignez le destinataire par un autre "
+        "moyen.",
+        "it was removed by the operator: an administrator took it out of the queue (without being able to read it).",
+        "Ask your operator why before you send it again; if it is urgent, reach the recipient by another way.",
+    ),
+    Cause.HELD: Explanation(
+        "un administrateur de votre opérateur l'a retenu dans la file d'attente jusqu'à la fin du délai d'envoi.",
+        "Demandez-en la raison à votre opérateur avant de renvoyer ; si c'est urgent, joignez le destinataire par un autre "
+        "moyen.",
+        "an administrator of your operator held it in the queue until the time for sending was over.",
+        "Ask your operator why before you send it again; if it is urgent, reach the recipient by another way.",
+    ),
+    Cause.INTERRUPTED: Explanation(
+        "le serveur de votre opérateur s'est arrêté pendant l'envoi, sans savoir si le message était parti : le "
+        "destinataire peut l'avoir reçu deux fois.",
+        _RESEND_FR,
+        "your operator's server stopped while sending, not knowing whether the message had left: the recipient may have "
+        "it twice.",
+        _RESEND_EN,
+    ),
     Cause.INTERNAL: Explanation(
         "une panne chez votre opérateur a empêché l'envoi.",
         _TELL_FR,
@@ -289,96 +302,3 @@ def explanation_for(result: AttemptResult) -> Explanation:
     if result.reply_code == 552:
         return _TOO_LARGE
     return _RULES if result.fate is Fate.REFUSED else _NOT_NOW
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What to tell the sender of one job. ``header`` is the original's header block, empty when it is lost."""
-
-    row: JobRow
-    order: RelayOrder
-    result: AttemptResult
-    action: DeliveryAction
-    header: bytes
-
-
-class DeliveryReports:
-    """Builds reports and puts them in INBOX. ``hostname`` is the name that our trace lines carry."""
-
-    def __init__(self, store: Store, delivery: Delivery, hostname: DomainName, operator: str) -> None:
-        self._store = store
-        self._delivery = delivery
-        self._hostname = hostname
-        self._operator = operator
-
-    def deliver(self, report: Report, now: datetime) -> bool:
-        """Put the report in the sender's INBOX; True once it is durable. Blocks: pool threads only.
-
-        False when there is nobody to tell: the null sender (RFC 5321 §4.5.5) or a closed account. Raises Unavailable.
-        """
-        sender = report.order.sender
-        if sender is None:
-            return False
-        with self._store.database.read() as connection:
-            account = self._store.accounts.load_account(connection, report.row.account_id)
-        if account.state is not AccountState.ACTIVE:
-            return False
-        intake = Intake(self._store.blobs, _REPORT_BYTES)
-        try:
-            intake.write_trace(format_return_path(None))
-            for chunk in self._stream(report, sender, now):
-                intake.write(chunk)
-            intake.finish()
-            parsed = parse_intake(intake)
-            # without an author the report opens no conversation for a patient, and the log names the server itself
-            facts = replace(read_header_facts(parsed.head), authors=(), author_name="")
-            arrival = Arrival(intake, parsed.summary, facts, None, "delivery-report", now)
-            for commit in self._delivery.deliver(arrival, [account]):
-                commit.result()
-        finally:
-            intake.close()
-        return True
-
-    def _stream(self, report: Report, sender: Address, now: datetime) -> Iterator[bytes]:
-        row, result, order = report.row, report.result, report.order
-        is_final = report.action is DeliveryAction.FAILED
-        letter = Letter(
-            Person(Address("mailer-daemon", sender.domain), self._operator),
-            (Person(sender),),
-            "Message non remis (undelivered)" if is_final else "Message retardé (delayed)",
-            format_explanation(report),
-            now,
-            f"<{report.action.value}.{row.job_id.hex()}.{row.attempts}@{self._hostname}>",
-            # RFC 3834 §5: nothing may answer a report by itself
-            fields=(("Auto-Submitted", "auto-replied"),),
-        )
-        status = result.status if is_final else f"4{result.status[1:]}"
-        words = f"{result.reply_code} {result.words}".strip() if result.reply_code else result.detail
-        fate = RecipientStatus(order.recipient, report.action, status, order.recipient.domain, words)
-        arrived = datetime.fromtimestamp(row.created_at, UTC)
-        return stream_dsn(letter, random_id().hex(), self._hostname, arrived, [fate], report.header)
-
-
-def format_explanation(report: Report) -> str:
-    """The part of a report that people read: French, then English."""
-    why = explanation_for(report.result)
-    row, recipient = report.row, report.order.recipient
-    sent = f"{datetime.fromtimestamp(row.created_at, UTC):%d/%m/%Y %H:%M} UTC"
-    until = f"{datetime.fromtimestamp(row.expires_at, UTC):%d/%m/%Y %H:%M} UTC"
-    reply = f"\n    {report.result.reply_code} {report.result.words}\n" if report.result.reply_code else "\n"
-    if report.action is DeliveryAction.FAILED:
-        head_fr = f"Votre message du {sent} à {recipient} n'a pas été remis, et ne le sera pas."
-        head_en = f"Your message of {sent} to {recipient} was not delivered, and will not be."
-    else:
-        head_fr = (
-            f"Votre message du {sent} à {recipient} n'est pas encore remis. Nous essayons jusqu'au {until} ; ne le "
-            "renvoyez pas d'ici là. Si c'est urgent, joignez le destinataire par un autre moyen."
-        )
-        head_en = (
-            f"Your message of {sent} to {recipient} is not delivered yet. We keep trying until {until}; do not send it "
-            "again before. If it is urgent, reach the recipient by another way."
-        )
-    tail_fr = tail_en = ""
-    if report.action is DeliveryAction.FAILED:
-        tail_fr, tail_en = f"Que faire : {why.todo_fr}\n", f"What to do: {why.todo_en}\n"
-    return f"{head_fr}\n\nPourquoi : {why.why_fr}\n{reply}\n{tail_fr}\n--\n{head_en}\n\nWhy: {why.why_en}\n{reply}\n{tail_en}"

@@ -16,7 +16,8 @@ from mailserver.model.address import Address, DomainName
 from mailserver.model.errors import PliError
 from mailserver.service.header_facts import HeaderFacts
 from mailserver.service.keys import OpenAccount
-from mailserver.service.submit import Submission, SubmittedEnvelope
+from mailserver.service.sendings import SubmittedEnvelope
+from mailserver.service.submit import Submission
 from mailserver.service.web_mailbox import OpenMessage, WebMailbox
 from mailserver.store import space_rows
 from mailserver.store.database import Connection

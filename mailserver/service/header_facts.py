@@ -18,7 +18,9 @@ _REPORT = re.compile(rb"\s*multipart/report\b", re.IGNORECASE)
 class HeaderFacts:
     """Facts of one header block. ``authors`` is empty when From is absent; None when it is not plain addresses alone.
 
-    ``return_path`` is the first one, which delivery writes; None for the null sender. ``is_report``: what a null sender may carry; ``is_automatic``: nobody typed it (a report, or Auto-Submitted).
+    ``return_path`` is the first one, which delivery writes; None for the null sender. ``delivery_notice_to``: of
+    Return-Receipt-To, which older programs write in place of a NOTIFY. ``is_report``: what a null sender may carry;
+    ``is_automatic``: nobody typed it (a report, or Auto-Submitted).
     """
 
     authors: tuple[Address, ...] | None
@@ -30,6 +32,7 @@ class HeaderFacts:
     mss: StatedMss
     receipt_to: Address | None
     return_path: Address | None
+    delivery_notice_to: Address | None
     is_report: bool
     is_automatic: bool
     from_count: int
@@ -52,6 +55,7 @@ def read_header_facts(head: bytes) -> HeaderFacts:
         read_mss_headers(block),
         _address(_one(block, b"disposition-notification-to")),
         _return_path(block),
+        _address(_one(block, b"return-receipt-to")),
         is_multipart_report or automatic.startswith(b"auto-replied"),
         is_multipart_report or automatic.partition(b";")[0].strip() != b"no",
         block.count(b"from"),

@@ -12,6 +12,15 @@ from datetime import datetime
 from mailserver.crypto.ctx import ctx
 from mailserver.crypto.secret import Secret, random_id
 from mailserver.model.address import Address, parse_address
+from mailserver.model.dsn import (
+    NO_MESSAGE_ASK,
+    NO_RECIPIENT_ASK,
+    MessageAsk,
+    RecipientAsk,
+    Returned,
+    format_notify,
+    parse_notify,
+)
 from mailserver.model.ids import AccountId, BlobId, JobId
 from mailserver.model.phone import PhoneNumber, parse_phone
 from mailserver.service.service_seals import ServiceSeals
@@ -24,7 +33,7 @@ _PURPOSE = "queue"
 
 @dataclass(frozen=True, slots=True)
 class RelayOrder:
-    """``skip_bytes`` of trace (our Return-Path) are not sent to the peer."""
+    """``skip_bytes`` of trace (our Return-Path) are not sent to the peer; the asks are the sender's of RFC 3461."""
 
     sender: Address | None
     recipient: Address
@@ -32,6 +41,8 @@ class RelayOrder:
     size_bytes: int
     skip_bytes: int
     message_id: str
+    message_ask: MessageAsk = NO_MESSAGE_ASK
+    ask: RecipientAsk = NO_RECIPIENT_ASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +81,10 @@ class Outbound:
             "size": order.size_bytes,
             "skip": order.skip_bytes,
             "message_id": order.message_id,
+            "ret": order.message_ask.returned or "",
+            "envid": order.message_ask.envelope_id,
+            "notify": "" if order.ask.notify is None else format_notify(order.ask.notify),
+            "orcpt": order.ask.original,
         }
         hop = order.recipient.domain.name
         return self._job(account_id, (Lane.RELAY, hop, RELAY_SECONDS), fields, blob_id, now)
@@ -123,6 +138,7 @@ class Outbound:
             int(fields["size"]),
             int(fields["skip"]),
             fields["message_id"],
+            *_asks(fields),
         )
 
     def open_notice(self, row: JobRow) -> NoticeOrder | SmsOrder:
@@ -139,3 +155,12 @@ class Outbound:
     def forget_day(self, epoch: int) -> None:
         """Shred a day's key once its last job is over."""
         self._seals.forget(_PURPOSE, epoch)
+
+
+def _asks(fields: Mapping[str, str]) -> tuple[MessageAsk, RecipientAsk]:
+    """What the sender asked to be told; orders of earlier versions do not say."""
+    returned, notify = fields.get("ret"), fields.get("notify")
+    return (
+        MessageAsk(Returned(returned) if returned else None, fields.get("envid", "")),
+        RecipientAsk(parse_notify(notify) if notify else None, fields.get("orcpt", "")),
+    )

@@ -1,8 +1,8 @@
 """The outbound queue as the gateway works it: leases, what a job says, and what follows each attempt (R7, K20).
 
-A job ends in one Unit: its attempt's row, its state, its order shredded, its message released when nothing else holds
-it. A report to the sender is durable before that Unit, so that no failure stays silent. A worker that lost its lease
-changes nothing. Statements on ``job`` and ``blob`` that the store does not offer yet stand at the end.
+An attempt is settled in one Unit: its row, the job's state, the report to the sender, and at the end the order shredded
+and the message released when nothing else holds it. So no failure stays silent and none is told twice. A worker that
+lost its lease changes nothing.
 """
 
 import logging
@@ -15,8 +15,17 @@ from mailserver.crypto.ctx import ctx
 from mailserver.mime.reports import DeliveryAction
 from mailserver.model.errors import Corrupt, PliError, Unavailable
 from mailserver.model.ids import AccountId, BlobId
-from mailserver.service.delivery_reports import AttemptResult, Cause, DeliveryReports, Fate, Report
+from mailserver.service.delivery_reports import AttemptResult, Cause, Fate
 from mailserver.service.outbound import DAY_SECONDS, NoticeOrder, Outbound, RelayOrder, SmsOrder
+from mailserver.service.sender_reports import (
+    NO_OCTETS,
+    Place,
+    Report,
+    SenderReports,
+    SentOctets,
+    Told,
+    is_asked,
+)
 from mailserver.store import items, jobs
 from mailserver.store.database import Connection
 from mailserver.store.jobs import JobRow, JobState, Lane
@@ -31,9 +40,7 @@ DELAY_NOTICE_SECONDS = 4 * 3600
 KEY_DAYS = 3
 KEY_GRACE_SECONDS = 2 * 3600
 """A submission may commit some time after the moment that chose its day key."""
-HEADER_BYTES = 256 * 1024
 _NOBODY = AccountId(bytes(16))
-_READ_BYTES = 16 * 1024
 
 logger = logging.getLogger("pli.gateway")
 
@@ -49,15 +56,13 @@ class Outgoing:
     def size_bytes(self) -> int:
         return self.order.size_bytes - self.order.skip_bytes
 
+    @property
+    def octets(self) -> SentOctets:
+        return SentOctets(self.size_bytes, self.read)
+
     def header(self) -> bytes:
         """The header block without its blank line, at most 256 KiB."""
-        found = bytearray()
-        for start in range(0, min(self.size_bytes, HEADER_BYTES), _READ_BYTES):
-            found += self.read(start, min(start + _READ_BYTES, self.size_bytes))
-            end = found.find(b"\r\n\r\n", max(0, start - 4))
-            if end >= 0:
-                return bytes(found[: end + 2])
-        return bytes(found)
+        return self.octets.header()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +77,11 @@ class Plan:
 def plan_next(row: JobRow, result: AttemptResult, now: int) -> Plan:
     """RFC 5321 §4.5.4.1: retry with growing delays, tell the sender of a delay once, give up at expiry."""
     is_relay = row.lane is Lane.RELAY
-    if result.fate is Fate.DELIVERED:
-        return Plan(JobState.DONE)
+    if (
+        result.fate is Fate.DELIVERED
+    ):  # RFC 3461 §5.2.2 and §5.2.3: the last server that knows of reports makes them
+        is_ours_to_tell = is_relay and not result.is_reported_on
+        return Plan(JobState.DONE, report=DeliveryAction.RELAYED if is_ours_to_tell else None)
     if result.fate is Fate.REFUSED or now >= row.expires_at:
         return Plan(JobState.FAILED, report=DeliveryAction.FAILED if is_relay else None)
     delays = RELAY_DELAYS if is_relay else NOTICE_DELAYS
@@ -89,7 +97,7 @@ def plan_next(row: JobRow, result: AttemptResult, now: int) -> Plan:
 class RelayQueue:
     """One worker's hold on the queue. ``holder`` is this worker's random id (16 bytes). Blocks: pool threads only."""
 
-    def __init__(self, store: Store, outbound: Outbound, reports: DeliveryReports, holder: bytes) -> None:
+    def __init__(self, store: Store, outbound: Outbound, reports: SenderReports, holder: bytes) -> None:
         self._store = store
         self._outbound = outbound
         self._reports = reports
@@ -148,13 +156,14 @@ class RelayQueue:
         """Write what one attempt led to; returns it. Raises Unavailable: the lease then ends by itself."""
         at = int(now.timestamp())
         plan = plan_next(row, result, at)
-        if plan.report is not None:
-            self._report(row, result, plan.report, now)
+        place = None if plan.report is None else self._report(row, result, plan.report, now)
 
         def run(connection: Connection) -> tuple[bool, list[BlobId]]:
             if not jobs.is_held(connection, row, self._holder):
                 return False, []
             jobs.add_attempt(connection, row.job_id, row.attempts + 1, at, (result.name, result.reply_code))
+            if place is not None:
+                place(connection)
             if plan.state is JobState.WAITING:
                 noticed = row.delay_noticed or plan.report is DeliveryAction.DELAYED
                 jobs.mark_retry(connection, row, plan.next_try_at, delay_noticed=noticed)
@@ -169,25 +178,39 @@ class RelayQueue:
             logger.warning("lease lost, outcome left to its new holder", extra={"job": row.job_id.hex()})
         return plan
 
-    def _report(self, row: JobRow, result: AttemptResult, action: DeliveryAction, now: datetime) -> None:
+    def _report(
+        self, row: JobRow, result: AttemptResult, action: DeliveryAction, now: datetime
+    ) -> Place | None:
+        """The report that was asked for, ready to be placed; None without one. Raises Unavailable: nothing is settled
+        then, and the job comes back with its lease's end.
+        """
         try:
             order = self._outbound.open_relay(row)
         except Corrupt:
             logger.error("order unreadable, sender not told", extra={"job": row.job_id.hex()})  # noqa: TRY400 # the code says it
-            return
-        try:
-            header = self.open_message(row).header()
-        except Corrupt:
-            header = b""
+            return None
+        if order.sender is None or not is_asked(order.ask, action):  # RFC 5321 §4.5.5
+            return None
         if action is DeliveryAction.FAILED and result.fate is Fate.PASSING:
             result = replace(result, status="5.4.7")  # RFC 3463 §3.5: delivery time expired
+        told = [Told(order.recipient, order.ask, result)]
+        times, mark = (row.created_at, row.expires_at), f"{row.job_id.hex()}.{row.attempts}"
+        report = Report(row.account_id, order.sender, order.message_ask, action, told, times, mark, NO_OCTETS)
         try:
-            self._reports.deliver(Report(row, order, result, action, header), now)
+            return self._prepare(row, report, now)
         except Unavailable:
-            raise  # nothing is settled then: the job comes back with its lease's end
+            raise
         except PliError as error:
             # a report that cannot be written must not make the job return to the peer for ever
             logger.error("sender not told", extra={"job": row.job_id.hex(), "code": error.code})  # noqa: TRY400 # no trace of use
+            return None
+
+    def _prepare(self, row: JobRow, report: Report, now: datetime) -> Place | None:
+        """With what can be read of the message: all of it, its header, nothing."""
+        try:
+            return self._reports.prepare(replace(report, octets=self.open_message(row).octets), now)
+        except Corrupt:
+            return self._reports.prepare(report, now)
 
     def forget_days(self, now: datetime) -> None:
         """Shred the day keys that no job needs any more; never today's (K20)."""

@@ -2,22 +2,10 @@
 one becomes a queue job, in the same Unit as the log entry.
 """
 
-from concurrent.futures import Future
-from dataclasses import dataclass
 from datetime import datetime
 
-from mailserver.audit.events import (
-    AuditEvent,
-    AuditObject,
-    EventKind,
-    ObjectKind,
-    Origin,
-    ParameterName,
-    readable,
-)
-from mailserver.documents.subject import display_subject
 from mailserver.mime.receipts import find_original_id
-from mailserver.mime.trace import Hop, format_return_path
+from mailserver.mime.trace import Hop
 from mailserver.model.address import Address
 from mailserver.model.patient import has_patient_shape
 from mailserver.policy.decision import ACCEPT, Decision, Reason, refuse
@@ -28,29 +16,15 @@ from mailserver.policy.mail_rules import (
     decide_submission,
 )
 from mailserver.policy.trust_store import TrustStore
-from mailserver.service.access_log import add_entries, prepare_entry
 from mailserver.service.correspondence import Correspondence, Destination, Mailing, load_correspondence
-from mailserver.service.delivery import Arrival, Delivery, Outcome
+from mailserver.service.delivery import Arrival, Delivery
 from mailserver.service.directory import Directory
 from mailserver.service.entrance import Entrance
-from mailserver.service.intake import Intake, SharedBlob
+from mailserver.service.intake import Intake
 from mailserver.service.keys import OpenAccount
-from mailserver.service.mail_permit import actor_of
-from mailserver.service.outbound import Outbound, RelayOrder
 from mailserver.service.receive import Verdict, judge_octets
-from mailserver.service.sealing import SealedBlob, seal_octets, shared_octets
-from mailserver.store import items, space_rows
-from mailserver.store.database import Connection
-from mailserver.store.jobs import JobRow
+from mailserver.service.sendings import Sendings, SubmittedEnvelope
 from mailserver.store.store import Store
-from mailserver.store.writer import Unit
-
-
-@dataclass(frozen=True, slots=True)
-class SubmittedEnvelope:
-    sender: Address | None
-    destinations: tuple[Destination, ...]
-    origin: Origin
 
 
 class Submission:
@@ -59,14 +33,14 @@ class Submission:
         store: Store,
         directory: Directory,
         delivery: Delivery,
-        outbound: Outbound,
+        sendings: Sendings,
         trust: TrustStore,
         entrance: Entrance,
     ) -> None:
         self._store = store
         self._directory = directory
         self._delivery = delivery
-        self._outbound = outbound
+        self._sendings = sendings
         self._trust = trust
         self._entrance = entrance
         self._limits = entrance.limits
@@ -151,7 +125,8 @@ class Submission:
                 return Verdict(refuse(Reason.MSS_MISMATCH))
             shared = None if intake.small is not None else intake.keep()
             commits = self._delivery.deliver(arrival, here, shared, attached.found) if here else []
-        return Verdict(ACCEPT, [*commits, self._queue(account, envelope, arrival, shared)])
+        mine = self._sendings.queue(account, envelope, arrival, shared, commits)
+        return Verdict(ACCEPT, [*commits, mine])
 
     def correspondence(self, account: OpenAccount) -> Correspondence:
         """Whom the account may write to by the rules of patients, as things stand. Raises Corrupt."""
@@ -174,51 +149,3 @@ class Submission:
             if not decision.accepted:
                 return Verdict(decision, named=each.address)
         return Verdict(ACCEPT)
-
-    def _queue(
-        self, account: OpenAccount, envelope: SubmittedEnvelope, arrival: Arrival, shared: SharedBlob | None
-    ) -> Future[Outcome]:
-        """The sender's own Unit: the log entry of the sending, and one job per remote recipient."""
-        remote = [each.address for each in envelope.destinations if each.account is None]
-        blob = None
-        jobs: list[JobRow] = []
-        if remote:
-            small = arrival.intake.small
-            blob = shared_octets(shared) if shared is not None else seal_octets(small or b"")
-            jobs = [self._job(account, address, arrival, blob) for address in remote]
-        count = str(len(envelope.destinations))
-        words = readable(display_subject(arrival.facts.subject), 200)
-        what = AuditObject(ObjectKind.MESSAGE, words, ((ParameterName.COUNT, count),))
-        who = actor_of(account)
-        event = AuditEvent(EventKind.SENT, arrival.received_at, who, what, envelope.origin)
-        entry = prepare_entry(account.account, event)
-        names = sorted(each.address.key for each in envelope.destinations)
-        octets = arrival.intake.digest
-        mark = (account.account_id, arrival.facts.message_id, octets, "\n".join(names))
-        fingerprint = self._store.macs.sign("fold-submission", mark)
-        at = int(arrival.received_at.timestamp())
-
-        def run(connection: Connection) -> Outcome:
-            if space_rows.has_delivery(connection, account.account_id, fingerprint):
-                return Outcome.FOLDED
-            space_rows.add_delivery(connection, account.account_id, fingerprint, at)
-            if blob is not None:
-                if items.find_blob(connection, account.account_id, blob.row.blob_id) is None:
-                    items.add_blob(connection, account.account_id, blob.row)
-                self._store.jobs.add_jobs(connection, jobs)
-            add_entries(connection, self._store.macs, [entry])
-            return Outcome.PLACED
-
-        return self._store.writer.submit(Unit(account.account_id, run))
-
-    def _job(self, account: OpenAccount, address: Address, arrival: Arrival, blob: SealedBlob) -> JobRow:
-        skip = len(format_return_path(arrival.sender))
-        order = RelayOrder(
-            arrival.sender,
-            address,
-            blob.data_key,
-            arrival.intake.size_bytes,
-            skip,
-            arrival.facts.message_id,
-        )
-        return self._outbound.relay_job(account.account_id, order, blob.row.blob_id, arrival.received_at)

@@ -41,7 +41,8 @@ from mailserver.service.keys import OpenAccount
 from mailserver.service.mailboxes import Mailboxes
 from mailserver.service.messages import Messages
 from mailserver.service.sender_label import format_label
-from mailserver.service.submit import Submission, SubmittedEnvelope
+from mailserver.service.sendings import SubmittedEnvelope
+from mailserver.service.submit import Submission
 from mailserver.service.summaries import parse_intake
 from mailserver.service.web_mailbox import OpenMessage
 from mailserver.store.item_changes import FlagChange

@@ -19,6 +19,7 @@ from mailserver.crypto.slots import SlotScope
 from mailserver.log import incident_id
 from mailserver.mime.trace import Hop
 from mailserver.model.address import Address
+from mailserver.model.dsn import NO_MESSAGE_ASK, NO_RECIPIENT_ASK
 from mailserver.model.errors import Denied, Malformed, OverLimit, PliError
 from mailserver.policy.decision import Reason
 from mailserver.policy.mail_rules import MessageFacts, decide_message
@@ -121,6 +122,12 @@ class Conversation:
         is_early = isinstance(command, Hello) or command in _BEFORE_TLS
         if not self.link.is_tls and not is_early:  # RFC 3207 §4
             return self._refuse(self._desk.refuse_clear(self.link, _now()))
+        if (
+            isinstance(command, Mail | Rcpt)
+            and command.ask not in (NO_MESSAGE_ASK, NO_RECIPIENT_ASK)
+            and not self._offers_dsn
+        ):
+            raise Malformed("parameter-unknown")
         match command:
             case Hello():
                 return self._greet(command)
@@ -134,6 +141,11 @@ class Conversation:
                 return self._run_verb(command)
             case _:
                 assert_never(command)
+
+    @property
+    def _offers_dsn(self) -> bool:
+        """To our own senders alone: a peer gets no report from us (S8)."""
+        return self.link.is_tls and self.link.role is Role.SUBMISSION
 
     def _run_verb(self, verb: Verb) -> Answer:
         match verb:
@@ -173,6 +185,8 @@ class Conversation:
             keywords.append("STARTTLS")  # RFC 3207 §2
         elif self.link.role is Role.SUBMISSION:
             keywords.append(f"AUTH {' '.join(self._mechanisms())}")  # RFC 4954 §3
+        if self._offers_dsn:
+            keywords.append("DSN")  # RFC 3461 §4
         return Answer(replies.format_lines(250, [hostname, *keywords]))
 
     # --- login --------------------------------------------------------------------------------------------------
@@ -271,7 +285,7 @@ class Conversation:
         address = command.recipient or Address("postmaster", self._services.home)
         if not address.is_ascii and not self._mail.is_utf8:  # RFC 6531 §3.2
             raise Malformed("address-utf8")
-        decision = await self._call(self._transaction.decide_recipient, address, _now())
+        decision = await self._call(self._transaction.decide_recipient, address, command.ask, _now())
         if decision.accepted:
             return Answer(replies.RECIPIENT_OK)
         if decision.reason in _UNKNOWN:

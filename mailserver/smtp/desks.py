@@ -4,6 +4,7 @@ A desk judges MAIL and gives a transaction; the transaction judges recipients, o
 message to its use case. No octet of the wire is seen here. ``decide_recipient`` and ``accept`` block: pool threads.
 """
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from mailserver.audit.events import Origin
 from mailserver.crypto.x509 import CertificateFacts, DistinguishedName, certificate_facts, format_dn
 from mailserver.mime.trace import Hop
 from mailserver.model.address import Address
+from mailserver.model.dsn import RecipientAsk
 from mailserver.model.errors import Malformed
 from mailserver.policy.decision import Decision, Reason
 from mailserver.policy.mail_rules import PeerFacts
@@ -18,7 +20,8 @@ from mailserver.service.correspondence import Destination
 from mailserver.service.intake import Intake
 from mailserver.service.keys import OpenAccount
 from mailserver.service.receive import PeerEnvelope, Reception, Recipient, Verdict
-from mailserver.service.submit import Submission, SubmittedEnvelope
+from mailserver.service.sendings import SubmittedEnvelope
+from mailserver.service.submit import Submission
 from mailserver.service.throttle import network_of
 from mailserver.smtp.grammar import Mail
 from mailserver.smtp.link import Link
@@ -33,7 +36,7 @@ class Transaction(Protocol):
     def count(self) -> int:
         """Recipients accepted so far."""
 
-    def decide_recipient(self, address: Address, now: datetime) -> Decision: ...
+    def decide_recipient(self, address: Address, ask: RecipientAsk, now: datetime) -> Decision: ...
 
     def begin(self, hop: Hop, now: datetime) -> Intake: ...
 
@@ -113,7 +116,7 @@ class PeerTransaction:
     def count(self) -> int:
         return len(self._recipients)
 
-    def decide_recipient(self, address: Address, now: datetime) -> Decision:
+    def decide_recipient(self, address: Address, ask: RecipientAsk, now: datetime) -> Decision:  # noqa: ARG002 # not of peers
         decision, recipient = self._reception.decide_recipient(address, self.count, now, self._stated_bytes)
         if recipient is not None:
             self._recipients.append(recipient)
@@ -160,6 +163,7 @@ class ClientTransaction:
         self._account = account
         self._sender = mail.sender
         self._stated_bytes = mail.size_bytes
+        self._ask = mail.ask
         self._origin = origin
         self._destinations: list[Destination] = []
 
@@ -167,18 +171,18 @@ class ClientTransaction:
     def count(self) -> int:
         return len(self._destinations)
 
-    def decide_recipient(self, address: Address, now: datetime) -> Decision:
+    def decide_recipient(self, address: Address, ask: RecipientAsk, now: datetime) -> Decision:
         """RCPT, with the size that MAIL announced (RFC 1870 §6.1)."""
         decision, destination = self._submission.decide_recipient(
             address, self.count, now, self._stated_bytes
         )
         if destination is not None:
-            self._destinations.append(destination)
+            self._destinations.append(replace(destination, ask=ask))
         return decision
 
     def begin(self, hop: Hop, now: datetime) -> Intake:
         return self._submission.begin(hop, self._sender, now)
 
     def accept(self, intake: Intake, now: datetime) -> Verdict:
-        envelope = SubmittedEnvelope(self._sender, tuple(self._destinations), self._origin)
+        envelope = SubmittedEnvelope(self._sender, tuple(self._destinations), self._origin, self._ask)
         return self._submission.accept(self._account, envelope, intake, now)

@@ -1,4 +1,5 @@
-"""Command lines to values (RFC 5321 §4.1.1, RFC 1870 §3, RFC 6152 §2, RFC 6531 §3.4, RFC 4954 §4). Strict and own.
+"""Command lines to values (RFC 5321 §4.1.1, RFC 1870 §3, RFC 6152 §2, RFC 6531 §3.4, RFC 4954 §4, RFC 3461 §4).
+Strict and own.
 
 Two liberties that real clients need: one space after ``FROM:`` and ``TO:`` (Outlook), and spaces at a line's end.
 No source route, no quoted local part, no address literal. Malformed's code names the reply (``smtp.replies``).
@@ -9,6 +10,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mailserver.model.address import Address, parse_address
+from mailserver.model.dsn import (
+    ENVELOPE_ID_CHARACTERS,
+    NO_MESSAGE_ASK,
+    NO_RECIPIENT_ASK,
+    ORIGINAL_CHARACTERS,
+    MessageAsk,
+    RecipientAsk,
+    Returned,
+    parse_notify,
+    parse_xtext,
+)
 from mailserver.model.errors import Malformed
 
 COMMAND_OCTETS = 2048
@@ -22,6 +34,7 @@ _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([\x21-\x3c\x3e-\x7e]+))
 _HOST = re.compile(r"[A-Za-z0-9.:_\-\[\]]{1,255}")
 _SIZE = re.compile(r"[0-9]{1,20}")
 _MECHANISM = re.compile(r"[A-Za-z0-9_-]{1,20}")
+_ORIGINAL = re.compile(r"rfc822;(.*)", re.IGNORECASE)
 _POSTMASTER = "postmaster"
 
 
@@ -56,6 +69,7 @@ class Mail:
     sender: Address | None
     size_bytes: int = 0
     is_utf8: bool = False
+    ask: MessageAsk = NO_MESSAGE_ASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +77,7 @@ class Rcpt:
     """RCPT TO; ``recipient`` is None for ``<postmaster>``, which has no domain (RFC 5321 §4.5.1)."""
 
     recipient: Address | None
+    ask: RecipientAsk = NO_RECIPIENT_ASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,21 +150,52 @@ def _parse_mail(text: str) -> Mail:
             case "AUTH":  # RFC 4954 §5: who wrote first is known from the login alone
                 if value is None:
                     raise Malformed("parameter-value")
+            case "RET" | "ENVID":
+                continue
             case _:
                 raise Malformed("parameter-unknown")
+    ask = _parse_message_ask(parameters)
     sender = _parse_mailbox(path, "sender-syntax") if path else None
     if not path.isascii() and not is_utf8:
         raise Malformed("address-utf8")
-    return Mail(sender, size, is_utf8)
+    return Mail(sender, size, is_utf8, ask)
+
+
+def _parse_message_ask(parameters: dict[str, str | None]) -> MessageAsk:
+    """RFC 3461 §4.3 and §4.4."""
+    returned, envelope_id = None, ""
+    try:
+        if "RET" in parameters:
+            returned = Returned((parameters["RET"] or "").upper())
+        if "ENVID" in parameters:
+            envelope_id = parse_xtext(parameters["ENVID"] or "", ENVELOPE_ID_CHARACTERS)
+    except (Malformed, ValueError):
+        raise Malformed("parameter-value") from None
+    return MessageAsk(returned, envelope_id)
 
 
 def _parse_rcpt(text: str) -> Rcpt:
     path, parameters = _parse_path(text, "TO")
-    if parameters:
-        raise Malformed("parameter-unknown")
+    ask = _parse_recipient_ask(parameters)
     if path.lower() == _POSTMASTER:
-        return Rcpt(None)
-    return Rcpt(_parse_mailbox(path, "recipient-syntax"))
+        return Rcpt(None, ask)
+    return Rcpt(_parse_mailbox(path, "recipient-syntax"), ask)
+
+
+def _parse_recipient_ask(parameters: dict[str, str | None]) -> RecipientAsk:
+    """RFC 3461 §4.1 and §4.2; the one type of address is rfc822."""
+    if parameters.keys() - {"NOTIFY", "ORCPT"}:
+        raise Malformed("parameter-unknown")
+    notify, original = None, ""
+    try:
+        if "NOTIFY" in parameters:
+            notify = parse_notify(parameters["NOTIFY"] or "")
+        if "ORCPT" in parameters:
+            found = _ORIGINAL.fullmatch(parameters["ORCPT"] or "")
+            original = parse_xtext(found[1] if found else "", ORIGINAL_CHARACTERS)
+    except Malformed:
+        raise Malformed("parameter-value") from None
+    return RecipientAsk(notify, original)
 
 
 def _parse_path(text: str, key: str) -> tuple[str, dict[str, str | None]]:

@@ -1,6 +1,8 @@
 """An operator with its gateway, and a scripted server of another operator, over the loopback."""
 
 import asyncio
+import email
+import email.policy
 import hashlib
 import json
 import ssl
@@ -24,12 +26,13 @@ from mailserver.gateway.worker import GatewayWorker
 from mailserver.mime.summary_wire import parse_summary
 from mailserver.mime.trace import Hop
 from mailserver.model.account import Role
-from mailserver.model.address import DomainName, parse_address
+from mailserver.model.address import parse_address
+from mailserver.model.dsn import MessageAsk, RecipientAsk
 from mailserver.model.hop import NextHop
 from mailserver.service.contacts import Contacts
-from mailserver.service.delivery_reports import DeliveryReports
+from mailserver.service.correspondence import Destination
 from mailserver.service.relay import RelayQueue
-from mailserver.service.submit import Destination, SubmittedEnvelope
+from mailserver.service.sendings import SubmittedEnvelope
 from mailserver.store import schema
 from mailserver.tls.contexts import PeerFiles, peer_server_context
 
@@ -75,11 +78,7 @@ class Gateway:
 
     def queue(self, holder: bytes | None = None) -> RelayQueue:
         services = self.services
-        config = services.config
-        reports = DeliveryReports(
-            services.store, services.delivery, DomainName(config.operator.hostname), config.operator.name
-        )
-        return RelayQueue(services.store, services.outbound, reports, holder or random_id())
+        return RelayQueue(services.store, services.outbound, services.reports, holder or random_id())
 
     def worker(self, holder: bytes | None = None) -> GatewayWorker:
         config = self.services.config
@@ -107,7 +106,16 @@ class Gateway:
         notices = NoticeSender(relay, self.sms, contacts, self.pool)
         return GatewayWorker(self.queue(holder), calls, notices, self.clock, self.pool)
 
-    def submit(self, octets=MESSAGE, recipients=(RECIPIENT,), sender=SENDER):
+    def submit(
+        self,
+        octets=MESSAGE,
+        recipients=(RECIPIENT,),
+        sender=SENDER,
+        *,
+        ask=RecipientAsk(),
+        message_ask=MessageAsk(),
+    ):
+        """What the commits of one submission ended as."""
         submission = self.services.submission
         address = None if sender is None else parse_address(sender)
         hop = Hop("poste.localhost", "127.0.0.1", "a.localhost", "ESMTPSA", "depot1")
@@ -115,13 +123,22 @@ class Gateway:
         for start in range(0, len(octets), 65536):
             intake.write(octets[start : start + 65536])
         intake.finish()
-        destinations = tuple(Destination(parse_address(each), None) for each in recipients)
-        envelope = SubmittedEnvelope(address, destinations, ORIGIN)
-        verdict = submission.accept(self.account, envelope, intake, self.clock.now)
+        destinations = tuple(self._destination(each, ask) for each in recipients)
+        envelope = SubmittedEnvelope(address, destinations, ORIGIN, message_ask)
+        try:
+            verdict = submission.accept(self.account, envelope, intake, self.clock.now)
+        finally:
+            intake.close()
         assert verdict.decision.accepted, verdict.decision
-        for commit in verdict.commits:
-            commit.result()
-        intake.close()
+        return [commit.result() for commit in verdict.commits]
+
+    def _destination(self, text, ask):
+        """Remote ones need not be listed yet."""
+        address = parse_address(text)
+        if self.services.directory.is_ours(address.domain):
+            _decision, found = self.services.submission.decide_recipient(address, 0, self.clock.now)
+            return replace(found, ask=ask)
+        return Destination(address, None, ask)
 
     def rows(self, table):
         with self.services.store.database.read() as connection:
@@ -147,6 +164,21 @@ class Gateway:
             size = parse_summary(opened.summary).size_bytes
             found.append(services.messages.reader(account, opened, size, permit).read(0, size))
         return found
+
+
+def parse_report(octets):
+    """(text for people, per-message and recipient fields, the original) of an RFC 3464 report on one recipient."""
+    message = email.message_from_bytes(octets, policy=email.policy.default)
+    assert message.get_content_type() == "multipart/report"
+    assert message["Content-Type"].params["report-type"] == "delivery-status"
+    text, status, original = message.iter_parts()
+    assert status.get_content_type() == "message/delivery-status"
+    about, recipient = status.get_payload()
+    fields = {**dict(about.items()), **dict(recipient.items())}
+    if original.get_content_type() == "message/rfc822":
+        return text.get_content(), fields, original.get_payload(0).as_bytes(policy=email.policy.SMTP)
+    assert original.get_content_type() == "text/rfc822-headers"
+    return text.get_content(), fields, original.get_content()
 
 
 def make_gateway(folder: Path, authority: Path) -> Gateway:

@@ -19,7 +19,7 @@ from mailserver.policy.decision import Reason
 from mailserver.service.delivery import Outcome
 from mailserver.service.keys import OpenAccount
 from mailserver.service.receive import Verdict
-from mailserver.service.submit import SubmittedEnvelope
+from mailserver.service.sendings import SubmittedEnvelope
 from mailserver.store import items, jobs, schema
 from mailserver.store.jobs import JobRow, JobState, Lane
 from mailserver.store.writer import Unit

@@ -26,7 +26,7 @@ from mailserver.policy.decision import Reason
 from mailserver.policy.patient_rules import PATIENT_MESSAGE_BYTES, ReplyState, parse_pharmacies
 from mailserver.policy.wording import format_reply
 from mailserver.service.correspondence import NEW_THREAD
-from mailserver.service.submit import SubmittedEnvelope
+from mailserver.service.sendings import SubmittedEnvelope
 from mailserver.service.web_contacts import WebContacts
 
 PATIENT, CHILD = "279035121518989@a.localhost", "255069999904221@a.localhost"

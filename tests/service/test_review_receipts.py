@@ -9,7 +9,7 @@ from service.delivery_peers import ORIGIN, SENDER, Bench, make_bench, message, m
 from mailserver.mime.trace import Hop
 from mailserver.model.address import parse_address
 from mailserver.policy.decision import Reason
-from mailserver.service.submit import SubmittedEnvelope
+from mailserver.service.sendings import SubmittedEnvelope
 
 PATIENT = "279035121518989@a.localhost"
 

@@ -81,6 +81,19 @@ def test_extensions_are_what_is_true(smtp, as_peer):
     clear.quit()
 
 
+@pytest.mark.parametrize(
+    ("mail", "rcpt"), [(" RET=HDRS", ""), (" ENVID=12", ""), ("", " NOTIFY=NEVER"), ("", " ORCPT=rfc822;a@b")]
+)
+def test_no_report_is_offered_to_a_peer(smtp, as_peer, mail, rcpt):
+    """S8: what EHLO does not name is refused."""
+    with smtp.call_mx(as_peer) as client, log_lines() as log:
+        replies = [client.docmd(f"MAIL FROM:<{PEER}>{mail}"), client.docmd(f"RCPT TO:<{OURS}>{rcpt}")]
+        code, text = replies[0 if mail else 1]
+    assert (code, text[:5]) == (555, b"5.5.4")
+    assert "parameter-unknown" in log.text
+    assert "@" not in log.text
+
+
 def test_mail_arrives_with_its_trace(smtp, as_peer, password):
     client = smtp.call_mx(as_peer)
     assert client.sendmail(PEER, [OURS], letter(PEER, OURS, "trace"), ["BODY=8BITMIME"]) == {}

@@ -51,9 +51,11 @@ def test_extensions(smtp):
         client.ehlo()
         assert "auth" not in client.esmtp_features
         assert "starttls" in client.esmtp_features
+        assert "dsn" not in client.esmtp_features
         client.starttls(context=client_context())
         client.ehlo()
         assert client.esmtp_features["auth"].split() == ["PLAIN", "LOGIN"]
+        assert "dsn" in client.esmtp_features
         assert "starttls" not in client.esmtp_features
         assert client.docmd("STARTTLS")[0] == 503
 
@@ -180,6 +182,17 @@ def test_mail_to_here_and_away(smtp, client, passwords):
     assert b" with ESMTPSA\r\n" in stored
     assert client.sendmail(OURS, [OTHER, AWAY], octets) == {}, "a retry"
     assert smtp.counts()["job"] == jobs + 1
+
+
+def test_news_of_delivery_is_given_to_who_asks(smtp, client, passwords):
+    """RFC 3461: as a mail client's "delivery notification" asks for it."""
+    octets = letter(OURS, OTHER, "asked")
+    asks = ["RET=HDRS", "ENVID=dossier+2012"], ["NOTIFY=SUCCESS", f"ORCPT=rfc822;{OTHER}"]
+    assert client.sendmail(OURS, [OTHER], octets, *asks) == {}
+    report = inbox(smtp.node, OURS, passwords[OURS])[-1]
+    assert b"Action: delivered\r\n" in report
+    assert b"Original-Envelope-Id: dossier 12\r\n" in report
+    assert b"Original-Recipient: rfc822; %b\r\n" % OTHER.encode() in report
 
 
 def test_outlook_writes_a_space(smtp, client):

@@ -11,7 +11,7 @@ from harness.web_stage import DOCTOR, Stage
 from mailserver.mime.composer import Letter, Person, format_mail
 from mailserver.mime.trace import Hop
 from mailserver.model.address import parse_address
-from mailserver.service.submit import SubmittedEnvelope
+from mailserver.service.sendings import SubmittedEnvelope
 from mailserver.store.jobs import Lane
 
 MARK = ("X-MSS-MES", "FIN")

@@ -1,6 +1,7 @@
 """Replies and handshakes → results; results → what follows; results → words for the sender."""
 
 import ssl
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -81,7 +82,9 @@ LATER = passing(Cause.UNREACHABLE)
 @pytest.mark.parametrize(
     ("row", "result", "now", "plan"),
     [
-        (job(), answered(250, ""), 0, Plan(JobState.DONE)),
+        (job(), answered(250, ""), 0, Plan(JobState.DONE, report=DeliveryAction.RELAYED)),
+        (job(), replace(answered(250, ""), is_reported_on=True), 0, Plan(JobState.DONE)),
+        (job(Lane.NOTICE), answered(250, ""), 0, Plan(JobState.DONE)),
         (job(), answered(550, ""), 0, Plan(JobState.FAILED, report=DeliveryAction.FAILED)),
         (job(), LATER, 0, Plan(JobState.WAITING, 300)),
         (job(attempts=1), LATER, 300, Plan(JobState.WAITING, 900)),
@@ -153,7 +156,9 @@ def test_handshakes(error, name):
     "result",
     [
         *(refused(cause) for cause in (Cause.NEEDS_8BIT, Cause.NEEDS_UTF8, Cause.UNFIT_OCTETS)),
+        *(refused(cause) for cause in (Cause.REMOVED, Cause.HELD)),
         *(passing(cause) for cause in (Cause.NO_ROUTE, Cause.UNREACHABLE, Cause.LINK_LOST, Cause.INTERNAL)),
+        passing(Cause.INTERRUPTED),
         *(refused_by_policy(reason) for reason in Reason if reason is not Reason.ACCEPTED),
         *(answered(code, f"{code // 100}.{kind}") for code in (450, 550) for kind in ("1.1", "2.2", "7.1")),
     ],

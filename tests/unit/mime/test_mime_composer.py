@@ -18,11 +18,14 @@ from mailserver.mime.composer import (
     stream_attachment,
     stream_mail,
 )
+from mailserver.mime.dates import format_date
 from mailserver.mime.decode import decode_body
 from mailserver.mime.header_writer import format_field, format_parameter_field, format_text_field
 from mailserver.mime.headers import HeaderBlock, find_header
 from mailserver.mime.reports import (
     DeliveryAction,
+    DsnFacts,
+    Original,
     Receipt,
     RecipientStatus,
     normalise_lines,
@@ -220,11 +223,11 @@ def test_delivery_status() -> None:
     statuses = [
         RecipientStatus(parse_address("a@demo.example"), DeliveryAction.FAILED, "5.1.1", parse_domain("mx.demo.example"),
                         "550 5.1.1 no such box"),
-        RecipientStatus(parse_address("zoé@demo.example"), DeliveryAction.DELAYED, "4.4.1"),
+        RecipientStatus(parse_address("zoé@demo.example"), DeliveryAction.DELAYED, "4.4.1", original="z+1@x.example",
+                        retry_until=NOW),
     ]  # fmt: skip
-    stream = stream_dsn(
-        LETTER, NONCE, parse_domain("mail.demo.example"), NOW, statuses, b"Subject: s\nTo: a\n\n"
-    )
+    facts = DsnFacts(parse_domain("mail.demo.example"), NOW, "un deux=3")
+    stream = stream_dsn(LETTER, NONCE, facts, statuses, Original([b"Subject: s\n", b"To: a\n\n"]))
     mail = b"".join(stream)
     assert check_line_discipline(mail) is None
     root = scan(mail)
@@ -234,6 +237,11 @@ def test_delivery_status() -> None:
     message, first, second = body_of(mail, root.children[1]).split(b"\r\n\r\n")
     assert find_header(mail, "auto-submitted") == b"auto-replied"
     assert HeaderBlock(message).find(b"reporting-mta") == b"dns; mail.demo.example"
+    assert HeaderBlock(message).find(b"original-envelope-id") == b"un deux=3"
+    assert HeaderBlock(first).find(b"original-recipient") is None
+    assert HeaderBlock(second).find(b"original-recipient") == b"rfc822; z+1@x.example"
+    assert HeaderBlock(first).find(b"will-retry-until") is None
+    assert HeaderBlock(second).find(b"will-retry-until") == format_date(NOW).encode()
     assert HeaderBlock(first).find(b"diagnostic-code") == b"smtp; 550 5.1.1 no such box"
     assert HeaderBlock(first).find(b"remote-mta") == b"dns; mx.demo.example"
     assert HeaderBlock(second).find(b"final-recipient") == "utf-8; zoé@demo.example".encode()
@@ -242,6 +250,16 @@ def test_delivery_status() -> None:
     with pytest.raises(Malformed) as caught:
         RecipientStatus(parse_address("a@demo.example"), DeliveryAction.FAILED, "oops")
     assert caught.value.code == "status"
+
+
+def test_delivery_status_with_the_whole_message() -> None:
+    status = RecipientStatus(parse_address("a@demo.example"), DeliveryAction.FAILED, "5.1.1")
+    original = format_mail(LETTER, "zzz9999999")
+    facts = DsnFacts(parse_domain("mail.demo.example"), NOW)
+    mail = b"".join(stream_dsn(LETTER, NONCE, facts, [status], Original(pieces(original), is_whole=True)))
+    root = scan(mail)
+    assert paths(root)[3] == ("3", "message/rfc822")
+    assert body_of(mail, root.children[2]).rstrip() == original.rstrip()
 
 
 @pytest.mark.parametrize("error", [None, ("902", "patient inconnu")])

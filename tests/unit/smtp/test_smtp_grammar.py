@@ -3,6 +3,7 @@
 import pytest
 
 from mailserver.model.address import parse_address
+from mailserver.model.dsn import MessageAsk, Notify, RecipientAsk, Returned
 from mailserver.model.errors import Malformed
 from mailserver.smtp.grammar import Auth, Hello, Mail, Rcpt, Verb, parse_command
 from mailserver.smtp.replies import TROUBLES
@@ -69,8 +70,10 @@ def test_read(line, expected):
         (b"MAIL FROM:<a@b.example> SIZE=1 size=2", "parameter-value", 501),
         (b"MAIL FROM:<a@b.example> BODY=BINARYMIME", "parameter-value", 501),
         (b"MAIL FROM:<a@b.example> SMTPUTF8=1", "parameter-value", 501),
-        (b"MAIL FROM:<a@b.example> RET=HDRS", "parameter-unknown", 555),
-        (b"RCPT TO:<a@b.example> NOTIFY=NEVER", "parameter-unknown", 555),
+        (b"MAIL FROM:<a@b.example> HOLDFOR=1", "parameter-unknown", 555),
+        (b"RCPT TO:<a@b.example> RRVS=1", "parameter-unknown", 555),
+        (b"MAIL FROM:<a@b.example> NOTIFY=NEVER", "parameter-unknown", 555),
+        (b"RCPT TO:<a@b.example> RET=FULL", "parameter-unknown", 555),
         (b"MAIL FROM:<@x.example:a@b.example>", "sender-syntax", 553),
         (b'MAIL FROM:<"a"@b.example>', "sender-syntax", 553),
         (b"MAIL FROM:<a@[127.0.0.1]>", "sender-syntax", 553),
@@ -86,6 +89,59 @@ def test_not_read(line, code, reply):
         parse_command(line)
     assert caught.value.code == code
     assert TROUBLES[code].code == reply
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b"MAIL FROM:<a@b.example> RET=FULL", MessageAsk(Returned.FULL)),
+        (b"MAIL FROM:<a@b.example> ret=hdrs ENVID=a+2B1+3Db", MessageAsk(Returned.HEADERS, "a+1=b")),
+        (b"MAIL FROM:<> ENVID=" + b"x" * 100, MessageAsk(None, "x" * 100)),
+        (b"RCPT TO:<a@b.example> NOTIFY=NEVER", RecipientAsk(frozenset())),
+        (
+            b"RCPT TO:<a@b.example> notify=success,DELAY",
+            RecipientAsk(frozenset({Notify.SUCCESS, Notify.DELAY})),
+        ),
+        (b"RCPT TO:<a@b.example> ORCPT=rfc822;z+2Bx@b.example", RecipientAsk(None, "z+x@b.example")),
+        (
+            b"RCPT TO:<postmaster> NOTIFY=FAILURE ORCPT=RFC822;a@b",
+            RecipientAsk(frozenset({Notify.FAILURE}), "a@b"),
+        ),
+    ],
+)
+def test_what_a_sender_asks_to_be_told(line, expected):
+    assert parse_command(line).ask == expected
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        *("RET", "RET=", "RET=ALL", "ENVID", "ENVID=a+2b", "ENVID=a+2", "ENVID=+0D+0ASubject:x", "ENVID=+80"),
+        "ENVID=" + "x" * 101,
+        "ENVID=a=b",
+    ],
+)
+def test_what_of_a_message_cannot_be_asked(parameter):
+    with pytest.raises(Malformed, match="parameter-value"):
+        parse_command(f"MAIL FROM:<a@b.example> {parameter}".encode())
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        *("NOTIFY", "NOTIFY=", "NOTIFY=ALWAYS", "NOTIFY=NEVER,DELAY", "NOTIFY=DELAY,DELAY", "NOTIFY=DELAY,"),
+        *("ORCPT", "ORCPT=a@b", "ORCPT=rfc822;", "ORCPT=utf-8;a@b", "ORCPT=rfc822;a+b@c", "ORCPT=rfc822;+00"),
+        "ORCPT=rfc822;" + "x" * 501,
+    ],
+)
+def test_what_of_a_recipient_cannot_be_asked(parameter):
+    with pytest.raises(Malformed, match="parameter-value"):
+        parse_command(f"RCPT TO:<a@b.example> {parameter}".encode())
+
+
+def test_what_was_asked_is_never_shown():
+    assert "secret" not in repr(parse_command(b"RCPT TO:<a@b.example> ORCPT=rfc822;secret@b.example"))
+    assert "secret" not in repr(parse_command(b"MAIL FROM:<a@b.example> ENVID=secret"))
 
 
 def test_a_response_is_never_shown():
