@@ -33,6 +33,7 @@ from mailserver.service.mailboxes import Mailboxes
 from mailserver.service.messages import Messages
 from mailserver.service.notices import Notices
 from mailserver.service.outbound import Outbound
+from mailserver.service.queue_control import QueueControl
 from mailserver.service.quotas import Amount
 from mailserver.service.receive import Reception
 from mailserver.service.sasl import TokenAdvice
@@ -74,6 +75,7 @@ class Services:
     reception: Reception
     submission: Submission
     reports: SenderReports
+    queue: QueueControl
     wakeups: Wakeups
 
     def list_revocations(self, account_ids: list[AccountId]) -> dict[AccountId, int]:
@@ -138,6 +140,7 @@ def build_services(
         Reception(store, directory, delivery, trust, entrance),
         Submission(store, directory, delivery, sendings, trust, entrance),
         reports,
+        QueueControl(store, outbound, reports, custody),
         Wakeups(),
     )
 

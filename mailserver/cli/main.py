@@ -19,6 +19,7 @@ from mailserver.cli import (
     audit_commands,
     check_command,
     init_command,
+    queue_commands,
     serve_command,
     trust_commands,
 )
@@ -106,6 +107,7 @@ def build_parser() -> argparse.ArgumentParser:
         init_command,
         serve_command,
         account_commands,
+        queue_commands,
         audit_commands,
         check_command,
         trust_commands,

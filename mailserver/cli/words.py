@@ -37,6 +37,12 @@ _WORDS = {
     "ins-syntax": "Write the identity as OID|NUMBER.",
     "ins-taken": "This person already has a space here. See: pli account list",
     "ins-unexpected": "Only a patient has an insurance identity. Leave --ins out, or use --kind PATIENT.",
+    "job": "The queue has no job of that id. See: pli queue list",
+    "job-busy": "A worker tries this job at this moment. Try again in a few minutes.",
+    "job-held": "This job is held. Let it go first: pli queue release",
+    "job-not-held": "This job is not held. See: pli queue show",
+    "job-over": "This job is over: sent, returned or removed. See: pli queue show",
+    "job-syntax": "A job's id is 32 hexadecimal digits. See: pli queue list",
     "keys": "There are no keys where keys in [store] of pli.toml says. Put that folder back from its own backup: nothing in "
     "the data folder opens without it. For a new server: pli init, in another folder.",
     "keys-disk": "The disk of the keys folder refuses. Check it before trying again.",

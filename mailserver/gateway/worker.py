@@ -231,6 +231,7 @@ class GatewayWorker:
         """Not at once after a start: what waited longest has its last attempt, and its report, first."""
         await asyncio.sleep(FIRST_FORGET_SECONDS)
         while True:
+            await self._quietly(self._queue.end_held, self._clock())
             await self._quietly(self._queue.forget_days, self._clock())
             await asyncio.sleep(FORGET_SECONDS)
 

@@ -13,6 +13,7 @@ from mailserver.audit.events import (
 )
 
 ADMINISTRATOR = Actor(ActorKind.ADMINISTRATOR, "Administrateur", "pli account")
+QUEUE_ADMINISTRATOR = Actor(ActorKind.ADMINISTRATOR, "Administrateur", "pli queue")
 
 
 def administrator_act(

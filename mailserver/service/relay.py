@@ -15,7 +15,7 @@ from mailserver.crypto.ctx import ctx
 from mailserver.mime.reports import DeliveryAction
 from mailserver.model.errors import Corrupt, PliError, Unavailable
 from mailserver.model.ids import AccountId, BlobId
-from mailserver.service.delivery_reports import AttemptResult, Cause, Fate
+from mailserver.service.delivery_reports import AttemptResult, Cause, Fate, refused
 from mailserver.service.outbound import DAY_SECONDS, NoticeOrder, Outbound, RelayOrder, SmsOrder
 from mailserver.service.sender_reports import (
     NO_OCTETS,
@@ -177,6 +177,40 @@ class RelayQueue:
         if not was_held:
             logger.warning("lease lost, outcome left to its new holder", extra={"job": row.job_id.hex()})
         return plan
+
+    def end_unsent(
+        self,
+        row: JobRow,
+        result: AttemptResult,
+        now: datetime,
+        also: Callable[[Connection], None] | None = None,
+    ) -> None:
+        """End a job that nobody tries, and tell its sender why; ``also`` writes in the same Unit. Raises
+        Conflict("job-over"), Unavailable("job-busy").
+        """
+        at = int(now.timestamp())
+        place = self._report(row, result, DeliveryAction.FAILED, now) if row.lane is Lane.RELAY else None
+
+        def run(connection: Connection) -> list[BlobId]:
+            idle = self._store.jobs.load_idle(connection, row.job_id, at)
+            jobs.add_attempt(connection, idle.job_id, idle.attempts + 1, at, (result.name, 0))
+            if place is not None:
+                place(connection)
+            if also is not None:
+                also(connection)
+            jobs.mark_final(connection, idle, JobState.FAILED)
+            return jobs.release_blob(connection, idle)
+
+        for blob_id in self._store.writer.commit(Unit(row.account_id, run, shreds=True)):
+            self._store.blobs.delete(blob_id)
+
+    def end_held(self, now: datetime) -> None:
+        """Return what was held until its time was over: its day key ends soon after (K20)."""
+        with self._store.database.read() as connection:
+            rows = self._store.jobs.list_jobs(connection, is_open=True)
+        for row in rows:
+            if row.state is JobState.HELD and row.expires_at <= now.timestamp():
+                self.end_unsent(row, refused(Cause.HELD), now)
 
     def _report(
         self, row: JobRow, result: AttemptResult, action: DeliveryAction, now: datetime

@@ -15,7 +15,7 @@ from mailserver.model.ids import AccountId, BlobId
 from mailserver.store import schema
 from mailserver.store.accounts import AccountStore
 from mailserver.store.blob_folder import BlobFolder
-from mailserver.store.jobs import JobState, JobStore
+from mailserver.store.jobs import IS_OPEN, JobStore
 from mailserver.store.log_rows import list_pending
 from mailserver.store.members import MemberStore
 from mailserver.store.row_macs import RowMacs
@@ -142,9 +142,7 @@ def _name_problems(connection: Connection) -> Iterator[Problem]:
     held = set(connection.execute(select(blob.c.account_id, blob.c.blob_id)))
     items = set(connection.execute(select(item.c.account_id, item.c.blob_id)))
     documents = set(connection.execute(select(document.c.account_id, document.c.blob_id)))
-    waiting = select(job.c.account_id, job.c.blob_id).where(
-        job.c.state == JobState.WAITING.value, job.c.blob_id.is_not(None)
-    )
+    waiting = select(job.c.account_id, job.c.blob_id).where(IS_OPEN, job.c.blob_id.is_not(None))
     jobs = set(connection.execute(waiting))
     for _account, blob_id in (items | documents | jobs) - held:
         yield "object is named but not stored", bytes(blob_id).hex()

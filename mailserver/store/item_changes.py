@@ -23,7 +23,7 @@ from mailserver.store.items import (
     slices,
     within,
 )
-from mailserver.store.jobs import JobState
+from mailserver.store.jobs import IS_OPEN
 from mailserver.store.segment_rows import drop_segments
 
 _item, _seal, _blob = schema.item, schema.seal, schema.blob
@@ -227,9 +227,7 @@ def _release(connection: Connection, account_id: AccountId, blob_ids: set[BlobId
     for start in range(0, len(ids), RANGES_PER_STATEMENT):
         part = ids[start : start + RANGES_PER_STATEMENT]
         held = select(_item.c.blob_id).where(_item.c.account_id == account_id, _item.c.blob_id.in_(part))
-        sent = select(job.c.blob_id).where(
-            job.c.account_id == account_id, job.c.state == JobState.WAITING.value, job.c.blob_id.in_(part)
-        )
+        sent = select(job.c.blob_id).where(job.c.account_id == account_id, IS_OPEN, job.c.blob_id.in_(part))
         still = {bytes(blob_id) for blob_id in connection.execute(held.union(sent)).scalars()}
         free = [blob_id for blob_id in part if blob_id not in still]
         here = and_(_blob.c.account_id == account_id, _blob.c.blob_id.in_(free))

@@ -4,19 +4,19 @@ What a job says (recipient, return path) is sealed under the day's service key (
 times are routing, in clear.
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from sqlalchemy import Connection, case, delete, func, insert, select, update
+from sqlalchemy import Connection, case, delete, func, insert, not_, select, update
 
+from mailserver.model.errors import Conflict, NotFound, Unavailable
 from mailserver.model.ids import AccountId, BlobId, JobId
 from mailserver.store import schema
 from mailserver.store.items import find_blob, has_holder
 from mailserver.store.row_macs import RowMacs
 
-logger = logging.getLogger("pli.store")
+_MOST_NAMED = 500
 
 
 class Lane(StrEnum):
@@ -28,6 +28,8 @@ class Lane(StrEnum):
 
 class JobState(StrEnum):
     WAITING = "waiting"
+    HELD = "held"
+    """Kept back by an administrator: nobody leases it, and it still ends at its expiry."""
     DONE = "done"
     FAILED = "failed"
 
@@ -65,8 +67,23 @@ class JobRow:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """One line of a job's timeline."""
+
+    job_id: JobId
+    number: int
+    at: int
+    result: str
+    reply_code: int
+
+
+INTERRUPTED = "interrupted"
+"""The result of an attempt whose worker died before it wrote one: the peer may have the message."""
 _job = schema.job
 _IS_WAITING = _job.c.state == JobState.WAITING.value
+IS_OPEN = _job.c.state.in_((JobState.WAITING.value, JobState.HELD.value))
+"""Not over: its order and its message are still needed."""
 _FIELDS = (
     _job.c.job_id,
     _job.c.account_id,
@@ -107,20 +124,26 @@ class JobStore:
     def lease_jobs(
         self, connection: Connection, holder: bytes, now: int, *, seconds: int, limit: int
     ) -> list[JobRow]:
-        """Take due jobs that nobody holds, oldest first; a holder that died loses them when its lease ends."""
+        """Take due jobs that nobody holds, oldest first; a holder that died loses them when its lease ends, and the
+        timeline says that its attempt was interrupted.
+        """
         due = (
-            select(_job.c.job_id)
+            select(_job.c.job_id, _job.c.lease_holder, _job.c.attempts)
             .where(_IS_WAITING, _job.c.next_try_at <= now, _job.c.lease_until <= now)
             .order_by(_job.c.next_try_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
-        ids = list(connection.execute(due).scalars())
-        if not ids:
+        taken = connection.execute(due).all()
+        if not taken:
             return []
-        connection.execute(
-            update(_job).where(_job.c.job_id.in_(ids)).values(lease_until=now + seconds, lease_holder=holder)
-        )
+        for job_id, last_holder, attempts in taken:
+            if last_holder is not None:
+                add_attempt(connection, job_id, attempts + 1, now, (INTERRUPTED, 0))
+        ids = [job_id for job_id, _holder, _attempts in taken]
+        again = case((_job.c.lease_holder.is_not(None), _job.c.attempts + 1), else_=_job.c.attempts)
+        lease = {"lease_until": now + seconds, "lease_holder": holder, "attempts": again}
+        connection.execute(update(_job).where(_job.c.job_id.in_(ids)).values(lease))
         found = connection.execute(select(*_FIELDS).where(_job.c.job_id.in_(ids))).all()
         return sorted((self._row(row) for row in found), key=lambda row: row.next_try_at)
 
@@ -131,11 +154,63 @@ class JobStore:
         self._macs.check("job", row.mac_fields(), mac)  # type: ignore[arg-type] # a column of bytes
         return row
 
-    def list_jobs(self, connection: Connection, account_id: AccountId | None = None) -> list[JobRow]:
+    def list_jobs(
+        self, connection: Connection, account_id: AccountId | None = None, *, is_open: bool = False
+    ) -> list[JobRow]:
+        """Oldest first; ``is_open``: those that are not over."""
         query = select(*_FIELDS).order_by(_job.c.created_at)
         if account_id is not None:
             query = query.where(_job.c.account_id == account_id)
+        if is_open:
+            query = query.where(IS_OPEN)
         return [self._row(found) for found in connection.execute(query).all()]
+
+    def load_job(self, connection: Connection, job_id: JobId) -> JobRow:
+        """Raises NotFound("job"), Corrupt("row-mac")."""
+        found = connection.execute(select(*_FIELDS).where(_job.c.job_id == job_id)).first()
+        if found is None:
+            raise NotFound("job")
+        return self._row(found)
+
+    def load_idle(self, connection: Connection, job_id: JobId, now: int) -> JobRow:
+        """A job to act on, locked until the Unit ends. Raises NotFound("job"), Conflict("job-over"), and
+        Unavailable("job-busy") while a worker tries it.
+        """
+        lock = select(_job.c.lease_until).where(_job.c.job_id == job_id).with_for_update()
+        lease_until = connection.execute(lock).scalar()
+        row = self.load_job(connection, job_id)
+        if row.state not in {JobState.WAITING, JobState.HELD}:
+            raise Conflict("job-over")
+        if row.state is JobState.WAITING and (lease_until or 0) > now:
+            raise Unavailable("job-busy")
+        return row
+
+
+def list_attempts(connection: Connection, job_ids: Sequence[JobId]) -> list[AttemptRow]:
+    """The timelines of some jobs, each in its order."""
+    table = schema.attempt
+    query = select(table.c.job_id, table.c.number, table.c.at, table.c.result, table.c.reply_code)
+    found: list[AttemptRow] = []
+    for start in range(0, len(job_ids), _MOST_NAMED):
+        part = job_ids[start : start + _MOST_NAMED]
+        rows = connection.execute(query.where(table.c.job_id.in_(part)).order_by(table.c.number)).all()
+        found += [AttemptRow(*row) for row in rows]
+    return found
+
+
+def list_leased(connection: Connection, now: int) -> set[JobId]:
+    """The jobs that a worker tries now."""
+    query = select(_job.c.job_id).where(_IS_WAITING, _job.c.lease_until > now)
+    return {JobId(bytes(job_id)) for job_id in connection.execute(query).scalars()}
+
+
+def mark_state(connection: Connection, row: JobRow, state: JobState, next_try_at: int) -> None:
+    """Hold a job that nobody tries, or let it wait for its next try."""
+    connection.execute(
+        update(_job)
+        .where(_job.c.job_id == row.job_id, IS_OPEN)
+        .values(state=state.value, next_try_at=next_try_at, lease_until=0, lease_holder=None)
+    )
 
 
 def mark_retry(connection: Connection, row: JobRow, next_try_at: int, *, delay_noticed: bool) -> None:
@@ -160,7 +235,7 @@ def mark_final(connection: Connection, row: JobRow, state: JobState) -> None:
     """
     connection.execute(
         update(_job)
-        .where(_job.c.job_id == row.job_id, _IS_WAITING)
+        .where(_job.c.job_id == row.job_id, IS_OPEN)
         .values(state=state.value, attempts=row.attempts + 1, lease_until=0, lease_holder=None, order=b"")
     )
 
@@ -179,14 +254,14 @@ def next_due(connection: Connection) -> int | None:
 
 
 def has_jobs_of_epoch(connection: Connection, epoch: int) -> bool:
-    """True while a waiting job needs the day key of ``epoch``."""
-    query = select(_job.c.job_id).where(_IS_WAITING, _job.c.key_epoch == epoch)
+    """True while a job that is not over needs the day key of ``epoch``."""
+    query = select(_job.c.job_id).where(IS_OPEN, _job.c.key_epoch == epoch)
     return connection.execute(query.limit(1)).first() is not None
 
 
 def delete_finished(connection: Connection, before: int) -> None:
     """Drop the timelines of jobs finished before ``before``."""
-    done = (_job.c.state != JobState.WAITING.value, _job.c.created_at < before)
+    done = (not_(IS_OPEN), _job.c.created_at < before)
     ids = select(_job.c.job_id).where(*done)
     connection.execute(delete(schema.attempt).where(schema.attempt.c.job_id.in_(ids)))
     connection.execute(delete(_job).where(*done))
@@ -195,26 +270,26 @@ def delete_finished(connection: Connection, before: int) -> None:
 def is_held(connection: Connection, row: JobRow, holder: bytes) -> bool:
     """True while the job waits and its lease is still ``holder``'s."""
     query = select(_job.c.job_id).where(
-        _job.c.job_id == row.job_id, _job.c.state == JobState.WAITING.value, _job.c.lease_holder == holder
+        _job.c.job_id == row.job_id, _IS_WAITING, _job.c.lease_holder == holder
     )
     return connection.execute(query).first() is not None
 
 
 def move_lease(connection: Connection, row: JobRow, holder: bytes, until: int) -> None:
-    """Set the end of a lease that is still ``holder``'s."""
+    """Set the end of a lease that is still ``holder``'s; 0 gives the job back, untried."""
     held = (_job.c.job_id == row.job_id, _job.c.lease_holder == holder)
-    waiting = _job.c.state == JobState.WAITING.value
-    connection.execute(update(_job).where(*held, waiting).values(lease_until=until))
+    lease = {"lease_until": until} if until else {"lease_until": 0, "lease_holder": None}
+    connection.execute(update(_job).where(*held, _IS_WAITING).values(lease))
 
 
 def release_blob(connection: Connection, row: JobRow) -> list[BlobId]:
-    """Drop the sender's hold on the message unless an item or another waiting job names it; files without holder."""
+    """Drop the sender's hold on the message unless an item or another job names it; files without holder."""
     if row.blob_id is None:
         return []
     waiting = select(_job.c.job_id).where(
         _job.c.account_id == row.account_id,
         _job.c.blob_id == row.blob_id,
-        _job.c.state == JobState.WAITING.value,
+        IS_OPEN,
     )
     item, blob = schema.item, schema.blob
     placed = select(item.c.uid).where(item.c.account_id == row.account_id, item.c.blob_id == row.blob_id)

@@ -178,6 +178,7 @@ def test_a_dead_workers_jobs_are_taken_over(gateway, peer_that):
     assert deliver(gateway, peer, holder=b"live worker 1234") == 1
     assert gateway.job().state == JobState.DONE.value
     assert row.attempts == 0
+    assert gateway.attempts() == [(1, "interrupted", 0), (2, "delivered", 250)]
 
 
 def test_a_worker_that_lost_its_lease_changes_nothing(gateway, peer_that):
@@ -187,9 +188,10 @@ def test_a_worker_that_lost_its_lease_changes_nothing(gateway, peer_that):
     gateway.clock.pass_by(seconds=121)
     (again,) = gateway.queue(b"live worker 1234").lease(gateway.clock.now, 10)
     assert again.job_id == row.job_id
-    late.settle(row, answered(250, "2.0.0 ok"), gateway.clock.now)
+    late.settle(row, answered(550, "5.1.1 unknown"), gateway.clock.now)
     assert gateway.job().state == JobState.WAITING.value
-    assert gateway.attempts() == []
+    assert gateway.attempts() == [(1, "interrupted", 0)]
+    assert gateway.inbox() == []
 
 
 def test_leases_are_renewed_while_sending(gateway):

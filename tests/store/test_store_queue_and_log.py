@@ -1,14 +1,15 @@
 """The outbound queue's leases, the log's rows, and the sequencer's lease."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from store.store_rows import NOW, job_row, numbered_id, read, row_count, write
 
-from mailserver.model.errors import Conflict
+from mailserver.model.errors import Conflict, NotFound, Unavailable
 from mailserver.model.ids import AccountId, EntryId, JobId
 from mailserver.store import jobs, leases, log_rows
-from mailserver.store.jobs import JobRow, JobState, Lane
+from mailserver.store.jobs import INTERRUPTED, AttemptRow, JobRow, JobState, Lane
 from mailserver.store.log_rows import LogHead, NewEntry, PendingLeaf
 from mailserver.store.store import Store
 
@@ -46,7 +47,50 @@ def test_a_dead_workers_jobs_return(store: Store) -> None:
     _add(store, row)
     assert _lease(store, FIRST, NOW, seconds=60) == [row]
     assert _lease(store, SECOND, NOW + 59) == []
-    assert _lease(store, SECOND, NOW + 60) == [row]
+    assert _lease(store, SECOND, NOW + 60) == [replace(row, attempts=1)]
+    assert read(store, lambda c: jobs.list_attempts(c, [row.job_id])) == [
+        AttemptRow(row.job_id, 1, NOW + 60, INTERRUPTED, 0)
+    ]
+
+
+def test_what_is_given_back_untried_was_not_interrupted(store: Store) -> None:
+    row = job_row(ME)
+    _add(store, row)
+    _lease(store, FIRST, NOW)
+    write(store, lambda c: jobs.move_lease(c, row, FIRST, 0))
+    assert _lease(store, SECOND, NOW) == [row]
+    assert read(store, lambda c: jobs.list_attempts(c, [row.job_id])) == []
+
+
+def test_a_held_job_is_not_leased_and_keeps_what_it_needs(store: Store) -> None:
+    row = job_row(ME, key_epoch=7)
+    _add(store, row)
+    write(store, lambda c: jobs.mark_state(c, row, JobState.HELD, row.next_try_at))
+    assert _lease(store, FIRST, NOW + 1000) == []
+    assert read(store, jobs.next_due) is None
+    assert read(store, lambda c: jobs.has_jobs_of_epoch(c, 7))
+    write(store, lambda c: jobs.delete_finished(c, NOW + 10**6))
+    (held,) = read(store, lambda c: store.jobs.list_jobs(c, is_open=True))
+    assert held == replace(row, state=JobState.HELD)
+    write(store, lambda c: jobs.mark_state(c, row, JobState.WAITING, NOW + 7))
+    assert _lease(store, FIRST, NOW + 7) == [replace(row, next_try_at=NOW + 7)]
+
+
+def test_only_an_idle_job_may_be_acted_on(store: Store) -> None:
+    row = job_row(ME)
+    _add(store, row)
+    idle = lambda now: write(store, lambda c: store.jobs.load_idle(c, row.job_id, now))
+    assert idle(NOW) == row
+    _lease(store, FIRST, NOW, seconds=60)
+    assert read(store, lambda c: jobs.list_leased(c, NOW + 59)) == {row.job_id}
+    with pytest.raises(Unavailable, match="job-busy"):
+        idle(NOW + 59)
+    assert idle(NOW + 60) == row
+    write(store, lambda c: jobs.mark_final(c, row, JobState.DONE))
+    with pytest.raises(Conflict, match="job-over"):
+        idle(NOW + 60)
+    with pytest.raises(NotFound):
+        write(store, lambda c: store.jobs.load_idle(c, JobId(bytes(16)), NOW))
 
 
 def test_retry_gives_the_job_back_for_later(store: Store) -> None:
@@ -93,7 +137,7 @@ def test_a_late_worker_changes_nothing(store: Store) -> None:
     write(store, lambda c: jobs.mark_retry(c, taken, NOW + 100, delay_noticed=False))
     write(store, lambda c: jobs.mark_retry(c, stale, NOW + 6, delay_noticed=True))
     (now,) = read(store, store.jobs.list_jobs)
-    assert (now.next_try_at, now.attempts, now.delay_noticed) == (NOW + 100, 1, False)
+    assert (now.next_try_at, now.attempts, now.delay_noticed) == (NOW + 100, 2, False)
     write(store, lambda c: jobs.mark_final(c, taken, JobState.DONE))
     write(store, lambda c: jobs.mark_final(c, stale, JobState.FAILED))
     write(store, lambda c: jobs.mark_retry(c, stale, NOW, delay_noticed=False))
