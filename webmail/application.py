@@ -42,6 +42,7 @@ from mailserver.service.notices import Notices
 from mailserver.service.space_documents import SpaceDocuments
 from mailserver.service.submit import Submission
 from mailserver.service.throttle import Throttle
+from mailserver.service.timelines import Timelines
 from mailserver.service.web_answers import WebAnswers
 from mailserver.service.web_codes import WebCodes
 from mailserver.service.web_contacts import WebContacts
@@ -105,6 +106,7 @@ def build_works(services: WebServices) -> Works:
         DisplayedReceipts(store, mailbox, services.submission, hostname),
         SpaceDocuments(store),
         ContactSettings(store, services.directory, services.notices, codes),
+        Timelines(store),
     )
 
 

@@ -22,6 +22,7 @@ from mailserver.service.displayed_receipts import DisplayedReceipts
 from mailserver.service.known_devices import LIFE_SECONDS
 from mailserver.service.space_documents import SpaceDocuments
 from mailserver.service.throttle import Throttle, network_of
+from mailserver.service.timelines import Timelines
 from mailserver.service.web_answers import WebAnswers
 from mailserver.service.web_contacts import WebContacts
 from mailserver.service.web_login import WebLogin
@@ -56,6 +57,7 @@ class Works:
     receipts: DisplayedReceipts
     documents: SpaceDocuments
     settings: ContactSettings
+    timelines: Timelines
 
 
 class Desk:

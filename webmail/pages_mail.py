@@ -1,6 +1,6 @@
 """The inbox, one message, its attachments. Reading is logged by the service before any octet is opened."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -14,6 +14,7 @@ from mailserver.mime.summary import Attachment, DisplayAddress
 from mailserver.model.account import Role
 from mailserver.model.errors import Malformed
 from mailserver.service.filing import ARCHIVE_NAME
+from mailserver.service.timelines import MessageTimeline
 from mailserver.service.web_answers import AnswerPlan
 from mailserver.service.web_mailbox import OpenMessage
 from mailserver.service.web_sessions import WebSession
@@ -22,6 +23,7 @@ from webmail.cleaning import FRAME_POLICY, clean_html
 from webmail.desk import Desk
 from webmail.form_stream import clean_file_name
 from webmail.pages_documents import download_headers
+from webmail.timeline_words import timeline_lines
 from webmail.words import Words
 
 _SAFE_TYPES = frozenset({"application/pdf", "image/jpeg", "image/png", "text/plain"})
@@ -42,6 +44,8 @@ class Reading:
     is_told: bool
     """Whether its sender is told that it was opened."""
     scanned_at: datetime | None
+    timelines: Sequence[MessageTimeline] = ()
+    """Of a message that the person sent."""
 
 
 class MailPages:
@@ -98,7 +102,9 @@ class MailPages:
                 )
             has_html = message.find_html() is not None
             scanned_at = message.find_scanned()
-            return Reading(session, message, plan, text, has_html, reason, is_told, scanned_at)
+            sent_id = message.summary.message_id if is_sent else ""
+            timelines = works.timelines.find_sent(account, sent_id) if sent_id else []
+            return Reading(session, message, plan, text, has_html, reason, is_told, scanned_at, timelines)
 
         return await desk.run(work)
 
@@ -129,6 +135,7 @@ class MailPages:
             "is_told": reading.is_told,
             "scanned": words.moment(reading.scanned_at) if reading.scanned_at else "",
             "is_own": plan is None,
+            "timeline": timeline_lines(reading.timelines, words),
             "action": f"/messages/{line.ref}/answer",
             "state": state,
         }

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from mailserver.app.rounds import keep_doing
 from mailserver.app.services import Services
 from mailserver.model.ids import AccountId, BlobId
-from mailserver.store import jobs, schema, space_rows
+from mailserver.store import jobs, schema, sent_rows, space_rows
 from mailserver.store.database import Connection
 from mailserver.store.items import has_holder
 from mailserver.store.writer import Unit
@@ -26,6 +26,7 @@ SHREDDED = tuple(
         schema.session,
         schema.document,
         schema.job,
+        schema.sent,
     )
 )
 """Where keys and what they open are deleted (K18): PostgreSQL keeps deleted rows until it is told to forget them."""
@@ -71,7 +72,9 @@ class Housekeeping:
 
         def run(connection: Connection) -> None:
             space_rows.delete_deliveries(connection, before)
-            jobs.delete_finished(connection, int(now.timestamp()) - TIMELINE_SECONDS)
+            forgotten = int(now.timestamp()) - TIMELINE_SECONDS
+            jobs.delete_finished(connection, forgotten)
+            sent_rows.delete_sent(connection, forgotten)
 
         store.writer.commit(Unit(_NOBODY, run))
 

@@ -9,6 +9,7 @@ from mailserver.audit.checkpoint import LogPublics
 from mailserver.audit.events import Origin
 from mailserver.audit.sign_request import format_sign_request, parse_signer_head
 from mailserver.crypto.ctx import ctx
+from mailserver.crypto.seal import KeyPair
 from mailserver.mime.summary_wire import parse_summary
 from mailserver.model.account import AccountKind
 from mailserver.model.errors import NotFound, PliError
@@ -103,15 +104,12 @@ def _check_space(
     """What the space root opens: documents, contacts, cases that were set aside, the log."""
     origin, now = reading
     pair = account.space_root().pair(account.account.epoch)
-    counted = {}
+    counted: dict[str, int] = {}
     for label, load in (("contact", store.space.list_contacts), ("set-aside", store.space.list_set_aside)):
-        records = _rows(store, account, load, problems)
-        counted[f"{label.replace('-', '_')}_records_opened"] = len(records)
-        for row in records:
-            try:
-                pair.open(row.record, ctx(label, account.account_id, row.record_id))
-            except PliError as error:
-                problems.append((f"does not open ({error.code})", row.record_id.hex()))
+        records = [(row.record_id, row.record) for row in _rows(store, account, load, problems)]
+        counted |= _open_records(pair, account, label, records, problems)
+    sent = [(row.sent_id, row.record) for row in _rows(store, account, store.sent.list_sent, problems)]
+    counted |= _open_records(pair, account, "sent", sent, problems)
     counted["documents_opened"] = _open_documents(store, account, reading, problems)
     try:
         permit = permit_reading(store, account, origin, now, logs_in=True)
@@ -119,6 +117,22 @@ def _check_space(
     except PliError as error:
         problems.append((f"log does not open ({error.code})", ""))
     return counted
+
+
+def _open_records(
+    pair: KeyPair,
+    account: OpenAccount,
+    label: str,
+    records: Sequence[tuple[bytes, bytes]],
+    problems: list[Problem],
+) -> dict[str, int]:
+    """Small records of one family, (id, sealed); how many there are."""
+    for record_id, sealed in records:
+        try:
+            pair.open(sealed, ctx(label, account.account_id, record_id))
+        except PliError as error:
+            problems.append((f"does not open ({error.code})", record_id.hex()))
+    return {f"{label.replace('-', '_')}_records_opened": len(records)}
 
 
 def _rows(

@@ -302,3 +302,15 @@ def explanation_for(result: AttemptResult) -> Explanation:
     if result.reply_code == 552:
         return _TOO_LARGE
     return _RULES if result.fate is Fate.REFUSED else _NOT_NOW
+
+
+def explain_attempt(result: str) -> Explanation | None:
+    """Why an attempt of a timeline ended as it did; None when the peer's reply says it all, or nothing failed."""
+    if result in {Cause.DELIVERED, Cause.PEER_REPLY}:
+        return None
+    if result in _BY_CAUSE:
+        return _BY_CAUSE[Cause(result)]
+    try:
+        return explanation_for(refused_by_policy(Reason(result)))
+    except ValueError:
+        return _BY_CAUSE[Cause.INTERNAL]

@@ -251,7 +251,7 @@ def seal_case(account: AccountRow, case: SetAside, message_id: str, now: datetim
 
 
 def seal_space_record(
-    account: AccountRow, label: str, fields: Mapping[str, str | None], now: datetime
+    account: AccountRow, label: str, fields: Mapping[str, object], now: datetime
 ) -> SealedRecord:
     """A small record sealed to the space key, bound to its own id, padded to 256 bytes."""
     record_id = random_id()

@@ -1,5 +1,5 @@
-"""What a sending leaves on its sender's side, in one Unit: the log entry, a job for each remote recipient, and the
-report that local recipients have it when one was asked for (RFC 3461 §4.1).
+"""What a sending leaves on its sender's side, in one Unit: the log entry, a job for each remote recipient, the sealed
+record by which its timeline is found, and the report that local recipients have it when asked for (RFC 3461 §4.1).
 """
 
 from collections.abc import Sequence
@@ -36,9 +36,11 @@ from mailserver.service.mail_permit import actor_of
 from mailserver.service.outbound import Outbound, RelayOrder
 from mailserver.service.sealing import SealedBlob, seal_octets, shared_octets
 from mailserver.service.sender_reports import DELIVERED, Place, Report, SenderReports, SentOctets, Told
+from mailserver.service.timelines import seal_sent
 from mailserver.store import items, space_rows
 from mailserver.store.database import Connection
 from mailserver.store.jobs import JobRow
+from mailserver.store.sent_rows import SentRow
 from mailserver.store.store import Store
 from mailserver.store.writer import Unit
 
@@ -77,6 +79,7 @@ class Sendings:
             blob = shared_octets(shared) if shared is not None else seal_octets(small or b"")
             jobs = [self._job(account, (envelope.ask, each), arrival, blob) for each in remote]
         place = self._success_report(account, envelope, arrival, delivered)
+        sent = self._sent(account, envelope, arrival, jobs)
         entry = _log_entry(account, envelope, arrival)
         fingerprint = self._fingerprint(account, envelope, arrival)
         at = int(arrival.received_at.timestamp())
@@ -91,6 +94,7 @@ class Sendings:
                 self._store.jobs.add_jobs(connection, jobs)
             if place is not None:
                 place(connection)
+            self._store.sent.add_sent(connection, sent)
             add_entries(connection, self._store.macs, [entry])
             return Outcome.PLACED
 
@@ -126,6 +130,17 @@ class Sendings:
             octets,
         )
         return self._reports.prepare(report, arrival.received_at)
+
+    def _sent(
+        self, account: OpenAccount, envelope: SubmittedEnvelope, arrival: Arrival, jobs: Sequence[JobRow]
+    ) -> SentRow:
+        remote = iter(jobs)
+        recipients = [
+            (each.address, next(remote).job_id if each.account is None else None)
+            for each in envelope.destinations
+        ]
+        message_id, now = arrival.facts.message_id, arrival.received_at
+        return seal_sent(self._store, account.account, message_id, recipients, now)
 
     def _fingerprint(self, account: OpenAccount, envelope: SubmittedEnvelope, arrival: Arrival) -> bytes:
         """R2: the account, the Message-ID, the octets and the recipients."""

@@ -19,6 +19,7 @@ from mailserver.store.jobs import IS_OPEN, JobStore
 from mailserver.store.log_rows import list_pending
 from mailserver.store.members import MemberStore
 from mailserver.store.row_macs import RowMacs
+from mailserver.store.sent_rows import SentStore
 from mailserver.store.space_rows import SpaceStore
 from mailserver.store.web_rows import WebStore
 
@@ -54,6 +55,7 @@ def _checks_of(connection: Connection, macs: RowMacs, account_id: AccountId) -> 
         space.list_contacts,
         space.list_set_aside,
         jobs.list_jobs,
+        SentStore(macs).list_sent,
     ]
     checks: list[Callable[[], object]] = [partial(reader, connection, account_id) for reader in readers]
     kinds = _slot_kinds(connection, account_id)
@@ -258,6 +260,7 @@ def count_rows(connection: Connection) -> dict[str, int]:
         schema.document,
         schema.log_entry,
         schema.job,
+        schema.sent,
     )
     return {
         table.name: int(connection.execute(select(func.count()).select_from(table)).scalar() or 0)

@@ -165,6 +165,17 @@ class JobStore:
             query = query.where(IS_OPEN)
         return [self._row(found) for found in connection.execute(query).all()]
 
+    def list_named(
+        self, connection: Connection, account_id: AccountId, job_ids: Sequence[JobId]
+    ) -> list[JobRow]:
+        """Those jobs of one account that are still known, in any order."""
+        found: list[JobRow] = []
+        for start in range(0, len(job_ids), _MOST_NAMED):
+            part = job_ids[start : start + _MOST_NAMED]
+            query = select(*_FIELDS).where(_job.c.account_id == account_id, _job.c.job_id.in_(part))
+            found += [self._row(row) for row in connection.execute(query).all()]
+        return found
+
     def load_job(self, connection: Connection, job_id: JobId) -> JobRow:
         """Raises NotFound("job"), Corrupt("row-mac")."""
         found = connection.execute(select(*_FIELDS).where(_job.c.job_id == job_id)).first()

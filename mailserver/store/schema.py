@@ -314,6 +314,19 @@ attempt = Table(
     clear("reply_code", Integer()),
 )
 
+sent = Table(
+    "sent",
+    metadata,
+    key("account_id", Id),
+    key("sent_id", Id),
+    clear("message_mac", LargeBinary(32)),
+    clear("created_at", BigInteger()),
+    person_sealed("record"),
+    clear("row_mac", LargeBinary(32)),
+    Index(None, "account_id", "message_mac"),
+    Index(None, "created_at"),
+)
+
 session = Table(
     "session",
     metadata,

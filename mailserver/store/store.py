@@ -12,6 +12,7 @@ from mailserver.store.database import Database
 from mailserver.store.jobs import JobStore
 from mailserver.store.members import MemberStore
 from mailserver.store.row_macs import RowMacs
+from mailserver.store.sent_rows import SentStore
 from mailserver.store.space_rows import SpaceStore
 from mailserver.store.web_rows import WebStore
 from mailserver.store.writer import Writer
@@ -28,6 +29,7 @@ class Store:
     space: SpaceStore
     web: WebStore
     jobs: JobStore
+    sent: SentStore
 
     def close(self) -> None:
         """Commit what waits, then let go of the database."""
@@ -51,4 +53,5 @@ def open_store(
         SpaceStore(macs),
         WebStore(macs),
         JobStore(macs),
+        SentStore(macs),
     )

@@ -60,12 +60,12 @@ class Clock:
 class Gateway:
     """One operator's services with a gateway over them. ``clock`` moves by hand."""
 
-    def __init__(self, node: Node):
+    def __init__(self, node: Node, password: str | None = None):
         self.node = node
         self.services = node.services
         self.clock = Clock()
         self.pool = ThreadPoolExecutor(4)
-        made = node.add(SENDER)
+        made = node.add(SENDER, password=password)
         self.account = node.open(SENDER, made.app_password)
         self.routes: dict[str, str] = {}
         self.relay_port = 0
@@ -181,8 +181,9 @@ def parse_report(octets):
     return text.get_content(), fields, original.get_content()
 
 
-def make_gateway(folder: Path, authority: Path) -> Gateway:
-    return Gateway(make_node(folder, "a.localhost", authority=authority))
+def make_gateway(folder: Path, authority: Path, password: str | None = None) -> Gateway:
+    """``password``: for the sender to log in on the web."""
+    return Gateway(make_node(folder, "a.localhost", authority=authority), password)
 
 
 def make_authority(folder: Path) -> Path:

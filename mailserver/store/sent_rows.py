@@ -1,0 +1,71 @@
+"""What each account sent: one sealed record a sending, found again by its Message-ID without the owner's key.
+
+The index is an HMAC under the row key of account and Message-ID: who holds the database alone can neither test an id nor
+see that two accounts know the same one.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Row, delete, insert, select
+
+from mailserver.model.ids import AccountId
+from mailserver.store import schema
+from mailserver.store.row_macs import RowMacs
+
+_sent = schema.sent
+
+
+@dataclass(frozen=True, slots=True)
+class SentRow:
+    """``record`` is sealed to the sender's space; ``message_mac`` is ``SentStore.index_of`` its Message-ID."""
+
+    account_id: AccountId
+    sent_id: bytes
+    message_mac: bytes
+    created_at: int
+    record: bytes
+
+    def mac_fields(self) -> tuple[bytes | int, ...]:
+        """What the row MAC covers."""
+        return (self.account_id, self.sent_id, self.message_mac, self.created_at, self.record)
+
+
+class SentStore:
+    def __init__(self, macs: RowMacs) -> None:
+        self._macs = macs
+
+    def index_of(self, account_id: AccountId, message_id: str) -> bytes:
+        """Under what a Message-ID is found: by a notice that comes for it too, while its sender is away."""
+        return self._macs.sign("sent-message", (account_id, message_id))
+
+    def add_sent(self, connection: Connection, row: SentRow) -> None:
+        values = {name: getattr(row, name) for name in row.__slots__}
+        mac = self._macs.sign("sent", row.mac_fields())
+        connection.execute(insert(_sent), [values | {"row_mac": mac}])
+
+    def list_sent(
+        self, connection: Connection, account_id: AccountId, message_mac: bytes | None = None
+    ) -> list[SentRow]:
+        """Oldest first; ``message_mac``: those of one Message-ID. Raises Corrupt when one was altered."""
+        query = select(_sent).where(_sent.c.account_id == account_id)
+        if message_mac is not None:
+            query = query.where(_sent.c.message_mac == message_mac)
+        query = query.order_by(_sent.c.created_at, _sent.c.sent_id)
+        return [self._row(found) for found in connection.execute(query).all()]
+
+    def _row(self, found: Row[tuple[object, ...]]) -> SentRow:
+        values = found._mapping  # noqa: SLF001 # SQLAlchemy's public name for a row's mapping
+        row = SentRow(
+            AccountId(bytes(values["account_id"])),
+            bytes(values["sent_id"]),
+            bytes(values["message_mac"]),
+            values["created_at"],
+            bytes(values["record"]),
+        )
+        self._macs.check("sent", row.mac_fields(), values["row_mac"])
+        return row
+
+
+def delete_sent(connection: Connection, before: int) -> None:
+    """Forget what was sent before ``before``, as the queue forgets its timelines."""
+    connection.execute(delete(_sent).where(_sent.c.created_at < before))
