@@ -1,7 +1,7 @@
 """The gateway's worker: leases due jobs, hands them over, and lets the service write what became of each.
 
-At most 16 hops are served at once; the jobs of one hop follow each other over one connection. A worker that dies loses
-its leases and another takes the jobs (at least once, R7). The operator's log names jobs, lanes, domains, results and
+At most 16 connections at once; the jobs of one hop that were leased together follow each other over one of them, so that
+a worker that dies leaves one message a connection in doubt. Its leases end and another takes the jobs (at least once, R7). The operator's log names jobs, lanes, domains, results and
 reply codes: never an address, never content, never a peer's words.
 """
 

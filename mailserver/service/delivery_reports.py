@@ -239,11 +239,11 @@ _BY_CAUSE = {
         "Ask your operator why before you send it again; if it is urgent, reach the recipient by another way.",
     ),
     Cause.INTERRUPTED: Explanation(
-        "le serveur de votre opérateur s'est arrêté pendant l'envoi, sans savoir si le message était parti : le "
-        "destinataire peut l'avoir reçu deux fois.",
+        "le serveur de votre opérateur s'est arrêté alors qu'il s'occupait de ce message, sans savoir s'il était parti : "
+        "le destinataire peut l'avoir reçu deux fois.",
         _RESEND_FR,
-        "your operator's server stopped while sending, not knowing whether the message had left: the recipient may have "
-        "it twice.",
+        "your operator's server stopped while it had this message in hand, not knowing whether it had left: the "
+        "recipient may have it twice.",
         _RESEND_EN,
     ),
     Cause.INTERNAL: Explanation(
