@@ -65,6 +65,8 @@ class GatewayWorker:
         self._hops = asyncio.Semaphore(HOPS_AT_ONCE)
         self._groups: set[asyncio.Task[None]] = set()
         self._held: dict[JobId, JobRow] = {}
+        self._tried: set[JobId] = set()
+        """Of those held: the attempts that go on, whose peer may have the message."""
         self._is_stopping = False
 
     def wake(self) -> None:
@@ -94,7 +96,7 @@ class GatewayWorker:
             await asyncio.gather(*late, return_exceptions=True)
         if self._held:
             with contextlib.suppress(PliError):
-                await self._call(self._queue.release, list(self._held.values()))
+                await self._call(self._queue.release, list(self._held.values()), self._tried)
             self._held.clear()
 
     async def run_due(self) -> int:
@@ -157,6 +159,7 @@ class GatewayWorker:
                     await route.connection.close()
 
     async def _run_job(self, row: JobRow, route: _Route) -> None:
+        self._tried.add(row.job_id)
         try:
             result = await self._attempt(row, route)
         except Exception:
@@ -174,6 +177,7 @@ class GatewayWorker:
                 "outcome not written", extra={"job": row.job_id.hex(), "incident": incident_id()}
             )
         self._held.pop(row.job_id, None)
+        self._tried.discard(row.job_id)
 
     async def _attempt(self, row: JobRow, route: _Route) -> AttemptResult:
         late = expired(row, self._clock())

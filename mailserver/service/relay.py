@@ -6,7 +6,7 @@ lost its lease changes nothing.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -14,7 +14,7 @@ from mailserver.crypto.blob import Decryptor
 from mailserver.crypto.ctx import ctx
 from mailserver.mime.reports import DeliveryAction
 from mailserver.model.errors import Corrupt, PliError, Unavailable
-from mailserver.model.ids import AccountId, BlobId
+from mailserver.model.ids import AccountId, BlobId, JobId
 from mailserver.service.delivery_reports import AttemptResult, Cause, Fate, refused
 from mailserver.service.outbound import DAY_SECONDS, NoticeOrder, Outbound, RelayOrder, SmsOrder
 from mailserver.service.sender_reports import (
@@ -121,16 +121,20 @@ class RelayQueue:
 
     def renew(self, rows: Sequence[JobRow], now: datetime) -> None:
         """Two more minutes for the jobs that are still this worker's."""
-        self._move_leases(rows, int(now.timestamp()) + LEASE_SECONDS)
+        until = int(now.timestamp()) + LEASE_SECONDS
 
-    def release(self, rows: Sequence[JobRow]) -> None:
-        """Give jobs back unfinished, for any worker to take at once."""
-        self._move_leases(rows, 0)
-
-    def _move_leases(self, rows: Sequence[JobRow], until: int) -> None:
         def run(connection: Connection) -> None:
             for row in rows:
                 jobs.move_lease(connection, row, self._holder, until)
+
+        self._store.writer.commit(Unit(_NOBODY, run))
+
+    def release(self, rows: Sequence[JobRow], tried: Collection[JobId] = ()) -> None:
+        """Give jobs back unfinished, for any worker to take at once; ``tried``: those that were cut in their attempt."""
+
+        def run(connection: Connection) -> None:
+            for row in rows:
+                jobs.end_lease(connection, row, self._holder, was_tried=row.job_id in tried)
 
         self._store.writer.commit(Unit(_NOBODY, run))
 

@@ -287,10 +287,18 @@ def is_held(connection: Connection, row: JobRow, holder: bytes) -> bool:
 
 
 def move_lease(connection: Connection, row: JobRow, holder: bytes, until: int) -> None:
-    """Set the end of a lease that is still ``holder``'s; 0 gives the job back, untried."""
+    """Set the end of a lease that is still ``holder``'s."""
     held = (_job.c.job_id == row.job_id, _job.c.lease_holder == holder)
-    lease = {"lease_until": until} if until else {"lease_until": 0, "lease_holder": None}
-    connection.execute(update(_job).where(*held, _IS_WAITING).values(lease))
+    connection.execute(update(_job).where(*held, _IS_WAITING).values(lease_until=until))
+
+
+def end_lease(connection: Connection, row: JobRow, holder: bytes, *, was_tried: bool) -> None:
+    """Give a job back before its outcome is known. ``was_tried``: its holder stays in the row, so that who leases it next
+    writes that the attempt was interrupted.
+    """
+    held = (_job.c.job_id == row.job_id, _job.c.lease_holder == holder)
+    left = holder if was_tried else None
+    connection.execute(update(_job).where(*held, _IS_WAITING).values(lease_until=0, lease_holder=left))
 
 
 def release_blob(connection: Connection, row: JobRow) -> list[BlobId]:

@@ -279,6 +279,8 @@ def test_stop_gives_unfinished_jobs_back(gateway, authority):
     asyncio.run(talk())
     assert gateway.job().lease_until == 0
     assert gateway.job().state == JobState.WAITING.value
+    assert len(gateway.queue().lease(gateway.clock.now, 10)) == 1
+    assert gateway.attempts() == [(1, "interrupted", 0)], "it was being tried"
 
 
 def test_the_log_names_jobs_and_results_only(gateway, peer_that, caplog):

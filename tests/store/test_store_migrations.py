@@ -42,6 +42,7 @@ def test_a_store_of_the_first_release_is_upgraded(database_url: str) -> None:
     with database.read() as connection:
         assert is_current(connection)
         assert inspect(connection).has_table("text_segment")
+        assert inspect(connection).has_table("sent")
     database.close()
 
 

@@ -57,9 +57,15 @@ def test_what_is_given_back_untried_was_not_interrupted(store: Store) -> None:
     row = job_row(ME)
     _add(store, row)
     _lease(store, FIRST, NOW)
-    write(store, lambda c: jobs.move_lease(c, row, FIRST, 0))
+    write(store, lambda c: jobs.end_lease(c, row, SECOND, was_tried=False))
+    assert _lease(store, SECOND, NOW) == [], "nobody gives back another's"
+    write(store, lambda c: jobs.end_lease(c, row, FIRST, was_tried=False))
     assert _lease(store, SECOND, NOW) == [row]
     assert read(store, lambda c: jobs.list_attempts(c, [row.job_id])) == []
+    write(store, lambda c: jobs.end_lease(c, row, SECOND, was_tried=True))
+    assert _lease(store, FIRST, NOW) == [replace(row, attempts=1)]
+    (line,) = read(store, lambda c: jobs.list_attempts(c, [row.job_id]))
+    assert line.result == INTERRUPTED
 
 
 def test_a_held_job_is_not_leased_and_keeps_what_it_needs(store: Store) -> None:
