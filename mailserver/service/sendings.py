@@ -79,7 +79,8 @@ class Sendings:
             blob = shared_octets(shared) if shared is not None else seal_octets(small or b"")
             jobs = [self._job(account, (envelope.ask, each), arrival, blob) for each in remote]
         place = self._success_report(account, envelope, arrival, delivered)
-        sent = self._sent(account, envelope, arrival, jobs)
+        # a notice is nothing that its sender follows, or waits for a notice of
+        sent = None if is_notice(envelope, arrival) else self._sent(account, envelope, arrival, jobs)
         entry = _log_entry(account, envelope, arrival)
         fingerprint = self._fingerprint(account, envelope, arrival)
         at = int(arrival.received_at.timestamp())
@@ -94,7 +95,8 @@ class Sendings:
                 self._store.jobs.add_jobs(connection, jobs)
             if place is not None:
                 place(connection)
-            self._store.sent.add_sent(connection, sent)
+            if sent is not None:
+                self._store.sent.add_sent(connection, sent)
             add_entries(connection, self._store.macs, [entry])
             return Outcome.PLACED
 
@@ -178,13 +180,18 @@ def _log_entry(account: OpenAccount, envelope: SubmittedEnvelope, arrival: Arriv
     return prepare_entry(account.account, event)
 
 
+def is_notice(envelope: SubmittedEnvelope, arrival: Arrival) -> bool:
+    """A report or an automatic answer: the null sender's, or one that says so itself (RFC 3834 §5)."""
+    return envelope.sender is None or arrival.facts.is_report
+
+
 def _with_asks(envelope: SubmittedEnvelope, arrival: Arrival) -> SubmittedEnvelope:
     """What the sender is told in the end. Never a notice of a notice: a report or an automatic answer gets none.
 
     Return-Receipt-To that names the sender itself asks for what NOTIFY=SUCCESS does, where NOTIFY says nothing.
     """
     facts, sender = arrival.facts, envelope.sender
-    if sender is None or facts.is_report:
+    if sender is None or is_notice(envelope, arrival):
         quiet = tuple(
             replace(each, ask=replace(NO_REPORT, original=each.ask.original))
             for each in envelope.destinations

@@ -172,8 +172,8 @@ def test_nobody_is_told_delivered_before_it_is(gateway, monkeypatch):
     gateway.node.add("lou@a.localhost")
     whole = Delivery.deliver
 
-    def deliver_later(delivery, arrival, recipients, shared=None):
-        commits = whole(delivery, arrival, recipients, shared)
+    def deliver_later(delivery, arrival, recipients, *more):
+        commits = whole(delivery, arrival, recipients, *more)
         for commit in commits:
             commit.result()
         failed = type(commits[0])()

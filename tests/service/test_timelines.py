@@ -93,6 +93,12 @@ def test_a_retry_leaves_one_record_and_a_second_sending_another(gateway, timelin
     assert timelines.find_sent(sender, "<autre@a.localhost>") == []
 
 
+def test_a_notice_leaves_no_record(gateway, timelines, sender):
+    gateway.submit(b"Auto-Submitted: auto-replied\r\n" + MESSAGE)
+    assert len(gateway.rows(schema.job)) == 1
+    assert timelines.list_sent(sender) == []
+
+
 def test_only_the_senders_space_opens_it(gateway, timelines):
     gateway.submit()
     with pytest.raises(Denied, match="scope"):
