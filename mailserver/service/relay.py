@@ -5,6 +5,7 @@ and the message released when nothing else holds it. So no failure stays silent 
 lost its lease changes nothing.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from datetime import datetime
 from mailserver.crypto.blob import Decryptor
 from mailserver.crypto.ctx import ctx
 from mailserver.mime.reports import DeliveryAction
-from mailserver.model.errors import Corrupt, PliError, Unavailable
+from mailserver.model.errors import Conflict, Corrupt, PliError, Unavailable
 from mailserver.model.ids import AccountId, BlobId, JobId
 from mailserver.service.delivery_reports import AttemptResult, Cause, Fate, refused
 from mailserver.service.outbound import DAY_SECONDS, NoticeOrder, Outbound, RelayOrder, SmsOrder
@@ -214,7 +215,8 @@ class RelayQueue:
             rows = self._store.jobs.list_jobs(connection, is_open=True)
         for row in rows:
             if row.state is JobState.HELD and row.expires_at <= now.timestamp():
-                self.end_unsent(row, refused(Cause.HELD), now)
+                with contextlib.suppress(Conflict):  # another worker was first
+                    self.end_unsent(row, refused(Cause.HELD), now)
 
     def _report(
         self, row: JobRow, result: AttemptResult, action: DeliveryAction, now: datetime

@@ -26,7 +26,7 @@ from mailserver.model.ids import JobId
 from mailserver.service.outbound import NoticeOrder
 from mailserver.service.queue_control import QueueAct
 from mailserver.store import schema
-from mailserver.store.jobs import JobState
+from mailserver.store.jobs import JobState, JobStore
 from mailserver.store.writer import Unit
 
 LATER = b"451 4.3.0 come back later\r\n"
@@ -185,7 +185,7 @@ def test_all_and_by_next_hop(gateway, control, caplog):
     assert journal(gateway)[-3:] == ["queue hold b.localhost", "queue retry all", "queue release all"]
 
 
-def test_what_was_held_too_long_is_returned_before_its_key_ends(gateway, act):
+def test_what_was_held_too_long_is_returned_before_its_key_ends(gateway, act, monkeypatch):
     gateway.submit()
     act("hold")
     queue = gateway.queue()
@@ -194,8 +194,14 @@ def test_what_was_held_too_long_is_returned_before_its_key_ends(gateway, act):
     assert gateway.job().state == JobState.HELD.value
     gateway.clock.pass_by(hours=2)
     queue.forget_days(gateway.clock.now)
-    queue.end_held(gateway.clock.now)
+    with gateway.services.store.database.read() as connection:
+        seen = gateway.services.store.jobs.list_jobs(connection)
+    with monkeypatch.context() as patched:  # two workers saw it at once
+        patched.setattr(JobStore, "list_jobs", lambda *_args, **_more: seen)
+        queue.end_held(gateway.clock.now)
+        gateway.queue().end_held(gateway.clock.now)
     assert gateway.job().state == JobState.FAILED.value
+    assert len(gateway.inbox()) == 1
     text, fields, _original = parse_report(gateway.inbox()[0])
     assert fields["Status"] == "5.4.7"
     assert "retenu" in text
