@@ -18,6 +18,7 @@ from mailserver.store.jobs import Lane
 from mailserver.store.log_rows import LogHead, NewEntry
 from mailserver.store.members import MemberRow
 from mailserver.store.row_macs import RowMacs
+from mailserver.store.sent_rows import SentRow
 from mailserver.store.space_rows import DocumentRow, SealedRecord
 from mailserver.store.store import Store
 from mailserver.store.web_rows import CodeRow, SessionRow
@@ -126,6 +127,10 @@ FAMILIES = {
         frozenset(
             {"state", "next_try_at", "lease_until", "lease_holder", "attempts", "delay_noticed", "order"}
         ),
+    ),
+    "sent": Family(
+        lambda s, c, k: s.sent.add_sent(c, SentRow(k.account, k.id, k.mac, NOW, b"record")),
+        (lambda s, c, k: s.sent.list_sent(c, k.account),),
     ),
     "log_pending": Family(_entry, (lambda s, c, k: log_rows.list_pending(c, s.macs, 10),)),
     "log_head": Family(_entry, (lambda s, c, k: _head(s, c, k, log_rows.load_head), lambda s, c, k: _head(s, c, k, log_rows.head_of)), is_single=True),
