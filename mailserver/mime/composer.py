@@ -157,7 +157,7 @@ def _emit_mail(
     if not attachments:
         yield head + body
         return
-    yield head + format_multipart_field("mixed", boundary) + b"\r\n" + format_delimiter(boundary) + body
+    yield head + format_multipart_field("mixed", boundary) + format_delimiter(boundary) + body
     for file_head, item in attachments:
         yield format_delimiter(boundary) + file_head
         yield from _encode_base64(item.chunks)
@@ -172,8 +172,10 @@ def format_boundary(nonce: str, kind: str) -> str:
 
 
 def format_delimiter(boundary: str, *, is_last: bool = False) -> bytes:
-    """The delimiter line; every entity before it ends in CRLF already, so it starts its own line."""
-    return f"--{boundary}{'--' if is_last else ''}\r\n".encode()
+    """The delimiter with the CRLF before it, which belongs to it and not to the body that it ends (RFC 2046 §5.1.1);
+    after a header that CRLF is the blank line.
+    """
+    return f"\r\n--{boundary}{'--' if is_last else ''}\r\n".encode()
 
 
 def format_multipart_field(subtype: str, boundary: str, report_type: str = "") -> bytes:
@@ -219,7 +221,6 @@ def format_text_entity(letter: Letter, nonce: str) -> bytes:
     return b"".join(
         [
             format_multipart_field("alternative", boundary),
-            b"\r\n",
             format_delimiter(boundary),
             plain,
             format_delimiter(boundary),
@@ -230,7 +231,9 @@ def format_text_entity(letter: Letter, nonce: str) -> bytes:
 
 
 def format_text_part(text: str, subtype: str) -> bytes:
-    """One text entity in UTF-8, quoted-printable. Malformed ``body`` for NUL or lone surrogates."""
+    """One text entity in UTF-8, quoted-printable. CRLF, CR and LF each end a line, and the last line is ended too:
+    so normalised, the text is exactly what its reader decodes. Malformed ``body`` for NUL or lone surrogates.
+    """
     if "\0" in text:
         raise Malformed("body", "nul")
     lines = _NEWLINE.sub("\n", text)

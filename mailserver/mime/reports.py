@@ -176,7 +176,6 @@ def _stream_report(
             format_letter_header(letter),
             b"Auto-Submitted: auto-replied\r\n",  # RFC 3834 §5: nothing answers a report
             format_multipart_field("report", boundary, report_type),
-            b"\r\n",
             delimiter,
             format_text_part(letter.text, "plain"),
             delimiter,
@@ -195,7 +194,7 @@ def _stream_report(
 def _emit_report(head: bytes, original: Iterable[bytes], last: bytes) -> Iterator[bytes]:
     yield head
     yield from original
-    yield b"\r\n" + last
+    yield last
 
 
 def normalise_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -259,7 +259,7 @@ def write_mail(
         write(head + body)
         return
     boundary = format_boundary(nonce, "m")
-    write(head + format_multipart_field("mixed", boundary) + b"\r\n" + format_delimiter(boundary) + body)
+    write(head + format_multipart_field("mixed", boundary) + format_delimiter(boundary) + body)
     for each in chain([first], files):
         write(format_delimiter(boundary))
         for chunk in stream_attachment(each):

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from unit.mime.mime_messages import body_of, scan, summary_of
 
@@ -103,6 +103,7 @@ def test_a_cut_summary_is_refused(summary: HeaderSummary, data: st.DataObject) -
         raise AssertionError("accepted")
 
 
+@example("s", "", "\n\r", "\n\r", [("a.pdf", b"x")])  # a blank line before a delimiter
 @given(TYPED, TYPED, TEXT, st.none() | TEXT, st.lists(st.tuples(TYPED, st.binary(max_size=300)), max_size=3))
 def test_letter_reads_back(
     subject: str, name: str, text: str, html: str | None, files: list[tuple[str, bytes]]
@@ -134,8 +135,8 @@ def test_letter_reads_back(
     bodies = [decode_body(body_of(mail, part), part.content.encoding) for part in leaves]
     texts = [text] if html is None else [text, html]
     for body, typed in zip(bodies, texts, strict=False):
-        lines = typed.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
-        assert body.decode().replace("\r\n", "\n").removesuffix("\n") == lines
+        lines = typed.replace("\r\n", "\n").replace("\r", "\n")
+        assert body.decode() == (lines.removesuffix("\n") + "\n").replace("\n", "\r\n")
     assert bodies[len(texts) :] == [octets for _, octets in files]
     names = [part.content.filename for part in leaves[len(texts) :]]
     assert names == [label.replace("\\", "/").rpartition("/")[2].strip() for label, _ in files]

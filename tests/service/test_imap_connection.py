@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import threading
 import tracemalloc
 from collections.abc import Iterator
 
@@ -211,8 +212,21 @@ def test_a_fault_of_ours_is_a_fixed_text(
     assert [record.incident for record in caplog.records if record.name == "pli.imap"] == [said[-9:-1]]
 
 
+@pytest.fixture
+def paused(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set once a connection has as much to send as it may hold."""
+    paused, pause = threading.Event(), connection_module.ImapConnection.pause_writing
+
+    def pause_and_tell(connection: connection_module.ImapConnection) -> None:
+        pause(connection)
+        paused.set()
+
+    monkeypatch.setattr(connection_module.ImapConnection, "pause_writing", pause_and_tell)
+    return paused
+
+
 def test_a_client_that_does_not_read_is_not_buffered_for(
-    running: RunningImap, clients: Clients, name: str
+    paused: threading.Event, running: RunningImap, clients: Clients, name: str
 ) -> None:
     """120 MB are asked for and not read: the server holds a few blocks of them, and ends the connection at last."""
     running.node.deliver(name, b"Subject: x\r\n\r\n" + b"a" * 4_000_000)
@@ -221,6 +235,7 @@ def test_a_client_that_does_not_read_is_not_buffered_for(
     tracemalloc.start()
     try:
         client.send(b"".join(b"f%d FETCH 1 BODY.PEEK[]\r\n" % number for number in range(30)))
+        assert paused.wait(60)
         other = clients.log_in(name)
         for number in range(50):
             ask(other, f"n{number} NOOP")
@@ -228,7 +243,9 @@ def test_a_client_that_does_not_read_is_not_buffered_for(
     finally:
         tracemalloc.stop()
     assert peak < 16_000_000
-    settle(running, connections=1, expired_after=connection_module.STALL_SECONDS + 1)
+    expire_all(running, connection_module.STALL_SECONDS + 1)
+    settle(running, connections=1)
+    assert " OK " in ask(other, "z NOOP")[-1]
 
 
 def test_commands_without_end_pause_reading(running: RunningImap, tls: TlsFiles, name: str) -> None:

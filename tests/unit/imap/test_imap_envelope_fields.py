@@ -1,10 +1,19 @@
 """What SEARCH reads back from a stored ENVELOPE is what the header said."""
 
+from itertools import product
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailserver.imap.envelope_fields import FIELDS, FieldMatcher, find_field, member_pattern, parse_nodes
+from mailserver.imap.envelope_fields import (
+    FIELDS,
+    FieldMatcher,
+    find_field,
+    find_first_address,
+    member_pattern,
+    parse_nodes,
+)
 from mailserver.imap.search import fold
 from mailserver.mime.envelope import build_envelope
 from mailserver.mime.headers import HeaderBlock
@@ -40,6 +49,26 @@ def test_any_octets_give_all_fields(octets: bytes) -> None:
     assert len(nodes) >= len(FIELDS)
     for name in FIELDS:
         find_field(octets, name)
+
+
+SYMBOLS = (b"(", b")", b"NIL ", b'"a"', b'"', b"{1}\r\n")
+
+
+def test_brackets_in_any_order_give_all_fields() -> None:
+    """Every row of up to five symbols: what is cut short, or closed too often, is empty."""
+    for length in range(6):
+        for row in product(SYMBOLS, repeat=length):
+            octets = b"".join(row)
+            assert len(parse_nodes(octets)) >= len(FIELDS), octets
+            for name in ("date", "from", "message-id"):
+                assert isinstance(find_field(octets, name), tuple)
+                assert all(isinstance(part, bytes) for part in find_first_address(octets, name))
+
+
+@pytest.mark.parametrize("octets", [b"))", b")(", b")()", b"(()))(", b"", b"(" * 5000, b"{999999999}\r\n"])
+def test_an_envelope_that_closes_too_often_is_empty(octets: bytes) -> None:
+    assert parse_nodes(octets)[1:] == [None] * (len(FIELDS) - 1)
+    assert find_field(octets, "from") == ()
 
 
 @pytest.mark.parametrize(
