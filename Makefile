@@ -1,4 +1,4 @@
-# make demo | demo-once | test | check | bench | clean
+# make demo | demo-once | test | check | bench | fuzz | clean
 # Each target does its own set-up: .venv, hash-pinned requirements and, where root runs it, Debian packages.
 # Another interpreter: make test PYTHON=python3.12 · arguments for the program behind a target: make test ARGS="-k imap"
 
@@ -11,7 +11,7 @@ PIP := .venv/bin/python -m pip install -qq --disable-pip-version-check --root-us
 IMAPFLOW := tests/interop/imap/imapflow
 PINNED := $(PIP) --require-hashes --only-binary :all:
 
-.PHONY: help demo demo-once test check bench clean
+.PHONY: help demo demo-once test check bench fuzz clean
 
 help:
 	@sed -n '1,3s/^# //p' Makefile
@@ -37,6 +37,9 @@ bench: .venv/.dev
 	@scripts/debian-packages bench
 	@.venv/bin/python -m bench $(ARGS)
 
+fuzz: .venv/.fuzz
+	@.venv/bin/python tests/fuzz/explore.py $(ARGS)
+
 clean:
 	@rm -rf .venv .demo .work build dist pli.egg-info $(IMAPFLOW)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -53,6 +56,11 @@ clean:
 .venv/.dev: .venv/.run requirements/dev.txt
 	@echo "installing what the checks and tests run on"
 	@$(PINNED) -r requirements/dev.txt
+	@touch $@
+
+.venv/.fuzz: .venv/.dev requirements/fuzz.txt
+	@echo "installing what searches for octets that fail"
+	@$(PINNED) -r requirements/fuzz.txt
 	@touch $@
 
 $(IMAPFLOW)/node_modules/.package-lock.json: $(IMAPFLOW)/package-lock.json

@@ -99,6 +99,8 @@ def _directory_of(data: bytes) -> _Directory:
 
 def _end_positions(data: bytes) -> Iterator[int]:
     """Where an end record may begin, last first."""
+    if len(data) < _END.size:
+        return
     lowest = max(0, len(data) - _END.size - _COMMENT_BYTES)
     position = data.rfind(_END_SIGNATURE, lowest, len(data) - _END.size + len(_END_SIGNATURE))
     while position >= 0:

@@ -48,7 +48,8 @@ def _plain(name: bytes, value: bytes) -> bytes:
     value = value.strip()
     if name in {b"name", b"filename"}:
         return value
-    return value.split(b"(", 1)[0].split(None, 1)[0] if value.strip(b"( \t") else b""
+    words = value.partition(b"(")[0].split(None, 1)
+    return words[0] if words else b""
 
 
 def find_media_type(value: bytes) -> tuple[str, str] | None:

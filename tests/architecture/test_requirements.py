@@ -9,7 +9,8 @@ from architecture.source_tree import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-PAIRS = ("build", "run", "dev")
+INSTALLED = ("build", "run", "dev")
+PAIRS = (*INSTALLED, "fuzz")
 PIN = re.compile(
     r"^(?P<name>[A-Za-z0-9._-]+)(?P<extras>\[[a-z,]+\])?==(?P<version>\S+) \\\n(?P<hashes>(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)",
     re.M,
@@ -50,7 +51,7 @@ def test_pins_answer_what_is_asked(pair: str) -> None:
 
 def test_extras_that_a_pin_asks_for_are_named() -> None:
     """Pip looks at the newest version for an extra that no pin names, and then refuses it for want of a hash."""
-    text = "".join((ROOT / "requirements" / f"{pair}.txt").read_text(encoding="utf-8") for pair in PAIRS)
+    text = "".join((ROOT / "requirements" / f"{pair}.txt").read_text(encoding="utf-8") for pair in INSTALLED)
     named = {canonicalize_name(match["name"]): match["extras"] or "" for match in PIN.finditer(text)}
     missing = []
     for name in named:
@@ -63,7 +64,7 @@ def test_extras_that_a_pin_asks_for_are_named() -> None:
 
 
 def test_files_agree_where_they_overlap() -> None:
-    for left, right in (("build", "dev"), ("run", "dev")):
+    for left, right in (("build", "dev"), ("run", "dev"), ("dev", "fuzz")):
         first, second = pins_of(left), pins_of(right)
         assert not {name for name in first.keys() & second.keys() if first[name] != second[name]}
 

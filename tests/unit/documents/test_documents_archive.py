@@ -51,6 +51,7 @@ def compressed(method: int) -> bytes:
         pytest.param(b"%PDF-1.4", R.NOT_AN_ARCHIVE, id="pdf"),
         pytest.param(b"MZ" + GOOD, R.NOT_AN_ARCHIVE, id="prefixed"),
         pytest.param(GOOD + b"x", R.MALFORMED_ARCHIVE, id="trailing byte"),
+        pytest.param(b"PK\x05\x06" + bytes(7), R.MALFORMED_ARCHIVE, id="end record cut"),
         pytest.param(GOOD[:-1], R.MALFORMED_ARCHIVE, id="last byte cut"),
         pytest.param(GOOD[:200], R.MALFORMED_ARCHIVE, id="truncated"),
         pytest.param(make_zip({}), R.NO_IHE_XDM_FOLDER, id="no member"),
