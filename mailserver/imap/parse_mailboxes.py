@@ -91,6 +91,8 @@ def _parse_resync(cursor: Cursor) -> Resync:
     uidvalidity = cursor.number()
     cursor.space()
     modseq = cursor.number(MAX_NUMBER64)
+    if not (uidvalidity and modseq):
+        raise Malformed("bad_number")
     known_uids: SequenceSet | None = None
     numbers: SequenceSet | None = None
     uids: SequenceSet | None = None

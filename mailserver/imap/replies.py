@@ -88,7 +88,9 @@ NO_PRIVATE = _no(
     "Une messagerie partagée ne garde pas de notes privées. Utilisez un nom sous /shared ou une boîte à vous.",
 )
 NO_SUCH_MESSAGE = _no("NONEXISTENT", "There is no such message.", "Ce message n’existe pas.")
-HAS_INFERIORS = _no("", "The name only holds other mailboxes.", "Ce nom ne contient que d’autres boîtes.")
+HAS_INFERIORS = _no(
+    "HASCHILDREN", "The name only holds other mailboxes.", "Ce nom ne contient que d’autres boîtes."
+)
 NEEDS_QRESYNC = Reply(Status.BAD, "ENABLE QRESYNC first")  # RFC 7162 §3.2.5, §3.2.6
 
 _BAD_URL = _no(

@@ -188,7 +188,7 @@ class Session:
         """What this client is told along with flags, by what it enabled."""
         has = self.enabled
         return Dialect(
-            with_uid=with_uid or Feature.QRESYNC in has,  # RFC 7162 §3.2.4
+            with_uid=with_uid or Feature.CONDSTORE in has,  # RFC 7162 §3.2.4, which QRESYNC implies too
             with_modseq=Feature.CONDSTORE in has,
             with_recent=Feature.REV2 not in has,
             with_vanished=Feature.QRESYNC in has,

@@ -42,8 +42,7 @@ async def run_select(session: Session, command: Select) -> Reply:
     """SELECT and EXAMINE. The mailbox that was selected is closed, whatever comes of it (RFC 9051 §6.3.2)."""
     if command.resync is not None and Feature.QRESYNC not in session.enabled:
         return NEEDS_QRESYNC
-    if session.selected is not None and not session.enabled.isdisjoint({Feature.QRESYNC, Feature.REV2}):
-        # RFC 7162 §3.2.11, RFC 9051 §7.1
+    if session.selected is not None:  # RFC 7162 §3.2.11, RFC 9051 §7.1: whatever the client enabled
         session.wire.send(format_untagged(Word.OK, "The previous mailbox is closed", b"CLOSED"))
     session.selected = None
     if command.wants_modseq:

@@ -102,7 +102,7 @@ def _set(session: Session, mailbox: str, values: dict[str, bytes | None]) -> Rep
         row = replace(now.row, role=role) if USE in values else now.row
         return replace(now, row=row, entries=change_entries(now.entries, written))
 
-    mailboxes.change(found.account, found.mailbox_id, beside_the_mailbox)
+    mailboxes.change(found.account, found.mailbox_id, beside_the_mailbox, is_news=True)
     return None
 
 

@@ -267,20 +267,30 @@ class Mailboxes:
         return self._rights
 
     def change(
-        self, account: OpenAccount, mailbox_id: MailboxId, change: Callable[[MailboxInfo], MailboxInfo]
+        self,
+        account: OpenAccount,
+        mailbox_id: MailboxId,
+        change: Callable[[MailboxInfo], MailboxInfo],
+        *,
+        is_news: bool = False,
     ) -> MailboxInfo:
         """Change a mailbox's record as it stands in the transaction: two sessions' keywords never take one bit.
 
-        What ``change`` raises leaves everything as it was. Raises Denied without ``w``: what a record holds beside
+        ``is_news``: it raises HIGHESTMODSEQ, as an annotation must (RFC 7162 §3.2). What ``change`` raises leaves
+        everything as it was. Raises Denied without ``w``: what a record holds beside
         the name (keywords, annotations) is everybody's in a shared box.
         """
         account.demand(mailbox_id, Right.WRITE)
 
         def run(connection: Connection) -> MailboxInfo:
+            modseq = mailboxes.next_modseq(connection, account.account_id) if is_news else None
             info = open_record(account, mailboxes.load_mailbox(connection, account.account_id, mailbox_id))
             changed = change(info)
             if changed == info:
                 return info
+            if modseq is not None:
+                changed = replace(changed, row=replace(changed.row, highestmodseq=modseq))
+                mailboxes.mark_modseq(connection, changed.row)
             return _keep(connection, account, changed)
 
         return self._store.writer.commit(Unit(account.account_id, run))

@@ -90,6 +90,12 @@ def mark_record(connection: Connection, row: MailboxRow) -> None:
     connection.execute(update(_table).where(*here).values(values))
 
 
+def mark_modseq(connection: Connection, row: MailboxRow) -> None:
+    """Raise the mailbox's highest mod-sequence: something of it changed that is no message (RFC 7162 §3.2)."""
+    here = (_table.c.account_id == row.account_id, _table.c.mailbox_id == row.mailbox_id)
+    connection.execute(update(_table).where(*here).values(highestmodseq=row.highestmodseq))
+
+
 def delete_mailbox(connection: Connection, account_id: AccountId, mailbox_id: MailboxId) -> None:
     """Delete the row; the caller has expunged the items first."""
     for table in (schema.tombstone, schema.text_segment, _table):
