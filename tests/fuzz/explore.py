@@ -47,7 +47,7 @@ def explore(name: str, seconds: int) -> None:
     """Never returns: libFuzzer ends the process, with another code than 0 when something was found."""
     import atheris
 
-    with atheris.instrument_imports(include=["mailserver"]):
+    with atheris.instrument_imports(include=["mailserver", "webmail"]):
         from fuzz.targets import CORPUS, TARGETS
     own = WORK / name
     (own / "corpus").mkdir(parents=True, exist_ok=True)

@@ -33,6 +33,8 @@ from mailserver.smtp.replies import TROUBLES
 from mailserver.smtp.sasl import parse_plain, parse_response
 
 TIGHT = MimeLimits(header_bytes=200, header_lines=8, all_headers_bytes=600, depth=4, parts=8, steps=100)
+OCTET_BY_OCTET = 400
+"""Octets of a message that is cut everywhere; a longer one is cut at as many places."""
 ENCODINGS = ("base64", "quoted-printable", "8bit")
 CHARSETS = ("", "utf-8", "iso-2022-jp", "hz", "utf-16", "gb18030", "utf-7", "x-none")
 
@@ -41,8 +43,9 @@ def scan_message(data: bytes) -> None:
     """One message: the same tree however it is cut, responses that IMAP can send, each part where it says."""
     _scan_within([data], TIGHT)
     root, head = _scan([data], DEFAULT_LIMITS)
-    with patch.object(scanner, "_BLOCK_BYTES", 1):  # as if each octet were a block
-        cut = _scan([data[at : at + 1] for at in range(len(data))], DEFAULT_LIMITS)
+    step = 1 + len(data) // OCTET_BY_OCTET
+    with patch.object(scanner, "_BLOCK_BYTES", 1):  # as if each piece were a block
+        cut = _scan([data[at : at + step] for at in range(0, len(data), step)], DEFAULT_LIMITS)
     assert cut == (root, head), "a split changed the tree"
     summary = summarise(root, head, len(data))
     summary = replace(summary, preview=first_words(summary, lambda start, stop: data[start:stop]))

@@ -6,7 +6,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from fuzz import document_targets, imap_targets, mail_targets
+from fuzz import document_targets, imap_targets, mail_targets, web_targets
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -29,4 +29,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "cda": document_targets.parse_clinical_document,
     "document_record": document_targets.read_document_record,
     "trust_list": document_targets.read_trust_list,
+    "web_form": web_targets.read_form,
+    "web_small_form": web_targets.read_small_form,
 }
