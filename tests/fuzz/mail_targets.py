@@ -5,6 +5,8 @@ from unittest.mock import patch
 
 from unit.mime.mime_messages import read_list
 
+from mailserver.imap.base_subject import find_base
+from mailserver.imap.envelope_fields import FIELDS, parse_nodes
 from mailserver.mime import scanner
 from mailserver.mime.addresses import parse_address_list
 from mailserver.mime.dates import find_date
@@ -25,6 +27,7 @@ from mailserver.mime.summary import HeaderSummary, summarise
 from mailserver.mime.summary_wire import SummaryGlance, SummaryView, format_summary, parse_summary
 from mailserver.model.address import parse_address
 from mailserver.model.errors import Malformed, OverLimit
+from mailserver.service.header_facts import read_header_facts
 from mailserver.smtp import framing
 from mailserver.smtp.dot_reader import DotReader
 from mailserver.smtp.framing import LineFramer
@@ -84,8 +87,13 @@ def _check_spans(summary: HeaderSummary, size_bytes: int) -> None:
 def read_header(data: bytes) -> None:
     """A header block: fields, addresses, dates, parameters and encoded words are read or left out."""
     block = HeaderBlock(data)
-    read_list(build_envelope(block).octets)
+    envelope = build_envelope(block).octets
+    read_list(envelope)
+    assert len(parse_nodes(envelope)) == len(FIELDS)
     parse_content(block)
+    facts = read_header_facts(data)
+    assert not UNSAFE.search(facts.subject + facts.author_name)
+    assert len(find_base(facts.subject)[0]) <= len(facts.subject)
     filter_header_fields(data, ["SUBJECT", "X"], invert=True)
     filter_header_fields(data, ["SUBJECT", "X"])
 

@@ -1,10 +1,16 @@
 """Octets that nobody should send: pieces of a protocol in any order, cut anywhere, between noise of every kind."""
 
+import os
 import random
 from collections.abc import Iterator, Sequence
 
 NOISE = (b"\r\n", b"\r\n", b"\r\n", b"\n", b"\r", b"\0", b" ", b'"', b"\\", b"(", b")", b"{", b"}", b"\xff\xfe", b"\xc3\xa9", b"%s", b"A" * 300)  # fmt: skip
 MOST_PIECES = 24
+
+
+def seeds(count: int) -> range:
+    """The first ``count``, or twenty times as many under the profile that searches further."""
+    return range(20 * count if os.environ.get("HYPOTHESIS_PROFILE") == "long" else count)
 
 
 def hostile_octets(seed: int, pieces: Sequence[bytes]) -> bytes:

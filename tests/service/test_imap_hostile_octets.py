@@ -3,14 +3,15 @@
 import asyncio
 import contextlib
 import re
+import socket
 from collections.abc import Callable, Iterator
 
 import pytest
-from harness.hostile_octets import cut, hostile_octets
-from harness.imap_harness import Account, RunningImap, TlsFiles, make_node, make_tls, running_imap
+from harness.hostile_octets import cut, hostile_octets, seeds
+from harness.imap_harness import HOST, Account, RunningImap, TlsFiles, make_node, make_tls, running_imap
 from harness.imap_transcript import Client
 
-SEEDS = range(30)
+SEEDS = seeds(30)
 SECRET = b"Ce que personne d'autre ne doit lire"
 WORDS = (
     b"a NOOP\r\n", b"a ", b"* ", b"a LOGIN ", b"a AUTHENTICATE PLAIN\r\n", b"a AUTHENTICATE PLAIN =\r\n", b"AGEAYg==\r\n", b"a SELECT INBOX\r\n",
@@ -167,3 +168,30 @@ def check_form(said: bytes) -> None:
             continue
         assert FORM.fullmatch(line), line
         at = end
+
+
+@pytest.mark.parametrize("is_upgraded", [False, True], ids=["port 993", "after STARTTLS"])
+def test_any_octets_in_place_of_a_handshake(
+    is_upgraded: bool, running: RunningImap, stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    hello = b"\x16\x03\x01\x00\x20\x01"  # a record that begins well
+    for seed in SEEDS:
+        octets = hello[: seed % 7] + hostile_octets(seed, WORDS)
+        with socket.create_connection(
+            (HOST, running.clear_port if is_upgraded else running.tls_port), 10
+        ) as raw:
+            if is_upgraded:
+                raw.recv(1000)
+                raw.sendall(b"t STARTTLS\r\n")
+                assert raw.recv(1000) == b"t OK Begin TLS now\r\n"
+            said = b""
+            with contextlib.suppress(ConnectionError):
+                raw.sendall(octets)
+                raw.shutdown(socket.SHUT_WR)
+                while got := raw.recv(4096):
+                    said += got
+        assert len(said) < 100, "an alert at most"
+        assert SECRET not in said
+        stage.await_end()
+        ask(stage.watcher, b"t NOOP")
+    assert not [record for record in caplog.records if record.levelname in {"ERROR", "CRITICAL"}]

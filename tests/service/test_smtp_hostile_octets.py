@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from harness.hostile_octets import cut, hostile_octets
+from harness.hostile_octets import cut, hostile_octets, seeds
 from harness.smtp_harness import (
     Wire,
     client_context,
@@ -19,7 +19,7 @@ from harness.smtp_harness import (
 from harness.web_node import make_peers
 
 OURS, OTHER, PEER = "camille@a.localhost", "lou@a.localhost", "noa@b.localhost"
-SEEDS = range(20)
+SEEDS = seeds(20)
 WORDS = (
     b"EHLO poste\r\n", b"HELO x\r\n", b"MAIL FROM:<noa@b.localhost>\r\n", b"MAIL FROM:<camille@a.localhost> SIZE=9\r\n", b"MAIL FROM:<>\r\n",
     b"RCPT TO:<camille@a.localhost>\r\n", b"RCPT TO:<nobody@a.localhost>\r\n", b"RCPT TO:<x@c.invalid>\r\n", b"DATA\r\n", b"RSET\r\n", b"NOOP\r\n",
