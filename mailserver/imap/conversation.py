@@ -224,7 +224,7 @@ class Conversation:
             return
         session.has_untold = False
         has_more = session.has_news and session.notifier is not None and session.notifier.watches_others
-        is_uid = isinstance(command, _BY_UID) and command.uid
+        is_uid = isinstance(command, c.Idle) or (isinstance(command, _BY_UID) and command.uid)
         await self._look(hold_expunges=hold, with_uid=is_uid)
         session.has_news |= has_more  # of other mailboxes: told once the command is answered
 
@@ -258,7 +258,7 @@ class Conversation:
         elif session.selected is None:
             session.has_news = False
         else:
-            await self._look(hold_expunges=False)
+            await self._look(hold_expunges=False, with_uid=True)  # RFC 9051 §6.3.13
 
     async def _authenticate(self, tag: str, command: c.Authenticate) -> None:
         if command.mechanism not in mechanisms_of(self._session):

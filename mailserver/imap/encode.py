@@ -179,14 +179,6 @@ def format_old_name(name: str, *, is_utf8: bool = False) -> bytes:
     return b'"OLDNAME" (' + format_mailbox(name, is_utf8=is_utf8) + b")"
 
 
-def format_renamed(name: str, old_name: str | None, *, is_utf8: bool = False) -> bytes:
-    """A mailbox that is new under this name, with the one it had (RFC 5465 §5.4)."""
-    line = format_list([], name, is_utf8=is_utf8)
-    if old_name is None:
-        return line
-    return line[:-2] + b' ("OLDNAME" (' + format_mailbox(old_name, is_utf8=is_utf8) + b"))\r\n"
-
-
 def format_status(
     name: str, values: Iterable[tuple[StatusItem, int | str]], *, is_utf8: bool = False
 ) -> bytes:
@@ -201,6 +193,12 @@ def format_metadata(
     """RFC 5464 §4.4.1; values of any octets, an absent one NIL."""
     told = b" ".join(format_astring(name.encode("ascii")) + b" " + _value(value) for name, value in entries)
     return b"* METADATA " + format_mailbox(mailbox, is_utf8=is_utf8) + b" (" + told + b")\r\n"
+
+
+def format_metadata_change(mailbox: str, names: Iterable[str], *, is_utf8: bool = False) -> bytes:
+    """RFC 5464 §4.4.2: entries that others changed, without their values."""
+    told = b" ".join(format_astring(name.encode("ascii")) for name in names)
+    return b"* METADATA " + format_mailbox(mailbox, is_utf8=is_utf8) + b" " + told + b"\r\n"
 
 
 def _value(octets: bytes | None) -> bytes:

@@ -21,6 +21,8 @@ SPECIAL_USE: dict[Role, str] = {
     Role.ARCHIVE: "\\Archive",
 }
 """RFC 6154 §2; told in a plain LIST too, because clients look for it there."""
+SPECIAL_USE_ENTRY = "/private/specialuse"
+"""The annotation that is a mailbox's special use (RFC 6154 §4)."""
 _ROLES = {name.lower(): role for role, name in SPECIAL_USE.items()}
 
 

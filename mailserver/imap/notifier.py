@@ -5,30 +5,44 @@ What a mailbox looked like when it was last told is remembered; one look at the 
 different. The change feed only says that there is something.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from mailserver.imap.commands import Notify, NotifyEvent, NotifyFilter, NotifyGroup, StatusItem
-from mailserver.imap.encode import format_list, format_renamed, format_status
+from mailserver.imap.encode import (
+    DELIMITER,
+    format_list,
+    format_metadata_change,
+    format_old_name,
+    format_status,
+)
+from mailserver.imap.listing import SPECIAL_USE, SPECIAL_USE_ENTRY
 from mailserver.imap.states import Feature
 from mailserver.model.account import Role
 from mailserver.model.ids import MailboxId
+from mailserver.service.annotations import Entries
 from mailserver.service.named_mailboxes import NamedMailbox
 
 _MESSAGE_EVENTS = frozenset({NotifyEvent.MESSAGE_NEW, NotifyEvent.MESSAGE_EXPUNGE, NotifyEvent.FLAG_CHANGE})
+_READING_EVENTS = _MESSAGE_EVENTS | {NotifyEvent.MAILBOX_METADATA_CHANGE, NotifyEvent.SERVER_METADATA_CHANGE}
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A mailbox as the client was last told of it."""
+    """A mailbox as the client was last told of it. ``entries``: names of its annotations with a hash of their values;
+    ``server_entries``: the account's.
+    """
 
     name: str
+    role: Role
     is_subscribed: bool
     uidvalidity: int
     exists: int
     uidnext: int
     unseen: int
     modseq: int
+    entries: frozenset[tuple[str, int]]
+    server_entries: frozenset[tuple[str, int]]
 
 
 class Notifier:
@@ -81,51 +95,120 @@ class Notifier:
     def format_news(
         self, mailboxes: list[NamedMailbox], selected: MailboxId | None, enabled: set[Feature]
     ) -> list[bytes]:
-        """What is different from what was told, as LIST and STATUS responses; it is told with this."""
+        """What is different from what was told, as LIST, STATUS and METADATA responses; it is told with this."""
         is_utf8 = not enabled.isdisjoint({Feature.UTF8, Feature.REV2})
-        responses: list[bytes] = []
-        present = {each.mailbox_id: each for each in mailboxes}
-        for mailbox_id, before in self._known.items():
-            if mailbox_id not in present and NotifyEvent.MAILBOX_NAME in self._events_named(before.name):
-                responses.append(format_list(["\\NonExistent"], before.name, is_utf8=is_utf8))
-        for each in mailboxes:
-            now, was = _known(each), self._known.get(each.mailbox_id)
-            events = self._events_of(each)
-            if was is None or was.name != now.name:
-                if NotifyEvent.MAILBOX_NAME in events:
-                    old = None if was is None else was.name
-                    responses.append(format_renamed(now.name, old, is_utf8=is_utf8))
-            elif was.is_subscribed != now.is_subscribed and NotifyEvent.SUBSCRIPTION_CHANGE in events:
-                attributes = ["\\Subscribed"] if now.is_subscribed else []
-                responses.append(format_list(attributes, now.name, is_utf8=is_utf8))
-            if each.mailbox_id != selected:
-                changed = _changes(was, now) & events
+        before, now = self._known, {each.mailbox_id: _known(each) for each in mailboxes}
+        events = {each.mailbox_id: self._events_of(each) for each in mailboxes}
+        responses = [
+            _format_name(name, old, now.values(), is_utf8=is_utf8)
+            for name, old in self._names_affected(now, events).items()
+        ]
+        for mailbox_id, each in now.items():
+            was = before.get(mailbox_id)
+            if mailbox_id != selected:
+                changed = _changes(was, each) & events[mailbox_id]
                 if changed:
-                    responses.append(_format_state(now, changed, enabled))
-        self.learn(mailboxes)
+                    responses.append(_format_state(each, changed, enabled))
+            if was is not None:
+                responses += self._format_entries(was, each, events[mailbox_id], is_utf8=is_utf8)
+        self._known = now
         return responses
 
+    def _names_affected(
+        self, now: dict[MailboxId, _Known], events: dict[MailboxId, frozenset[NotifyEvent]]
+    ) -> dict[str, str | None]:
+        """Names to list, with the old one of what was renamed (RFC 5465 §5.4, §5.5)."""
+        found: dict[str, str | None] = {}
+        for mailbox_id, gone in self._known.items():
+            if mailbox_id not in now and NotifyEvent.MAILBOX_NAME in self._events_named(gone.name):
+                self._affect(found, gone.name)
+        both = [(self._known[each], now[each]) for each in now.keys() & self._known.keys()]
+        moves = [(was.name, each.name) for was, each in both if was.name != each.name]
+        for mailbox_id, each in now.items():
+            was, wanted = self._known.get(mailbox_id), events[mailbox_id]
+            if was is None:
+                if NotifyEvent.MAILBOX_NAME in wanted:
+                    self._affect(found, each.name)
+            elif was.name != each.name:
+                if NotifyEvent.MAILBOX_NAME in wanted and not _follows(was.name, each.name, moves):
+                    found[each.name] = was.name
+            elif was.is_subscribed != each.is_subscribed and NotifyEvent.SUBSCRIPTION_CHANGE in wanted:
+                found.setdefault(each.name)
+        return found
+
+    def _affect(self, found: dict[str, str | None], name: str) -> None:
+        """A mailbox that was made or deleted, and its direct parent, a mailbox or not."""
+        found.setdefault(name)
+        parent = name.rpartition(DELIMITER)[0]
+        if parent and NotifyEvent.MAILBOX_NAME in self._events_named(parent):
+            found.setdefault(parent)
+
+    def _format_entries(
+        self, was: _Known, now: _Known, events: frozenset[NotifyEvent], *, is_utf8: bool
+    ) -> list[bytes]:
+        """RFC 5465 §5.6, §5.7: the names of annotations that changed, those that were taken away too."""
+        told = []
+        names = sorted({name for name, _value in was.entries ^ now.entries})
+        if names and NotifyEvent.MAILBOX_METADATA_CHANGE in events:
+            told.append(format_metadata_change(now.name, names, is_utf8=is_utf8))
+        names = sorted({name for name, _value in was.server_entries ^ now.server_entries})
+        if names and any(NotifyEvent.SERVER_METADATA_CHANGE in group.events for group in self._groups):
+            told.append(format_metadata_change("", names, is_utf8=is_utf8))
+        return told
+
     def _events_of(self, mailbox: NamedMailbox) -> frozenset[NotifyEvent]:
-        """The first group that covers a mailbox decides (RFC 5465 §6); of messages nothing is told to who may not read
-        them.
+        """Those of every group that covers a mailbox (RFC 5465 §6); of what is in it nothing is told to who may not
+        read it.
         """
-        for group in self._groups:
-            if not group.filter.is_selected and _covers(group, mailbox):
-                return group.events if mailbox.may_read else group.events - _MESSAGE_EVENTS
-        return frozenset()
+        groups = (
+            group.events for group in self._groups if not group.filter.is_selected and _covers(group, mailbox)
+        )
+        events = frozenset[NotifyEvent]().union(*groups)
+        return events if mailbox.may_read else events - _READING_EVENTS
 
     def _events_named(self, name: str) -> frozenset[NotifyEvent]:
         """The events of a mailbox of which only the name is left."""
-        for group in self._groups:
-            if not group.filter.is_selected and _covers_name(group, name):
-                return group.events
-        return frozenset()
+        groups = (
+            group.events
+            for group in self._groups
+            if not group.filter.is_selected and _covers_name(group, name)
+        )
+        return frozenset[NotifyEvent]().union(*groups)
+
+
+def _follows(old: str, new: str, moves: Iterable[tuple[str, str]]) -> bool:
+    """Whether a mailbox has its new name from a superior that was renamed: no event of its own (RFC 5465 §5.4)."""
+    return any(
+        old.startswith(above + DELIMITER) and new == renamed + old[len(above) :] for above, renamed in moves
+    )
+
+
+def _format_name(name: str, old_name: str | None, now: Collection[_Known], *, is_utf8: bool) -> bytes:
+    """LIST of a name as it is after the event, accurate in all attributes."""
+    found = next((each for each in now if each.name == name), None)
+    attributes = [] if found is not None else ["\\NonExistent"]
+    if found is not None and found.role in SPECIAL_USE:
+        attributes.append(SPECIAL_USE[found.role])
+    if found is not None and found.is_subscribed:
+        attributes.append("\\Subscribed")
+    has_children = any(each.name.startswith(name + DELIMITER) for each in now)
+    attributes.append("\\HasChildren" if has_children else "\\HasNoChildren")
+    more = b"" if old_name is None else format_old_name(old_name, is_utf8=is_utf8)
+    return format_list(attributes, name, is_utf8=is_utf8, more=more)
 
 
 def _known(each: NamedMailbox) -> _Known:
     row = each.info.row
     counts = (row.uidvalidity, row.exists_count, row.uidnext, row.unseen_count, row.highestmodseq)
-    return _Known(each.name, each.info.is_subscribed, *counts)
+    entries = each.info.entries
+    if each.role in SPECIAL_USE:
+        entries = (*entries, (SPECIAL_USE_ENTRY, SPECIAL_USE[each.role].encode("ascii")))
+    server = each.info.server_entries if each.account.member is None else ()
+    return _Known(each.name, each.role, each.info.is_subscribed, *counts, _hashed(entries), _hashed(server))
+
+
+def _hashed(entries: Entries) -> frozenset[tuple[str, int]]:
+    return frozenset((name, hash(value)) for name, value in entries)
 
 
 def _changes(was: _Known | None, now: _Known) -> frozenset[NotifyEvent]:

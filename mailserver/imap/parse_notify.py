@@ -9,6 +9,7 @@ _MOST_GROUPS = 32
 _MOST_NAMES = 256
 _MOST_EVENTS = 16
 _MESSAGES = frozenset({NotifyEvent.MESSAGE_NEW, NotifyEvent.MESSAGE_EXPUNGE})
+_OF_MESSAGES = _MESSAGES | {NotifyEvent.FLAG_CHANGE}
 _NAMED = frozenset({NotifyFilter.SUBTREE, NotifyFilter.MAILBOXES})
 _Items = tuple[FetchItem | SectionItem, ...]
 
@@ -67,6 +68,8 @@ def _parse_group(cursor: Cursor, unknown: list[str]) -> NotifyGroup:
     elif cursor.keyword() != "NONE":
         raise Malformed("bad_parameter")
     cursor.need(b")")
+    if chosen.is_selected and events - _OF_MESSAGES:
+        raise Malformed("bad_events", "of the selected mailbox its messages alone")
     has_messages = events & _MESSAGES
     if has_messages and has_messages != _MESSAGES:
         raise Malformed("bad_events", "MessageNew and MessageExpunge go together")

@@ -237,11 +237,12 @@ class Uploads:
                     assert_never(step)
 
     def _place(self, job: _Job, steps: Sequence[c.Step]) -> tuple[bytes, bytes]:
-        """The target's id and the APPENDUID code (RFC 4315 §3)."""
+        """The target's id and the APPENDUID code; none for who may not read there (RFC 4315 §3)."""
         self._take_steps(job, steps)
         target = self._target(job)
         placed = job.upload.place(target, job.leaving)
-        return target.mailbox_id, code_append_uid(placed.uidvalidity, placed.uids)
+        code = code_append_uid(placed.uidvalidity, placed.uids) if target.may_read else b""
+        return target.mailbox_id, code
 
     def _target(self, job: _Job) -> NamedMailbox:
         """Where the messages go. Raises NotFound("mailbox"); Denied when it is no place for a replacement."""

@@ -25,14 +25,21 @@ async def run_list(session: Session, command: List) -> Reply:
 
 
 def _list(session: Session, command: List) -> list[bytes]:
-    """Every LIST response, each followed by the STATUS that was asked for with it (RFC 5819 §2)."""
+    """Every LIST response, each followed by the STATUS that was asked for with it (RFC 5819 §2). Of what
+    is listed and may not be read there is none, and that is said.
+    """
     mailboxes, names = _load_names(session)
     by_name = {each.name: each for each in mailboxes}
     lines = []
     for listed in list_names(names, command):
         more = format_child_info(listed.child_info) if listed.child_info else b""
-        lines.append(format_list(listed.attributes, listed.name, is_utf8=session.is_utf8, more=more))
-        if command.status and listed.is_selectable and by_name[listed.name].may_read:
+        wants_status = bool(command.status) and listed.is_selectable
+        may_tell = wants_status and by_name[listed.name].may_read
+        hidden = ("\\NoSelect",) if wants_status and not may_tell else ()
+        lines.append(
+            format_list((*hidden, *listed.attributes), listed.name, is_utf8=session.is_utf8, more=more)
+        )
+        if may_tell:
             lines.append(_format_status(session, by_name[listed.name], command.status))
     return lines
 

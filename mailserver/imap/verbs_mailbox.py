@@ -130,7 +130,7 @@ async def run_create(session: Session, command: Create) -> Reply:
         return UNKNOWN_ROLE
     role = (roles[0] if roles else None) or Role.NONE
     made = await session.wire.call(_create, session, command.mailbox, role)
-    tell_true_name(session, command.mailbox, command.mailbox)
+    tell_true_name(session, command.mailbox, command.mailbox, *_subscribed(made))
     return done("CREATE", code_mailbox_id(made.mailbox_id))
 
 
@@ -173,12 +173,18 @@ def _delete(session: Session, name: str) -> MailboxId | None:
 
 async def run_rename(session: Session, command: Rename) -> Reply:
     """RFC 9051 §6.3.6. Renaming INBOX moves its messages to a new mailbox and leaves it empty."""
-    await session.wire.call(_rename, session, command)
-    tell_true_name(session, command.new_name, command.mailbox)
+    renamed = await session.wire.call(_rename, session, command)
+    tell_true_name(session, command.new_name, command.mailbox, *_subscribed(renamed))
     return done("RENAME")
 
 
-def _rename(session: Session, command: Rename) -> None:
+def _subscribed(info: MailboxInfo | None) -> tuple[str, ...]:
+    """RFC 9051 §6.3.4, §6.3.6: told of what the server subscribed by itself."""
+    return ("\\Subscribed",) if info is not None and info.is_subscribed else ()
+
+
+def _rename(session: Session, command: Rename) -> MailboxInfo | None:
+    """The mailbox under its new name; None when the name only held others."""
     names, services = session.open_names(), session.services
     account, old = names.load_account(command.mailbox)
     other, new = names.load_new(command.new_name)
@@ -186,7 +192,8 @@ def _rename(session: Session, command: Rename) -> None:
         raise Denied("mailbox-elsewhere")
     if normal_name(old) != "INBOX":
         services.mailboxes.rename_mailbox(account, old, new, now_seconds())
-        return
+        found = names.find_mailbox(command.new_name)
+        return None if found is None else found.info
     inbox = services.mailboxes.load_mailbox(account, old)
     made = services.mailboxes.add_mailbox(account, new, now_seconds())
     if inbox.keywords:
@@ -194,6 +201,7 @@ def _rename(session: Session, command: Rename) -> None:
     if inbox.entries:  # RFC 5464 §4.1: copied, and kept by INBOX
         services.mailboxes.change(account, made.mailbox_id, lambda now: replace(now, entries=inbox.entries))
     services.messages.move(account, (inbox.mailbox_id, made.mailbox_id), EVERY_UID, now_seconds())
+    return made
 
 
 async def run_subscribe(session: Session, command: Subscribe) -> Reply:

@@ -34,7 +34,6 @@ _CHANGES = {
     StoreMode.ADD: FlagChange.ADD,
     StoreMode.REMOVE: FlagChange.REMOVE,
 }
-Pairs = list[tuple[int, int]]
 
 
 def is_here(session: Session, messages: SequenceSet, *, uid: bool) -> bool:
@@ -149,36 +148,45 @@ async def _transfer(session: Session, command: Copy | Move, *, is_move: bool) ->
     view = session.open_mailbox().view
     uids = view.uids_of(command.messages, uid=command.uid)
     try:
-        validity, pairs = await session.wire.call(_place, session, command, uids)
+        code = await session.wire.call(_place, session, command, uids)
     except NotFound:
         return TRY_CREATE
     except Corrupt:
         session.has_news = True  # a MOVE took the messages that are sound
         raise
-    if not pairs:
+    if code is None:
         return done(verb)
-    code = code_copy_uid(validity, [old for old, _new in pairs], [new for _old, new in pairs])
     session.has_news = True
     if not is_move:
         return done(verb, code)
-    session.wire.send(format_untagged(Word.OK, "Moved", code))
+    if code:
+        session.wire.send(format_untagged(Word.OK, "Moved", code))
     return done(verb)
 
 
-def _place(session: Session, command: Copy | Move, uids: Sequence[int]) -> tuple[int, Pairs]:
+def _place(session: Session, command: Copy | Move, uids: Sequence[int]) -> bytes | None:
+    """The COPYUID code: empty for who may not read there (RFC 4315 §3), None when there was nothing to place."""
     if len(uids) > COMMAND_ITEMS:
         raise OverLimit("too-many-messages")
     services, selected = session.services, session.open_mailbox()
     source, target = selected.info, session.open_names().load_mailbox(command.mailbox)
     if not len(uids):
-        return target.info.row.uidvalidity, []
+        return None
     bits = _match_keywords(session, source, target) if source.keywords else None
     place, is_move = (source.mailbox_id, target.mailbox_id), isinstance(command, Move)
     if target.account.account_id != selected.account.account_id:
         transfer = Transfer(*place, now_seconds(), bits, is_move=is_move)
-        return services.messages.carry(selected.account, target.account, transfer, uid_ranges(uids))
-    run = services.messages.move if is_move else services.messages.copy
-    return run(selected.account, place, uid_ranges(uids), now_seconds(), keyword_bits=bits)
+        validity, pairs = services.messages.carry(
+            selected.account, target.account, transfer, uid_ranges(uids)
+        )
+    else:
+        run = services.messages.move if is_move else services.messages.copy
+        validity, pairs = run(selected.account, place, uid_ranges(uids), now_seconds(), keyword_bits=bits)
+    if not pairs:
+        return None
+    if not target.may_read:
+        return b""
+    return code_copy_uid(validity, [old for old, _new in pairs], [new for _old, new in pairs])
 
 
 def _match_keywords(session: Session, source: MailboxInfo, target: NamedMailbox) -> list[tuple[int, int]]:

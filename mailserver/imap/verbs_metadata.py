@@ -11,6 +11,7 @@ from dataclasses import replace
 from mailserver.imap.commands import GetMetadata, SetMetadata
 from mailserver.imap.encode import format_metadata
 from mailserver.imap.listing import SPECIAL_USE, find_role
+from mailserver.imap.listing import SPECIAL_USE_ENTRY as USE
 from mailserver.imap.replies import ENTRY_IS_FIXED, NO_PRIVATE, UNKNOWN_ROLE
 from mailserver.imap.session import Reply, Session, done
 from mailserver.model.account import Role
@@ -19,7 +20,6 @@ from mailserver.service.annotations import change_entries
 from mailserver.service.mailboxes import MailboxInfo
 from mailserver.service.named_mailboxes import NamedMailbox
 
-USE = "/private/specialuse"
 _PRIVATE = "/private/"
 _FIXED = frozenset({"/shared/admin"})
 """The operator's to say, and no client's to set (RFC 5464 §3.2.1.1)."""

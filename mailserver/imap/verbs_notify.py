@@ -34,7 +34,7 @@ async def tell_notified(session: Session, *, is_idling: bool) -> None:
     selected = session.selected
     if selected is not None and (notifier.tells_selected or (is_idling and not notifier.mutes_selected)):
         newest = selected.view.uids[-1] if selected.view.exists else 0
-        await look(session, hold_expunges=notifier.delays_expunges and not is_idling)
+        await look(session, hold_expunges=notifier.delays_expunges and not is_idling, with_uid=is_idling)
         await _fetch_new(session, newest)
     else:
         # told by the next command, as to a client that never asked

@@ -7,13 +7,15 @@ from mailserver.imap.commands.messages import FetchItem, SectionItem
 
 
 class NotifyEvent(StrEnum):
-    """RFC 5465 §5, by their names in capitals. Annotations do not exist here."""
+    """RFC 5465 §5, by their names in capitals. Annotations of messages do not exist here."""
 
     MESSAGE_NEW = "MESSAGENEW"
     MESSAGE_EXPUNGE = "MESSAGEEXPUNGE"
     FLAG_CHANGE = "FLAGCHANGE"
     MAILBOX_NAME = "MAILBOXNAME"
     SUBSCRIPTION_CHANGE = "SUBSCRIPTIONCHANGE"
+    MAILBOX_METADATA_CHANGE = "MAILBOXMETADATACHANGE"
+    SERVER_METADATA_CHANGE = "SERVERMETADATACHANGE"
 
 
 class NotifyFilter(StrEnum):
