@@ -224,7 +224,8 @@ class Conversation:
             return
         session.has_untold = False
         has_more = session.has_news and session.notifier is not None and session.notifier.watches_others
-        is_uid = isinstance(command, c.Idle) or (isinstance(command, _BY_UID) and command.uid)
+        is_uid = isinstance(command, _BY_UID) and command.uid
+        is_uid |= isinstance(command, c.Idle) or session.notifier is not None  # RFC 5465 §5.1
         await self._look(hold_expunges=hold, with_uid=is_uid)
         session.has_news |= has_more  # of other mailboxes: told once the command is answered
 

@@ -10,7 +10,7 @@ from mailserver.imap.encode import code_permanent_flags, format_flags_response, 
 from mailserver.imap.flags import format_flags
 from mailserver.imap.session import Selected, Session
 from mailserver.imap.view import Arrived, Change, FlagsChanged, Vanished
-from mailserver.model.account import FLAG_NAMES, KEYWORD_SHIFT
+from mailserver.model.account import FLAG_NAMES, KEYWORD_SHIFT, KEYWORDS_PER_MAILBOX
 from mailserver.model.errors import NotFound
 from mailserver.model.rights import Right, flag_mask
 from mailserver.service.keys import OpenAccount
@@ -74,7 +74,8 @@ def format_known_flags(account: OpenAccount, info: MailboxInfo) -> bytes:
     names = format_flags(all_bits(info), info.keywords)
     rights = account.rights_in(info.mailbox_id)
     settable = format_flags(all_bits(info) & flag_mask(rights), info.keywords)
-    permanent = code_permanent_flags(settable, may_add=Right.WRITE in rights)
+    has_room = len(info.keywords) < KEYWORDS_PER_MAILBOX
+    permanent = code_permanent_flags(settable, may_add=has_room and Right.WRITE in rights)
     return format_flags_response(names) + format_untagged(Word.OK, "Flags that stay", permanent)
 
 

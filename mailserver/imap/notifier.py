@@ -21,6 +21,7 @@ from mailserver.imap.states import Feature
 from mailserver.model.account import Role
 from mailserver.model.ids import MailboxId
 from mailserver.service.annotations import Entries
+from mailserver.service.boxes import NAMESPACE
 from mailserver.service.named_mailboxes import NamedMailbox
 
 _MESSAGE_EVENTS = frozenset({NotifyEvent.MESSAGE_NEW, NotifyEvent.MESSAGE_EXPUNGE, NotifyEvent.FLAG_CHANGE})
@@ -55,20 +56,13 @@ class Notifier:
 
     @property
     def tells_selected(self) -> bool:
-        """Whether changes of the selected mailbox are told between commands (RFC 5465 §6.1); during IDLE they are told
-        all the same when the client said nothing of the selected mailbox.
-        """
+        """Whether changes of the selected mailbox are told between commands and during IDLE (RFC 5465 §3.1, §4)."""
         return self._selected is not None and bool(self._selected.events)
 
     @property
     def delays_expunges(self) -> bool:
         """SELECTED-DELAYED (RFC 5465 §6.2): message numbers stay until a command allows them to move."""
         return self._selected is not None and self._selected.filter is NotifyFilter.SELECTED_DELAYED
-
-    @property
-    def mutes_selected(self) -> bool:
-        """The client asked for no news of the selected mailbox, IDLE or not (RFC 5465 §4)."""
-        return self._selected is not None and not self._selected.events
 
     @property
     def selected(self) -> NotifyGroup | None:
@@ -81,6 +75,14 @@ class Notifier:
     def learn(self, mailboxes: Iterable[NamedMailbox]) -> None:
         """Take the present state as told."""
         self._known = {each.mailbox_id: _known(each) for each in mailboxes}
+
+    def format_refusals(self, mailboxes: Iterable[NamedMailbox], *, is_utf8: bool) -> list[bytes]:
+        """What is watched and may be listed, but not read (RFC 5465 §3.1)."""
+        return [
+            format_list(["\\NoAccess"], each.name, is_utf8=is_utf8)
+            for each in mailboxes
+            if not each.may_read and self._events_wanted(each)
+        ]
 
     def format_states(
         self, mailboxes: Iterable[NamedMailbox], selected: MailboxId | None, enabled: set[Feature]
@@ -157,14 +159,16 @@ class Notifier:
         return told
 
     def _events_of(self, mailbox: NamedMailbox) -> frozenset[NotifyEvent]:
-        """Those of every group that covers a mailbox (RFC 5465 §6); of what is in it nothing is told to who may not
-        read it.
-        """
+        """Those wanted; of what is in a mailbox nothing is told to who may not read it."""
+        events = self._events_wanted(mailbox)
+        return events if mailbox.may_read else events - _READING_EVENTS
+
+    def _events_wanted(self, mailbox: NamedMailbox) -> frozenset[NotifyEvent]:
+        """Of every group that covers a mailbox (RFC 5465 §6)."""
         groups = (
             group.events for group in self._groups if not group.filter.is_selected and _covers(group, mailbox)
         )
-        events = frozenset[NotifyEvent]().union(*groups)
-        return events if mailbox.may_read else events - _READING_EVENTS
+        return frozenset[NotifyEvent]().union(*groups)
 
     def _events_named(self, name: str) -> frozenset[NotifyEvent]:
         """The events of a mailbox of which only the name is left."""
@@ -219,7 +223,8 @@ def _changes(was: _Known | None, now: _Known) -> frozenset[NotifyEvent]:
         found.add(NotifyEvent.MESSAGE_NEW)
     if now.exists - was.exists < now.uidnext - was.uidnext:
         found.add(NotifyEvent.MESSAGE_EXPUNGE)
-    if now.unseen != was.unseen or (now.modseq != was.modseq and not found):
+    is_other = now.uidvalidity != was.uidvalidity or now.unseen != was.unseen
+    if is_other or (now.modseq != was.modseq and not found):
         found.add(NotifyEvent.FLAG_CHANGE)
     return frozenset(found)
 
@@ -249,7 +254,9 @@ def _covers(group: NotifyGroup, mailbox: NamedMailbox) -> bool:
 
 def _covers_name(group: NotifyGroup, name: str) -> bool:
     match group.filter:
-        case NotifyFilter.PERSONAL | NotifyFilter.SUBSCRIBED:
+        case NotifyFilter.PERSONAL:
+            return not name.startswith(NAMESPACE + DELIMITER)
+        case NotifyFilter.SUBSCRIBED:
             return True
         case NotifyFilter.MAILBOXES:
             return name in group.names

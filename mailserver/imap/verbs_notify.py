@@ -17,6 +17,8 @@ async def run_notify(session: Session, command: Notify) -> Reply:
     session.notifier = Notifier(command)
     mailboxes = await session.wire.call(session.open_names().list_mailboxes)
     session.notifier.learn(mailboxes)
+    for response in session.notifier.format_refusals(mailboxes, is_utf8=session.is_utf8):
+        session.wire.send(response)
     if command.wants_status:
         selected = session.selected.info.mailbox_id if session.selected is not None else None
         for response in session.notifier.format_states(mailboxes, selected, session.enabled):
@@ -32,9 +34,9 @@ async def tell_notified(session: Session, *, is_idling: bool) -> None:
     assert notifier is not None
     session.has_news = False
     selected = session.selected
-    if selected is not None and (notifier.tells_selected or (is_idling and not notifier.mutes_selected)):
+    if selected is not None and notifier.tells_selected:
         newest = selected.view.uids[-1] if selected.view.exists else 0
-        await look(session, hold_expunges=notifier.delays_expunges and not is_idling, with_uid=is_idling)
+        await look(session, hold_expunges=notifier.delays_expunges and not is_idling, with_uid=True)
         await _fetch_new(session, newest)
     else:
         # told by the next command, as to a client that never asked
