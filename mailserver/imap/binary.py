@@ -2,9 +2,11 @@
 
 A part is decoded slice by slice, a partial of it only as far as it reaches. Its size and whether it holds NUL must be
 told first, so what is longer than HOLD_BYTES is decoded twice rather than held. Whatever cannot have an encoding (RFC
-2045 §6.4: the message, a multipart, a message part) is sent as it stands.
+2045 §6.4: the message, a multipart, a message part) is sent as it stands. Lines of text end in CRLF, whatever they
+ended in.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,7 +20,8 @@ from mailserver.model.errors import Malformed
 
 HOLD_BYTES = 256 * 1024
 STEP_BYTES = 64 * 1024
-_KNOWN = frozenset({"", "base64", "quoted-printable"})
+_KNOWN = frozenset({"", "base64", "quoted-printable", *TRANSPARENT})
+_LONE_LF = re.compile(rb"(?<!\r)\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class _Source:
 
     span: Span
     encoding: str
+    is_text: bool = False
 
 
 def demand_decodable(reader: SectionReader, item: BinarySection | BinarySize) -> None:
@@ -68,8 +72,11 @@ def _find_source(reader: SectionReader, part: tuple[int, ...]) -> _Source | None
     row = find_part(reader.parsed(), ".".join(map(str, part)))
     if row is None:
         return None
-    is_plain = row.is_message or row.content_type.startswith("multipart/") or row.encoding in TRANSPARENT
-    return _Source(Span(row.body_start, row.body_end), "" if is_plain else row.encoding)
+    span, is_text = Span(row.body_start, row.body_end), row.content_type.startswith("text/")
+    is_plain = row.is_message or row.content_type.startswith("multipart/")
+    if is_plain or (row.encoding in TRANSPARENT and not is_text):
+        return _Source(span, "")
+    return _Source(span, row.encoding or "7bit", is_text)
 
 
 def _count(reader: SectionReader, source: _Source) -> int:
@@ -110,6 +117,22 @@ def _decoded(reader: SectionReader, source: _Source, partial: Partial | None) ->
 
 
 def _all_decoded(reader: SectionReader, source: _Source) -> Iterator[bytes]:
+    """RFC 9051 §7.5.2: what is text has the line ends of IMAP."""
+    pieces = _octets_meant(reader, source)
+    return _with_line_ends(pieces) if source.is_text else pieces
+
+
+def _with_line_ends(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    is_in_pair = False
+    for piece in pieces:
+        if not piece:
+            continue
+        ended = _LONE_LF.sub(b"\r\n", piece)
+        yield ended[1:] if is_in_pair and piece.startswith(b"\n") else ended
+        is_in_pair = piece.endswith(b"\r")
+
+
+def _octets_meant(reader: SectionReader, source: _Source) -> Iterator[bytes]:
     decoder = decoder_of(source.encoding)
     for octets in reader.slices(source.span, STEP_BYTES):
         yield decoder.update(octets)

@@ -106,7 +106,15 @@ def check_decoded(client: StrictClient, uid: int, leaf: Leaf, body: bytes) -> No
 
 
 def decoded(leaf: Leaf, body: bytes) -> bytes | None:
-    """By other means than the server's; None for an encoding that nobody knows."""
+    """By other means than the server's; None for an encoding that nobody knows. Lines of text end in CRLF."""
+    meant = octets_meant(leaf, body)
+    if meant is None or not leaf.content_type.startswith("text/"):
+        return meant
+    *lines, last = meant.split(b"\n")
+    return b"".join(line.removesuffix(b"\r") + b"\r\n" for line in lines) + last
+
+
+def octets_meant(leaf: Leaf, body: bytes) -> bytes | None:
     if leaf.is_message or leaf.encoding in TRANSPARENT:
         return body
     if leaf.encoding == "base64":

@@ -43,6 +43,28 @@ def test_one_part(encoding: str, body: bytes, expected: bytes) -> None:
     assert answer(message, BinarySize((1,))) == b"BINARY.SIZE[1] %d" % size
 
 
+@pytest.mark.parametrize("step", [1, 2, 3, 100])
+@pytest.mark.parametrize(
+    ("encoding", "body", "lines"),
+    [
+        ("base64", binascii.b2a_base64(b"a\nb\r\nc\rd\n\n"), b"a\r\nb\r\nc\rd\r\n\r\n"),
+        ("quoted-printable", b"a=0Ab=0D=0Ac\nd=0D", b"a\r\nb\r\nc\r\nd\r"),
+        ("8bit", b"\na\r\nb\n", b"\r\na\r\nb\r\n"),
+    ],
+)
+def test_lines_of_text_end_in_crlf(
+    encoding: str, body: bytes, lines: bytes, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 9051 §7.5.2; sizes and partials count what is sent, and what is no text stays."""
+    monkeypatch.setattr(binary, "STEP_BYTES", step)
+    message = stage(encoding, body, "text/plain")
+    assert answer(message, BinarySection((1,))) == b"BINARY[1] {%d}\r\n" % len(lines) + lines
+    assert answer(message, BinarySize((1,))) == b"BINARY.SIZE[1] %d" % len(lines)
+    assert answer(message, BinarySection((1,), Partial(2, 3))).endswith(b"\r\n" + lines[2:5])
+    other = answer(stage(encoding, body, "application/octet-stream"), BinarySize((1,)))
+    assert int(other.split()[1]) < len(lines)
+
+
 @pytest.mark.parametrize("encoding", ["x-uuencode", "utf-8", "7-bit", "x" * 100])
 def test_an_unknown_encoding(encoding: str) -> None:
     for item in (BinarySection((1,)), BinarySize((1,))):
