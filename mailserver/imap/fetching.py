@@ -51,14 +51,14 @@ class FetchStream:
         runs = view.runs_of(self.command.messages, uid=self.command.uid)
         places: Sequence[int] = [at for start, stop in runs for at in range(start, stop)]
         items = self.command.items
-        since = self.command.changed_since
+        if self.command.partial is not None:
+            places = self.command.partial.part_of(places)
+        since = self.command.changed_since  # RFC 9394 §3.4: of what PARTIAL leaves
         if since is not None:
             modseqs = view.modseqs
             places = [at for at in places if modseqs[at] > since]
             if FetchItem.MODSEQ not in items:
                 items = (*items, FetchItem.MODSEQ)  # RFC 7162 §3.1.4.1
-        if self.command.partial is not None:
-            places = self.command.partial.part_of(places)  # RFC 9394 §3.3: of what the other modifiers leave
         if self.command.uid and FetchItem.UID not in items:
             items = (FetchItem.UID, *items)  # RFC 9051 §6.4.9
         if CLEAR_ITEMS.issuperset(items):
