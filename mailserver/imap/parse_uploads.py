@@ -96,6 +96,9 @@ def _parse_parts(cursor: Cursor, *, is_first: bool = False) -> tuple[Step, ...]:
         is_first = False
         if cursor.skip_word(b"TEXT "):
             return (*steps, OctetsFollow(cursor.streamed_bytes(), is_part=True))
+        if cursor.skip_word(b"UTF8 (~"):  # RFC 6855 §4
+            octets = OctetsFollow(cursor.streamed_bytes(), is_part=True, is_binary=True, is_utf8=True)
+            return (*steps, octets)
         if not cursor.skip_word(b"URL "):
             raise Malformed("bad_part")
         url = cursor.astring()
