@@ -32,7 +32,7 @@ from mailserver.imap.replies import (
 from mailserver.imap.session import Reply, Session, done
 from mailserver.imap.states import Feature, State, decide_command, holds_expunges, state_after
 from mailserver.imap.uploading import Outcome, Uploads
-from mailserver.imap.verbs_notify import tell_notified
+from mailserver.imap.verbs_notify import learn_own_doing, tell_notified
 from mailserver.imap.verbs_session import mechanisms_of, refusal_challenge
 from mailserver.model.errors import Malformed, NotFound, PliError, Unavailable
 
@@ -161,7 +161,10 @@ class Conversation:
                 if refusal is not None:
                     self._refuse(tag, refusal)
                     return
-                await self._conclude(tag, command, await _reply_of(run_command(self._session, command)))
+                reply = await _reply_of(run_command(self._session, command))
+                if reply.is_done:
+                    await self._tell_safely(learn_own_doing(self._session, command))
+                await self._conclude(tag, command, reply)
 
     async def _keep_access(self) -> Reply | None:
         """Whether the selected mailbox of a shared box may still be read; the connection ends when it may not."""

@@ -76,6 +76,21 @@ class Notifier:
         """Take the present state as told."""
         self._known = {each.mailbox_id: _known(each) for each in mailboxes}
 
+    def learn_own(self, mailboxes: Iterable[NamedMailbox], name: str) -> None:
+        """What this client itself did with a name is no news (RFC 5465 §5): of that mailbox, its superiors and inferiors
+        all is told but what happened to their messages.
+        """
+        present = {each.mailbox_id: each for each in mailboxes}
+        known = {key: was for key, was in self._known.items() if key in present or was.name != name}
+        for mailbox_id, each in present.items():
+            if _is_near(each.name, name):
+                now = _known(each)
+                was = known.get(mailbox_id, now)
+                counts = (was.uidvalidity, was.exists, was.uidnext, was.unseen, was.modseq)
+                labels = (now.name, now.role, now.is_subscribed)
+                known[mailbox_id] = _Known(*labels, *counts, now.entries, now.server_entries)
+        self._known = known
+
     def format_refusals(self, mailboxes: Iterable[NamedMailbox], *, is_utf8: bool) -> list[bytes]:
         """What is watched and may be listed, but not read (RFC 5465 §3.1)."""
         return [
@@ -185,6 +200,11 @@ def _follows(old: str, new: str, moves: Iterable[tuple[str, str]]) -> bool:
     return any(
         old.startswith(above + DELIMITER) and new == renamed + old[len(above) :] for above, renamed in moves
     )
+
+
+def _is_near(one: str, other: str) -> bool:
+    """Whether the names are equal, or one is below the other."""
+    return one == other or one.startswith(other + DELIMITER) or other.startswith(one + DELIMITER)
 
 
 def _format_name(name: str, old_name: str | None, now: Collection[_Known], *, is_utf8: bool) -> bytes:

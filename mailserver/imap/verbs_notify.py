@@ -1,12 +1,24 @@
 """NOTIFY (RFC 5465): SET and NONE, and the telling between commands."""
 
-from mailserver.imap.commands import Fetch, Notify, NotifyEvent
+from mailserver.imap.commands import (
+    Command,
+    Create,
+    Delete,
+    Fetch,
+    Notify,
+    NotifyEvent,
+    Rename,
+    SetMetadata,
+    Subscribe,
+    Unsubscribe,
+)
 from mailserver.imap.encode import Status as Word
 from mailserver.imap.fetching import FetchStream, pull_blocks
 from mailserver.imap.news import look
 from mailserver.imap.notifier import Notifier
 from mailserver.imap.sequence_set import compact
 from mailserver.imap.session import Reply, Session, done
+from mailserver.service.mailboxes import normal_name
 
 
 async def run_notify(session: Session, command: Notify) -> Reply:
@@ -24,6 +36,21 @@ async def run_notify(session: Session, command: Notify) -> Reply:
         for response in session.notifier.format_states(mailboxes, selected, session.enabled):
             session.wire.send(response)
     return done("NOTIFY")
+
+
+async def learn_own_doing(session: Session, command: Command) -> None:
+    """Nobody is told what they did themselves to names, subscriptions and annotations (RFC 5465 §5)."""
+    if session.notifier is None or not session.notifier.watches_others:
+        return
+    match command:
+        case Create() | Delete() | Subscribe() | Unsubscribe() | SetMetadata():
+            name = command.mailbox or "INBOX"
+        case Rename():
+            name = command.new_name
+        case _:
+            return
+    mailboxes = await session.wire.call(session.open_names().list_mailboxes)
+    session.notifier.learn_own(mailboxes, normal_name(name))
 
 
 async def tell_notified(session: Session, *, is_idling: bool) -> None:
