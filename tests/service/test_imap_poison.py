@@ -249,7 +249,7 @@ def test_an_idling_client_hears_of_the_others(tmp_path: Path, tls: TlsFiles, dam
         other = StrictClient(box.port, tls.client, box.node.accounts[box.name])
         assert other.ask("SELECT INBOX").is_ok
         assert other.ask(f"UID STORE {BAD_UID} +FLAGS (\\Flagged)").is_ok
-        assert box.client.line() == b"* 3 FETCH (FLAGS (\\Flagged \\Recent))\r\n"
+        assert box.client.line() == b"* 3 FETCH (FLAGS (\\Flagged \\Recent) UID 3)\r\n"
         box.node.deliver(box.name, SMALL[0])
         assert box.client.line() == b"* 6 EXISTS\r\n"
         other.close()
