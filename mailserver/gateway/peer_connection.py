@@ -139,6 +139,8 @@ class PeerConnection:
         try:
             if has_utf8_address and not self._link.has_extension("smtputf8"):
                 return refused(Cause.NEEDS_UTF8)
+            if order.message_ask.requires_tls and not self._link.has_extension("requiretls"):
+                return refused(Cause.NEEDS_REQUIRETLS)  # RFC 8689 §4.2.1
             if not self._link.has_extension("8bitmime") and await loop.run_in_executor(
                 self._calls.pool, has_8bit, outgoing
             ):

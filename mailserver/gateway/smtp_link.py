@@ -144,6 +144,8 @@ class SmtpLink:
             options.append(b"BODY=8BITMIME")
         if mail.is_utf8:  # RFC 6531 §3.4
             options.append(b"SMTPUTF8")
+        if mail.message_ask.requires_tls:  # RFC 8689 §4.2.1
+            options.append(b"REQUIRETLS")
         if self.has_extension("dsn"):  # RFC 3461 §5.2.2: passed on as it was given, never invented
             if mail.message_ask.returned is not None:
                 options.append(b"RET=%b" % mail.message_ask.returned.value.encode())

@@ -1,4 +1,4 @@
-"""What a sender asks to be told of a delivery (RFC 3461 §4): with MAIL for the message, with RCPT for a recipient."""
+"""What a sender asks of a delivery (RFC 3461 §4, RFC 8689): with MAIL for the message, with RCPT for a recipient."""
 
 import re
 from dataclasses import dataclass
@@ -38,10 +38,16 @@ class Returned(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MessageAsk:
-    """RET and ENVID; ``envelope_id`` is decoded, empty without one."""
+    """RET and ENVID; ``envelope_id`` is decoded, empty without one. ``requires_tls``: REQUIRETLS (RFC 8689)."""
 
     returned: Returned | None = None
     envelope_id: str = ""
+    requires_tls: bool = False
+
+    @property
+    def is_of_reports(self) -> bool:
+        """Whether something is asked of RFC 3461."""
+        return self.returned is not None or bool(self.envelope_id)
 
     def __repr__(self) -> str:
         return "MessageAsk(…)"

@@ -34,6 +34,7 @@ class Cause(StrEnum):
     PEER_REPLY = "peer-reply"
     NEEDS_8BIT = "needs-8bit"
     NEEDS_UTF8 = "needs-utf8"
+    NEEDS_REQUIRETLS = "needs-requiretls"
     UNFIT_OCTETS = "unfit-octets"
     STORED_DAMAGED = "stored-damaged"
     INTERNAL = "internal"
@@ -51,6 +52,7 @@ _STATUS_OF = {
     Cause.OUR_CERTIFICATE: "4.7.5",
     Cause.NEEDS_8BIT: "5.6.3",
     Cause.NEEDS_UTF8: "5.6.7",
+    Cause.NEEDS_REQUIRETLS: "5.7.30",
     Cause.UNFIT_OCTETS: "5.6.0",
     Cause.STORED_DAMAGED: "5.3.0",
     Cause.INTERNAL: "4.3.0",
@@ -211,6 +213,14 @@ _BY_CAUSE = {
         "Renvoyez en utilisant des adresses sans accents, ou joignez le destinataire par un autre moyen.",
         "the recipient's server does not take addresses or headers with accents.",
         "Send it with addresses without accents, or reach the recipient by another way.",
+    ),
+    Cause.NEEDS_REQUIRETLS: Explanation(
+        "votre logiciel a demandé que chaque relais s'engage à chiffrer la liaison (REQUIRETLS), et le serveur du "
+        "destinataire ne connaît pas cet engagement.",
+        "Renvoyez sans cette demande : entre opérateurs de l'espace de confiance, la liaison est chiffrée de toute façon.",
+        "your program asked that every server promise an encrypted link (REQUIRETLS), and the recipient's server does not "
+        "know that promise.",
+        "Send it without that demand: links between operators of the trust space are encrypted anyway.",
     ),
     Cause.UNFIT_OCTETS: Explanation(
         "le message contient un octet nul, que le courrier ne peut pas transporter.",

@@ -85,6 +85,7 @@ class Outbound:
             "envid": order.message_ask.envelope_id,
             "notify": "" if order.ask.notify is None else format_notify(order.ask.notify),
             "orcpt": order.ask.original,
+            "tls": "required" if order.message_ask.requires_tls else "",
         }
         hop = order.recipient.domain.name
         return self._job(account_id, (Lane.RELAY, hop, RELAY_SECONDS), fields, blob_id, now)
@@ -161,6 +162,8 @@ def _asks(fields: Mapping[str, str]) -> tuple[MessageAsk, RecipientAsk]:
     """What the sender asked to be told; orders of earlier versions do not say."""
     returned, notify = fields.get("ret"), fields.get("notify")
     return (
-        MessageAsk(Returned(returned) if returned else None, fields.get("envid", "")),
+        MessageAsk(
+            Returned(returned) if returned else None, fields.get("envid", ""), bool(fields.get("tls"))
+        ),
         RecipientAsk(parse_notify(notify) if notify else None, fields.get("orcpt", "")),
     )

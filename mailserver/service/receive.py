@@ -73,6 +73,7 @@ class Reception:
         self._entrance = entrance
         self._limits = entrance.limits
         self.limit_bytes = entrance.limits.message_bytes
+        self.recipient_limit = entrance.limits.recipients
 
     def decide_peer(self, facts: PeerFacts, now: datetime) -> Decision:
         return decide_peer(facts, now)
@@ -96,7 +97,7 @@ class Reception:
             is_ours,
             state,
             so_far,
-            self._limits.recipients,
+            self.recipient_limit,
             is_patient=has_patient_shape(address.local),
             stated_bytes=stated_bytes,
         )

@@ -45,6 +45,7 @@ class Submission:
         self._entrance = entrance
         self._limits = entrance.limits
         self.limit_bytes = entrance.limits.message_bytes
+        self.recipient_limit = entrance.limits.recipients
 
     def decide_sender(self, account: OpenAccount, sender: Address | None) -> Decision:
         """MAIL FROM belongs to the account (S8); the null sender is judged with the content."""
@@ -68,7 +69,7 @@ class Submission:
             is_ours,
             state,
             so_far,
-            self._limits.recipients,
+            self.recipient_limit,
             may_relay=True,
             is_patient=has_patient_shape(address.local),
             stated_bytes=stated_bytes,
@@ -104,7 +105,7 @@ class Submission:
             facts.authors,
             tuple(each.address.domain for each in envelope.destinations),
             facts.is_report,
-            self._limits.recipients,
+            self.recipient_limit,
         )
         decision = decide_submission(submitted, self._trust.current, now)
         if not decision.accepted:

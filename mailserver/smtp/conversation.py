@@ -9,60 +9,53 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import Enum, auto
 from typing import ParamSpec, TypeVar, assert_never
 
-from mailserver.audit.events import EventResult, Origin
+from mailserver.audit.events import EventResult
 from mailserver.audit.security_log import SecurityKind
 from mailserver.crypto.secret import random_id
-from mailserver.crypto.slots import SlotScope
 from mailserver.log import incident_id
 from mailserver.mime.trace import Hop
 from mailserver.model.address import Address
-from mailserver.model.dsn import NO_MESSAGE_ASK, NO_RECIPIENT_ASK
-from mailserver.model.errors import Denied, Malformed, OverLimit, PliError
+from mailserver.model.errors import Malformed, OverLimit, PliError
 from mailserver.policy.decision import Reason
 from mailserver.policy.mail_rules import MessageFacts, decide_message
 from mailserver.service.keys import OpenAccount
-from mailserver.service.sasl import TOKEN_MECHANISMS, Mechanism, TokenLogin
-from mailserver.service.throttle import Throttle, network_of
+from mailserver.service.throttle import Throttle
 from mailserver.smtp import replies
-from mailserver.smtp.data import DataPump, DataSink, Read
+from mailserver.smtp.answers import OK, Answer, Next
+from mailserver.smtp.chunk_reader import ChunkReader
+from mailserver.smtp.data import Read
 from mailserver.smtp.desks import Desk, Transaction
+from mailserver.smtp.dot_reader import DotReader
 from mailserver.smtp.framing import Line
-from mailserver.smtp.grammar import Auth, Command, Hello, Mail, Rcpt, Verb, parse_command
+from mailserver.smtp.grammar import (
+    Auth,
+    Bdat,
+    Command,
+    Hello,
+    Mail,
+    Rcpt,
+    Verb,
+    asks_for_reports,
+    parse_command,
+)
+from mailserver.smtp.greeting import list_extensions, name_protocol
+from mailserver.smtp.incoming import Incoming, skip_chunk
 from mailserver.smtp.journal import Journal
 from mailserver.smtp.link import Link, Role
+from mailserver.smtp.login import list_mechanisms, log_in
 from mailserver.smtp.replies import Refusal, refuse_error, refuse_for, refuse_form, refuse_incident
-from mailserver.smtp.sasl import MECHANISMS, CertificateLogin, Credentials, Exchange, Said
+from mailserver.smtp.sasl import Credentials, Exchange
 from mailserver.smtp.services import SmtpServices
 
 P = ParamSpec("P")
 T = TypeVar("T")
-SCOPES = (SlotScope.SMTP, SlotScope.IMAP_SMTP)
 MOST_ERRORS = 20
 """Refused commands of form, unknown recipients and logins that one connection may make."""
 MOST_LOGINS = 5
 _BEFORE_TLS = (Verb.NOOP, Verb.QUIT, Verb.STARTTLS)
 _UNKNOWN = (Reason.UNKNOWN_RECIPIENT, Reason.DISABLED_ACCOUNT)
-
-
-class Next(Enum):
-    """What the wire does after an answer."""
-
-    LINE = auto()
-    START_TLS = auto()
-    DATA = auto()
-    CLOSE = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    octets: bytes
-    next: Next = Next.LINE
-
-
-OK = Answer(replies.OK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +80,7 @@ class Conversation:
         self._hello: Hello | None = None
         self._mail: Mail | None = None
         self._transaction: Transaction | None = None
+        self._incoming: Incoming | None = None
         self._exchange: Exchange | None = None
         self._errors = 0
         self._failed_logins = 0
@@ -94,6 +88,10 @@ class Conversation:
     @property
     def account(self) -> OpenAccount | None:
         return self._desk.account
+
+    def close(self) -> None:
+        """The connection is over: nothing is kept of a message that came in part."""
+        self._reset()
 
     def secured(self, link: Link) -> None:
         """TLS is up: everything said in the clear is forgotten (RFC 3207 §4.2)."""
@@ -114,19 +112,15 @@ class Conversation:
             return await self._run(parse_command(line.text))
         except Malformed as error:
             self._exchange = None
-            return self._refuse_form(error.code)
+            return self._refuse_form(error.code, closes=error.code == "chunk-syntax")
         except PliError as error:
             return self._refuse_error(error)
 
     async def _run(self, command: Command) -> Answer:
-        is_early = isinstance(command, Hello) or command in _BEFORE_TLS
+        is_early = isinstance(command, Hello | Bdat) or command in _BEFORE_TLS
         if not self.link.is_tls and not is_early:  # RFC 3207 §4
             return self._refuse(self._desk.refuse_clear(self.link, _now()))
-        if (
-            isinstance(command, Mail | Rcpt)
-            and command.ask not in (NO_MESSAGE_ASK, NO_RECIPIENT_ASK)
-            and not self._offers_dsn
-        ):
+        if not self._offers_dsn and asks_for_reports(command):
             raise Malformed("parameter-unknown")
         match command:
             case Hello():
@@ -137,6 +131,8 @@ class Conversation:
                 return await self._add_recipient(command)
             case Auth():
                 return await self._begin_login(command)
+            case Bdat():  # whatever is wrong, its octets come first
+                return Answer(b"", Next.CHUNK, command)
             case Verb():
                 return self._run_verb(command)
             case _:
@@ -178,15 +174,10 @@ class Conversation:
         hostname = self._services.hostname
         if not hello.is_extended:
             return Answer(replies.format_lines(250, [hostname]))
-        keywords = [f"SIZE {self._desk.limit_bytes}"]  # RFC 1870 §3
-        keywords += ["8BITMIME", "SMTPUTF8"]  # RFC 6152 §2, RFC 6531 §3.1
-        keywords += ["PIPELINING", "ENHANCEDSTATUSCODES"]  # RFC 2920 §3, RFC 2034 §3
-        if not self.link.is_tls:
-            keywords.append("STARTTLS")  # RFC 3207 §2
-        elif self.link.role is Role.SUBMISSION:
-            keywords.append(f"AUTH {' '.join(self._mechanisms())}")  # RFC 4954 §3
-        if self._offers_dsn:
-            keywords.append("DSN")  # RFC 3461 §4
+        limits = (self._desk.limit_bytes, self._desk.recipient_limit)
+        keywords = list_extensions(
+            self.link, limits, list_mechanisms(self._services, self.link), offers_dsn=self._offers_dsn
+        )
         return Answer(replies.format_lines(250, [hostname, *keywords]))
 
     # --- login --------------------------------------------------------------------------------------------------
@@ -198,7 +189,7 @@ class Conversation:
             return self._refuse_form("bad-sequence")
         if self._desk.account is not None:
             return self._refuse_form("auth-twice")
-        exchange = Exchange(command.mechanism, self._mechanisms())
+        exchange = Exchange(command.mechanism, list_mechanisms(self._services, self.link))
         if command.initial is not None:
             return await self._continue_login(exchange, command.initial)
         return self._challenge(exchange)
@@ -206,11 +197,6 @@ class Conversation:
     def _challenge(self, exchange: Exchange) -> Answer:
         self._exchange = exchange
         return Answer(replies.format_challenge(exchange.challenge))
-
-    def _mechanisms(self) -> tuple[str, ...]:
-        """Tokens where the configuration takes them, EXTERNAL once a certificate was shown on this connection."""
-        tokens = TOKEN_MECHANISMS if self._services.logins.policy.takes_tokens else ()
-        return (*MECHANISMS, *tokens, *(() if self.link.certificate is None else (Mechanism.EXTERNAL,)))
 
     async def _continue_login(self, exchange: Exchange, response: bytes) -> Answer:
         said = exchange.take(response)
@@ -220,7 +206,7 @@ class Conversation:
         if said is None:
             return self._challenge(exchange)
         self._exchange = None
-        account = await self._log_in(said)
+        account = await log_in(said, self._services, self._setting.pool, self.link, self.journal)
         if account is not None:
             self._desk.account = account
             self._on_login()
@@ -232,36 +218,6 @@ class Conversation:
     def _refuse_login(self, word: str) -> Answer:
         self._failed_logins += 1
         return self._refuse_form(word, closes=self._failed_logins >= MOST_LOGINS)
-
-    async def _log_in(self, said: Said) -> OpenAccount | None:
-        """Waits as long as earlier failures ask (S9); says the same whatever was wrong (K22)."""
-        throttle, peer = self._services.throttle, self.link.peer
-        await asyncio.sleep(throttle.delay_seconds(peer, said.login))
-        now = _now()
-        try:
-            account = await self._open(said, now)
-        except Denied:
-            throttle.note_failure(peer, said.login)
-            self.journal.note(SecurityKind.LOGIN, EventResult.REFUSED, now)
-            return None
-        throttle.note_success(peer, said.login)
-        self.journal.note(SecurityKind.LOGIN, EventResult.DONE, now, account.account_id)
-        return account
-
-    def _open(self, said: Said, now: datetime) -> Awaitable[OpenAccount]:
-        logins, origin = self._services.logins, Origin(network_of(self.link.peer), "SMTP")
-        match said:
-            case Credentials(login, secret):
-                keys = self._services.keys
-                return self._call(keys.open_with_app_password, login, secret, SCOPES, int(now.timestamp()))
-            case TokenLogin():
-                return asyncio.wrap_future(logins.begin_with_token(said, SlotScope.SMTP, origin))
-            case CertificateLogin(login):
-                shown = self.link.certificate or b""
-                future = logins.begin_with_certificate(login, shown, SlotScope.SMTP, origin)
-                return asyncio.wrap_future(future)
-            case _:
-                assert_never(said)
 
     # --- the transaction ----------------------------------------------------------------------------------------
 
@@ -280,7 +236,7 @@ class Conversation:
         return Answer(replies.SENDER_OK)
 
     async def _add_recipient(self, command: Rcpt) -> Answer:
-        if self._transaction is None or self._mail is None:
+        if self._transaction is None or self._mail is None or self._incoming is not None:
             return self._refuse_form("bad-sequence")
         address = command.recipient or Address("postmaster", self._services.home)
         if not address.is_ascii and not self._mail.is_utf8:  # RFC 6531 §3.2
@@ -295,59 +251,78 @@ class Conversation:
         return self._refuse(refuse_for(decision.reason))
 
     def _begin_data(self) -> Answer:
-        if self._transaction is None or not self._transaction.count:
+        # RFC 3030 §2: DATA and BDAT do not mix in one transaction
+        if self._transaction is None or not self._transaction.count or self._incoming is not None:
             return self._refuse_form("bad-sequence")
         return Answer(replies.START_DATA, Next.DATA)
 
     async def take_data(self, first: bytes, read: Read) -> tuple[Answer, bytes]:
         """After 354: the reply to the message, and the octets that follow it. Raises what ``read`` raises."""
+        incoming = self._begin_message()
+        self._reset()
+        try:
+            rest = await incoming.take(DotReader(), first, read)
+        except OverLimit:
+            return self._refuse(refuse_for(Reason.MESSAGE_TOO_LARGE), closes=True), b""
+        return await self._finish(incoming), rest
+
+    async def take_chunk(self, chunk: Bdat, first: bytes, read: Read) -> tuple[Answer, bytes]:
+        """After BDAT: its reply, and the octets that follow the chunk. Whatever the reply, the chunk is read to its end,
+        so that nothing of it is ever taken for a command. Raises what ``read`` raises.
+        """
+        if chunk.size_bytes > 2 * self._desk.limit_bytes:  # nobody waits for its end
+            return self._refuse(refuse_for(Reason.MESSAGE_TOO_LARGE), closes=True), b""
+        if not self.link.is_tls or self._transaction is None or not self._transaction.count:
+            rest = await skip_chunk(chunk.size_bytes, first, read, self._setting.pool)
+            if self.link.is_tls:
+                return self._refuse_form("bad-sequence"), rest
+            return self._refuse(self._desk.refuse_clear(self.link, _now())), rest
+        incoming = self._incoming = self._incoming or self._begin_message()
+        rest = await incoming.take(ChunkReader(chunk.size_bytes), first, read)
+        if not chunk.is_last:
+            return await self._add_chunk(incoming), rest
+        self._incoming = None
+        self._reset()
+        return await self._finish(incoming), rest
+
+    async def _add_chunk(self, incoming: Incoming) -> Answer:
+        try:
+            reason = await incoming.add_chunk()
+        except PliError as error:
+            self._reset()
+            return self._refuse_error(error)
+        if reason is None:
+            return Answer(replies.CHUNK_OK)
+        self._reset()
+        self._note_message(EventResult.REFUSED, _now())
+        return self._refuse(refuse_for(reason), closes=incoming.is_smuggling)
+
+    def _begin_message(self) -> Incoming:
         transaction, hello, mail = self._transaction, self._hello, self._mail
         assert transaction is not None
         assert hello is not None
         assert mail is not None
-        self._reset()
-        delivery, now = random_id().hex(), _now()
-        sink = DataSink(transaction.begin(self._hop(hello, mail, delivery), now), self._desk.limit_bytes)
-        pump = DataPump(sink, self._setting.pool)
-        try:
-            await pump.run(first, read)
-        except OverLimit:
-            sink.close()
-            return self._refuse(refuse_for(Reason.MESSAGE_TOO_LARGE), closes=True), b""
-        except BaseException:
-            sink.close()
-            raise
-        try:
-            return await self._finish(sink, pump.last, transaction, delivery), pump.rest
-        except PliError as error:
-            return self._refuse_error(error), pump.rest
+        is_login = self._desk.account is not None
+        protocol = name_protocol(
+            self.link, is_extended=hello.is_extended, is_utf8=mail.is_utf8, is_login=is_login
+        )
+        peer, delivery = self.link.peer.partition("%")[0], random_id().hex()
+        hop = Hop(hello.name, peer, self._services.hostname, protocol, delivery, self.link.tls)
+        return Incoming(transaction, hop, self._desk.limit_bytes, self._setting.pool, _now())
 
-    async def _finish(
-        self, sink: DataSink, last: list[bytes], transaction: Transaction, delivery: str
-    ) -> Answer:
+    async def _finish(self, incoming: Incoming) -> Answer:
         now = _now()
-        verdict = await self._call(sink.finish, last, transaction, now)
-        if not verdict.decision.accepted:
-            named = "" if verdict.named is None else str(verdict.named)
-            refusal = refuse_for(verdict.decision.reason, named)
-            self._note_message(EventResult.REFUSED, now)
-            return self._refuse(refusal, closes=sink.is_smuggling)
-        commits = [asyncio.wrap_future(commit) for commit in verdict.commits]
-        results = await asyncio.gather(*commits, return_exceptions=True)
-        failed = [result for result in results if isinstance(result, BaseException)]
-        if failed:  # an account that has it already folds the retry (R2)
-            raise failed[0]
-        self._note_message(EventResult.DONE, now)
-        return Answer(replies.format_accepted(delivery))
-
-    def _hop(self, hello: Hello, mail: Mail, delivery: str) -> Hop:
-        """RFC 3848's and RFC 6531 §4.3's names of how it came."""
-        protocol = "SMTP"
-        if hello.is_extended:
-            login = "A" if self._desk.account is not None else ""
-            protocol = f"{'UTF8SMTP' if mail.is_utf8 else 'ESMTP'}{'S' if self.link.is_tls else ''}{login}"
-        peer = self.link.peer.partition("%")[0]
-        return Hop(hello.name, peer, self._services.hostname, protocol, delivery, self.link.tls)
+        try:
+            verdict = await incoming.finish(now)
+        except PliError as error:
+            return self._refuse_error(error)
+        if verdict.decision.accepted:
+            self._note_message(EventResult.DONE, now)
+            return Answer(replies.format_accepted(incoming.delivery))
+        named = "" if verdict.named is None else str(verdict.named)
+        self._note_message(EventResult.REFUSED, now)
+        refusal = refuse_for(verdict.decision.reason, named)
+        return self._refuse(refusal, closes=incoming.is_smuggling)
 
     def _note_message(self, result: EventResult, now: datetime) -> None:
         account = self._desk.account
@@ -387,6 +362,9 @@ class Conversation:
         return Answer(refusal.octets + last.octets, Next.CLOSE)
 
     def _reset(self) -> None:
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            incoming.close()
         self._mail = None
         self._transaction = None
         self._exchange = None

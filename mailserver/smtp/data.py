@@ -1,7 +1,7 @@
-"""DATA's octets from the wire into an intake: checked, un-stuffed and sealed in slices, with one slice in flight.
+"""The octets of DATA or BDAT from the wire into an intake: checked, un-stuffed and sealed in slices, with one slice in flight.
 
-Whatever is wrong with a message (a bare octet, its size, the disk), everything up to CRLF.CRLF is read before the reply,
-so that the reply is not lost and nothing of a message is ever taken for a command (S1). Memory: about three slices.
+Whatever is wrong with a message (a bare octet, its size, the disk), everything up to its end is read before the reply, so
+that the reply is not lost and nothing of a message is ever taken for a command (S1). Memory: about three slices.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from mailserver.model.errors import OverLimit, Unavailable
 from mailserver.policy.decision import Reason, refuse
 from mailserver.service.intake import Intake
 from mailserver.service.receive import Verdict
+from mailserver.smtp.chunk_reader import ChunkReader
 from mailserver.smtp.desks import Transaction
 from mailserver.smtp.dot_reader import DotReader
 
@@ -33,7 +34,7 @@ class DataSink:
         self._discipline = LineDiscipline()
         self._failure: Unavailable | None = None
         self._is_too_large = False
-        self.limit_bytes = limit_bytes
+        self.most_bytes = 2 * limit_bytes + DRAIN_BYTES
 
     @property
     def is_smuggling(self) -> bool:
@@ -52,31 +53,46 @@ class DataSink:
         except Unavailable as error:
             self._failure = error
 
+    def add_chunk(self, pieces: list[bytes]) -> Reason | None:
+        """The last octets of a chunk that others follow; why the message cannot be taken any more. Raises Unavailable."""
+        self.write(pieces)
+        return self._find_fault()
+
     def finish(self, last: list[bytes], transaction: Transaction, now: datetime) -> Verdict:
         """The verdict on the whole message. Raises Unavailable: nothing was acknowledged."""
         try:
             self.write(last)
             self._discipline.close()
-            if self.is_smuggling:
-                return Verdict(refuse(Reason.SMUGGLING))
-            if self._is_too_large:
-                return Verdict(refuse(Reason.MESSAGE_TOO_LARGE))
-            if self._failure is not None:
-                raise self._failure
+            reason = self._find_fault()
+            if reason is not None:
+                return Verdict(refuse(reason))
             self._intake.finish()
             return transaction.accept(self._intake, now)
         finally:
             self.close()
+
+    def _find_fault(self) -> Reason | None:
+        if self.is_smuggling:
+            return Reason.SMUGGLING
+        if self._is_too_large:
+            return Reason.MESSAGE_TOO_LARGE
+        if self._failure is not None:
+            raise self._failure
+        return None
 
     def close(self) -> None:
         self._intake.close()
 
 
 class DataPump:
-    """Reads one message to its end. ``last`` and ``rest`` are then what ``finish`` wants, and the next commands."""
+    """Reads one message or chunk to its end. ``last`` and ``rest`` are then what the sink wants, and the next commands.
 
-    def __init__(self, sink: DataSink, pool: Executor) -> None:
+    Without a sink what comes is passed over.
+    """
+
+    def __init__(self, sink: DataSink | None, pool: Executor, reader: DotReader | ChunkReader) -> None:
         self._sink = sink
+        self._reader = reader
         self._pool = pool
         self._writing: asyncio.Future[None] | None = None
         self.last: list[bytes] = []
@@ -91,30 +107,29 @@ class DataPump:
             await self._written()
 
     async def _take(self, first: bytes, read: Read) -> None:
-        dots = DotReader()
-        most = 2 * self._sink.limit_bytes + DRAIN_BYTES
+        reader, sink = self._reader, self._sink
         octets, total, waiting = first, len(first), 0
         while True:
-            content = dots.feed(octets)
-            if content:
+            content = reader.feed(octets)
+            if content and sink is not None:
                 self.last.append(content)
                 waiting += len(content)
-            if dots.is_done:
-                self.rest = dots.rest
+            if reader.is_done:
+                self.rest = reader.rest
                 return
-            if total > most:
+            if sink is not None and total > sink.most_bytes:
                 raise OverLimit("data-endless")
-            if waiting >= SLICE_BYTES:
-                await self._write_slice()
+            if sink is not None and waiting >= SLICE_BYTES:
+                await self._write_slice(sink)
                 waiting = 0
             octets = await read(total)
             total += len(octets)
 
-    async def _write_slice(self) -> None:
+    async def _write_slice(self, sink: DataSink) -> None:
         await self._written()
         pieces, self.last = self.last, []
         loop = asyncio.get_running_loop()
-        self._writing = loop.run_in_executor(self._pool, self._sink.write, pieces)
+        self._writing = loop.run_in_executor(self._pool, sink.write, pieces)
 
     async def _written(self) -> None:
         writing, self._writing = self._writing, None

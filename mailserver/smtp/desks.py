@@ -45,6 +45,7 @@ class Transaction(Protocol):
 
 class Desk(Protocol):
     limit_bytes: int
+    recipient_limit: int
     account: OpenAccount | None
     """Who logged in; None for ever where nobody does."""
 
@@ -65,6 +66,7 @@ class PeerDesk:
         self._failures = failures
         self._facts: CertificateFacts | None = None
         self.limit_bytes = reception.limit_bytes
+        self.recipient_limit = reception.recipient_limit
         self.account: OpenAccount | None = None
 
     def refuse_clear(self, link: Link, now: datetime) -> Refusal:
@@ -136,6 +138,7 @@ class ClientDesk:
     def __init__(self, submission: Submission) -> None:
         self._submission = submission
         self.limit_bytes = submission.limit_bytes
+        self.recipient_limit = submission.recipient_limit
         self.account: OpenAccount | None = None
 
     def refuse_clear(self, link: Link, now: datetime) -> Refusal:  # noqa: ARG002 # no handshake can be at fault

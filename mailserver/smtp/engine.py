@@ -8,16 +8,19 @@ the reader and asks ``Conversation`` for each answer. tests/unit/smtp watch the 
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol, cast
 
 from aiosmtpd.smtp import SMTP
 
 from mailserver.service.wakeups import Waiter
 from mailserver.smtp import replies
-from mailserver.smtp.conversation import Answer, Conversation, Next, Setting
+from mailserver.smtp.answers import Answer, Next
+from mailserver.smtp.conversation import Conversation, Setting
+from mailserver.smtp.data import Read
 from mailserver.smtp.desks import Desk
 from mailserver.smtp.framing import LineFramer
 from mailserver.smtp.journal import Journal
@@ -138,6 +141,7 @@ class Engine(SMTP):
         except Exception as error:  # noqa: BLE001 # the peer gets a fixed text, the operator an incident
             self._send_last((await self.handle_exception(error)).encode("ascii"))
         finally:
+            self._talk.close()
             self._is_ending = self._is_done = True
             if self._wire is not None:
                 self._wire.close()
@@ -167,9 +171,14 @@ class Engine(SMTP):
                 await self._start_tls(talk, answer)
             case Next.DATA:
                 await self._send(answer.octets)
-                await self._take_data(talk)
+                await self._take_octets(talk, talk.take_data)
+            case Next.CHUNK:
+                assert answer.chunk is not None
+                await self._take_octets(talk, partial(talk.take_chunk, answer.chunk))
 
-    async def _take_data(self, talk: Conversation) -> None:
+    async def _take_octets(
+        self, talk: Conversation, take: Callable[[bytes, Read], Awaitable[tuple[Answer, bytes]]]
+    ) -> None:
         started = self.loop.time()
 
         async def read(total: int) -> bytes:
@@ -180,7 +189,7 @@ class Engine(SMTP):
 
         self._is_in_data = True
         try:
-            answer, rest = await talk.take_data(self._framer.take_rest(), read)
+            answer, rest = await take(self._framer.take_rest(), read)
         finally:
             self._is_in_data = False
         self._framer.feed(rest)

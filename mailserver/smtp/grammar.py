@@ -1,4 +1,5 @@
-"""Command lines to values (RFC 5321 §4.1.1, RFC 1870 §3, RFC 6152 §2, RFC 6531 §3.4, RFC 4954 §4, RFC 3461 §4).
+"""Command lines to values (RFC 5321 §4.1.1, RFC 1870 §3, RFC 6152 §2, RFC 6531 §3.4, RFC 4954 §4, RFC 3461 §4,
+RFC 3030 §2, RFC 8689 §2).
 Strict and own.
 
 Two liberties that real clients need: one space after ``FROM:`` and ``TO:`` (Outlook), and spaces at a line's end.
@@ -33,6 +34,7 @@ _PATH = re.compile(
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([\x21-\x3c\x3e-\x7e]+))?")
 _HOST = re.compile(r"[A-Za-z0-9.:_\-\[\]]{1,255}")
 _SIZE = re.compile(r"[0-9]{1,20}")
+_CHUNK = re.compile(r"([0-9]{1,20})( +LAST)?", re.IGNORECASE)
 _MECHANISM = re.compile(r"[A-Za-z0-9_-]{1,20}")
 _ORIGINAL = re.compile(r"rfc822;(.*)", re.IGNORECASE)
 _POSTMASTER = "postmaster"
@@ -91,7 +93,15 @@ class Auth:
         return f"Auth({self.mechanism})"
 
 
-Command = Hello | Mail | Rcpt | Auth | Verb
+@dataclass(frozen=True, slots=True)
+class Bdat:
+    """BDAT: so many octets of the message follow at once; with the last ones it is whole (RFC 3030 §2)."""
+
+    size_bytes: int
+    is_last: bool
+
+
+Command = Hello | Mail | Rcpt | Auth | Bdat | Verb
 
 
 def parse_command(line: bytes) -> Command:
@@ -112,8 +122,21 @@ def parse_command(line: bytes) -> Command:
             return _parse_rcpt(text)
         case "AUTH":
             return _parse_auth(text)
+        case "BDAT":
+            return _parse_chunk(text)
         case _:
             return _parse_verb(word, text)
+
+
+def asks_for_reports(command: Command) -> bool:
+    """Whether a parameter is one of RFC 3461."""
+    match command:
+        case Mail():
+            return command.ask.is_of_reports
+        case Rcpt():
+            return command.ask != NO_RECIPIENT_ASK
+        case _:
+            return False
 
 
 def _parse_verb(word: str, text: str) -> Verb:
@@ -150,7 +173,7 @@ def _parse_mail(text: str) -> Mail:
             case "AUTH":  # RFC 4954 §5: who wrote first is known from the login alone
                 if value is None:
                     raise Malformed("parameter-value")
-            case "RET" | "ENVID":
+            case "RET" | "ENVID" | "REQUIRETLS":
                 continue
             case _:
                 raise Malformed("parameter-unknown")
@@ -162,7 +185,7 @@ def _parse_mail(text: str) -> Mail:
 
 
 def _parse_message_ask(parameters: dict[str, str | None]) -> MessageAsk:
-    """RFC 3461 §4.3 and §4.4."""
+    """RFC 3461 §4.3 and §4.4, RFC 8689 §2."""
     returned, envelope_id = None, ""
     try:
         if "RET" in parameters:
@@ -171,7 +194,9 @@ def _parse_message_ask(parameters: dict[str, str | None]) -> MessageAsk:
             envelope_id = parse_xtext(parameters["ENVID"] or "", ENVELOPE_ID_CHARACTERS)
     except (Malformed, ValueError):
         raise Malformed("parameter-value") from None
-    return MessageAsk(returned, envelope_id)
+    if parameters.get("REQUIRETLS") is not None:
+        raise Malformed("parameter-value")
+    return MessageAsk(returned, envelope_id, "REQUIRETLS" in parameters)
 
 
 def _parse_rcpt(text: str) -> Rcpt:
@@ -216,6 +241,13 @@ def _parse_mailbox(path: str, code: str) -> Address:
         return parse_address(path)
     except Malformed:
         raise Malformed(code) from None
+
+
+def _parse_chunk(text: str) -> Bdat:
+    found = _CHUNK.fullmatch(text)
+    if found is None:
+        raise Malformed("chunk-syntax")
+    return Bdat(int(found[1]), found[2] is not None)
 
 
 def _parse_size(value: str | None) -> int:

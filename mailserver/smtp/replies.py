@@ -68,6 +68,11 @@ TROUBLES: dict[str, Wording] = {
         "This command does not come in its order: EHLO, MAIL, RCPT, DATA. Correct the sending software.",
         f"Cette commande n’est pas à sa place : EHLO, MAIL, RCPT, DATA. {_SYNTAX_FR}",
     ),
+    "chunk-syntax": Wording(
+        501, "5.5.4",
+        "The size after BDAT cannot be read, so nobody knows where the message ends. Correct the sending software.",
+        f"La taille après BDAT est illisible : rien ne dit où finit le message. {_SYNTAX_FR}",
+    ),
     "tls-active": Wording(
         503, "5.5.1",
         "TLS is active already. Go on without STARTTLS.",
@@ -252,6 +257,7 @@ OK = b"250 2.0.0 OK\r\n"
 SENDER_OK = b"250 2.1.0 Sender accepted\r\n"
 RECIPIENT_OK = b"250 2.1.5 Recipient accepted\r\n"
 START_DATA = b"354 End the message with a dot alone on its line\r\n"
+CHUNK_OK = b"250 2.0.0 Chunk taken\r\n"
 START_TLS = b"220 2.0.0 Begin the TLS handshake\r\n"
 LOGGED_IN = b"235 2.7.0 Logged in\r\n"
 BYE = b"221 2.0.0 Goodbye\r\n"

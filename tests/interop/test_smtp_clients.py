@@ -118,7 +118,7 @@ def test_s_client_is_greeted_after_tls(smtp, require_tool):
     command = [require_tool("openssl"), "s_client", "-connect", f"127.0.0.1:{smtp.mx_port}"]
     command += ["-starttls", "smtp", "-quiet", "-crlf"]
     _, said = run(*command, data=b"EHLO mx.b.localhost\nQUIT\n")
-    assert "250 ENHANCEDSTATUSCODES" in said
+    assert "250 REQUIRETLS" in said
     assert "221 2.0.0" in said
 
 

@@ -96,6 +96,25 @@ def test_a_peer_that_does_not_report_hears_nothing_of_it_and_we_say_relayed(gate
     assert "unless it fails" in text
 
 
+@pytest.mark.parametrize("is_offered", [True, False])
+def test_a_promise_of_tls_is_asked_of_the_peer(gateway, peer_that, is_offered):
+    """RFC 8689 §4.2.1: passed on, or the message returned."""
+    gateway.submit(message_ask=MessageAsk(requires_tls=True))
+    peer = peer_that(extensions=(*PLAIN, b"REQUIRETLS") if is_offered else PLAIN)
+    deliver(gateway, peer)
+    mail = [line for line in peer.lines if line.startswith(b"MAIL")]
+    if is_offered:
+        assert mail[0].endswith(b" REQUIRETLS")
+        assert gateway.job().state == JobState.DONE.value
+        return
+    assert mail == []
+    assert gateway.job().state == JobState.FAILED.value
+    (octets,) = gateway.inbox()
+    text, fields, _original = parse_report(octets)
+    assert fields["Status"] == "5.7.30"
+    assert "REQUIRETLS" in text
+
+
 @pytest.mark.parametrize(
     ("ask", "told"),
     [

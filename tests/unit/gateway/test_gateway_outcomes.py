@@ -155,7 +155,10 @@ def test_handshakes(error, name):
 @pytest.mark.parametrize(
     "result",
     [
-        *(refused(cause) for cause in (Cause.NEEDS_8BIT, Cause.NEEDS_UTF8, Cause.UNFIT_OCTETS)),
+        *(
+            refused(cause)
+            for cause in (Cause.NEEDS_8BIT, Cause.NEEDS_UTF8, Cause.NEEDS_REQUIRETLS, Cause.UNFIT_OCTETS)
+        ),
         *(refused(cause) for cause in (Cause.REMOVED, Cause.HELD)),
         *(passing(cause) for cause in (Cause.NO_ROUTE, Cause.UNREACHABLE, Cause.LINK_LOST, Cause.INTERNAL)),
         passing(Cause.INTERRUPTED),

@@ -50,7 +50,7 @@ def test_read(line, expected):
     [
         (b"", "command-unknown", 500),
         (b"FROB x", "command-unknown", 500),
-        (b"BDAT 10 LAST", "command-unknown", 500),
+        (b"BURL imap://x LAST", "command-unknown", 500),
         (b"M\xc3\x89IL FROM:<a@b.example>", "command-syntax", 500),
         (b"MAIL FROM:<\xe9@b.example> SMTPUTF8", "command-syntax", 500),
         (b"NOOP " + b"x" * 3000, "line-too-long", 500),
@@ -66,6 +66,9 @@ def test_read(line, expected):
         (b"AUTH", "argument-syntax", 501),
         (b"AUTH PLA!N x", "argument-syntax", 501),
         (b"MAIL FROM:<a@b.example> SIZE=x", "parameter-value", 501),
+        (b"MAIL FROM:<a@b.example> REQUIRETLS=1", "parameter-value", 501),
+        (b"BDAT", "chunk-syntax", 501),
+        (b"BDAT 12 13", "chunk-syntax", 501),
         (b"MAIL FROM:<a@b.example> SIZE", "parameter-value", 501),
         (b"MAIL FROM:<a@b.example> SIZE=1 size=2", "parameter-value", 501),
         (b"MAIL FROM:<a@b.example> BODY=BINARYMIME", "parameter-value", 501),
@@ -97,6 +100,7 @@ def test_not_read(line, code, reply):
         (b"MAIL FROM:<a@b.example> RET=FULL", MessageAsk(Returned.FULL)),
         (b"MAIL FROM:<a@b.example> ret=hdrs ENVID=a+2B1+3Db", MessageAsk(Returned.HEADERS, "a+1=b")),
         (b"MAIL FROM:<> ENVID=" + b"x" * 100, MessageAsk(None, "x" * 100)),
+        (b"MAIL FROM:<a@b.example> REQUIRETLS", MessageAsk(requires_tls=True)),
         (b"RCPT TO:<a@b.example> NOTIFY=NEVER", RecipientAsk(frozenset())),
         (
             b"RCPT TO:<a@b.example> notify=success,DELAY",
