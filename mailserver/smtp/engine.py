@@ -83,6 +83,8 @@ class Engine(SMTP):
         self._is_waiting = False
         """For a command: nothing of the peer is in our hands."""
         self._is_in_data = False
+        self._unsent = b""
+        """Replies to pipelined commands that wait for the last one's."""
         self._is_ending = False
         self._is_done = False
         self.peer = ""
@@ -164,7 +166,7 @@ class Engine(SMTP):
     async def _perform(self, talk: Conversation, answer: Answer) -> None:
         match answer.next:
             case Next.LINE:
-                await self._send(answer.octets)
+                await self._send(answer.octets, may_wait=True)
             case Next.CLOSE:
                 self._send_last(answer.octets)
             case Next.START_TLS:
@@ -174,6 +176,7 @@ class Engine(SMTP):
                 await self._take_octets(talk, talk.take_data)
             case Next.CHUNK:
                 assert answer.chunk is not None
+                await self._send(b"")  # the peer may wait for what stands before the chunk
                 await self._take_octets(talk, partial(talk.take_chunk, answer.chunk))
 
     async def _take_octets(
@@ -195,10 +198,17 @@ class Engine(SMTP):
         self._framer.feed(rest)
         await self._perform(talk, answer)
 
-    async def _send(self, octets: bytes) -> None:
-        """A whole reply; waits while the peer does not read. Raises ConnectionError once the end is said."""
+    async def _send(self, octets: bytes, *, may_wait: bool = False) -> None:
+        """A whole reply; waits while the peer does not read. Raises ConnectionError once the end is said.
+
+        ``may_wait``: it leaves with the next one, when the command for that has come already (RFC 2920 §3.2).
+        """
         if self._is_ending:
             raise ConnectionResetError
+        self._unsent += octets
+        if may_wait and self._framer.has_line and len(self._unsent) < WRITE_BYTES:
+            return
+        octets, self._unsent = self._unsent, b""
         self._reset_timeout()
         self._writer.write(octets)
         await self._writer.drain()
@@ -234,7 +244,8 @@ class Engine(SMTP):
         if self._framer.has_octets or self._has_unread():
             self._send_last(talk.refuse_form("tls-injection").octets)
             return
-        raw.write(answer.octets)
+        raw.write(self._unsent + answer.octets)
+        self._unsent = b""
         try:
             secured = await self.loop.start_tls(
                 raw,
@@ -300,7 +311,8 @@ class Engine(SMTP):
     def _send_last(self, octets: bytes) -> None:
         self._is_ending = True
         if self._wire is not None:
-            self._wire.write(octets)
+            self._wire.write(self._unsent + octets)
+            self._unsent = b""
             self._wire.close()
 
     def _wait_for_revocation(self) -> None:

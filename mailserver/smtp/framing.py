@@ -39,6 +39,11 @@ class LineFramer:
         """Whether the peer sent anything that no line has used yet."""
         return bool(self._buffer) or self._is_dropping
 
+    @property
+    def has_line(self) -> bool:
+        """Whether the end of a line has come already."""
+        return b"\n" in self._buffer
+
     def feed(self, data: bytes) -> None:
         self._buffer += data
 

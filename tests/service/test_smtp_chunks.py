@@ -94,6 +94,16 @@ def test_a_message_in_chunks_is_kept_byte_for_byte(smtp, wire, password, cuts):
     assert b"with ESMTPS" in stored
 
 
+def test_replies_before_a_chunk_do_not_wait_for_it(smtp, wire):
+    """A client may send the octets once it knows that its recipient is accepted."""
+    octets = letter(PEER, OURS, "waits")
+    mail = b"MAIL FROM:<%b>\r\nRCPT TO:<%b>\r\n" % (PEER.encode(), OURS.encode())
+    wire.send(mail + b"BDAT %d LAST\r\n" % len(octets))
+    assert [wire.reply()[:3] for _ in range(2)] == [b"250", b"250"]
+    wire.send(octets)
+    assert wire.reply()[:3] == b"250"
+
+
 def test_an_empty_last_chunk_ends_it(smtp, wire, password):
     octets = letter(PEER, OURS, "empty-last")
     open_mail(wire)
