@@ -51,7 +51,7 @@ async def do_idle(load: Load) -> dict[str, object]:
                 waiting = []
                 for address, client in clients.items():
                     arrived = client.await_exists()
-                    await smtp.send(load.sender, address, pool.next_message())
+                    await smtp.send(load.sender, [address], pool.next_message())
                     waiting.append((arrived, time.perf_counter()))
                     await asyncio.sleep(load.options.pace)
                 for arrived, taken in waiting:

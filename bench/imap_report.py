@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from bench.imap_rounds import COLD, FULL, ImapFigures, ImapPlan
+from bench.imap_rounds import COLD, FULL, Figures, ImapPlan
 from bench.meter import Run, summary
-from bench.report import format_ratio, format_table
+from bench.report import format_failed, format_ratio, format_table
 from bench.servers import PEER, PLI
 
 
@@ -68,7 +68,7 @@ def rows_of(plan: ImapPlan) -> list[Row]:
     ]
 
 
-def format_imap(figures: ImapFigures, plan: ImapPlan) -> str:
+def format_imap(figures: Figures, plan: ImapPlan) -> str:
     body = []
     for row in rows_of(plan):
         theirs = row.peer_figure or row.figure
@@ -87,20 +87,18 @@ def format_imap(figures: ImapFigures, plan: ImapPlan) -> str:
     parts = [table, f"Other processes took {min(1, figures.others_share()):.0%} of the machine meanwhile."]
     if plan is FULL:
         parts.append(format_goals(figures, plan))
-    if figures.failed:
-        failed = [f"- {server}, {figure}: {why}" for (figure, server), why in figures.failed.items()]
-        parts.append("Not measured, because it failed:\n\n" + "\n".join(failed))
+    parts += format_failed(figures)
     return "\n\n".join(parts)
 
 
-def _cell(figures: ImapFigures, row: Row, place: tuple[str, str]) -> str:
+def _cell(figures: Figures, row: Row, place: tuple[str, str]) -> str:
     value = figures.median(*place, row.key)
     if value is None:
         return "failed" if place in figures.failed else "not measured"
     return f"{value:.{row.digits}f}{' *' if figures.is_noisy(*place) else ''}"
 
 
-def format_goals(figures: ImapFigures, plan: ImapPlan) -> str:
+def format_goals(figures: Figures, plan: ImapPlan) -> str:
     """Each goal that Pli missed: the figure, how far it is off, and who spent the time."""
     missed = []
     for row in rows_of(plan):

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.meter import Run
@@ -92,23 +92,6 @@ QUICK = ImapPlan(
 )
 
 
-@dataclass(slots=True)
-class ImapFigures(Figures):
-    """``failed``: why a figure of a server is missing."""
-
-    failed: dict[tuple[str, str], str] = field(default_factory=dict)
-
-    def take(self, figure: str, server: Server, measure: Callable[[Server], Run]) -> None:
-        """One run of a figure, unless it failed before."""
-        if (figure, server.name) in self.failed:
-            return
-        try:
-            self.add(figure, server.name, measure(server))
-        except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
-            self.failed[figure, server.name] = f"{type(error).__name__}: {str(error).strip()[-300:]}"
-            print(f"\n{server.name}, {figure}: {error}", file=sys.stderr)
-
-
 def forget_cached(folder: Path) -> None:
     """Drop the files of a server from the machine's page cache; what the server holds in its own memory stays."""
     os.sync()
@@ -164,7 +147,7 @@ def mailbox_figures(plan: ImapPlan) -> dict[str, Callable[[Server], Run]]:
     return {name: of(name) for name in MAIN_FIGURES}
 
 
-def fill(figures: ImapFigures, server: Server, plan: ImapPlan) -> None:
+def fill(figures: Figures, server: Server, plan: ImapPlan) -> None:
     """Mail that comes while its owner is away, seen and searched for the first time; then the other mailboxes."""
     big = ("--accounts", str(server.big))
     sent = ("--count", str(plan.listed), "--conc", str(IN_FLIGHT), "--variants", str(VARIANTS))
@@ -180,7 +163,7 @@ def fill(figures: ImapFigures, server: Server, plan: ImapPlan) -> None:
 
 
 def take_turns(
-    figures: ImapFigures,
+    figures: Figures,
     kinds: Mapping[str, Callable[[Server], Run]],
     servers: Sequence[Server],
     plan: ImapPlan,
@@ -197,9 +180,9 @@ def take_turns(
 
 def measure_imap(
     servers: Sequence[Server], plan: ImapPlan, told: Callable[[str], AbstractContextManager[None]], end: float
-) -> ImapFigures:
+) -> Figures:
     """The whole suite. ``told`` says what is going on."""
-    figures = ImapFigures()
+    figures = Figures()
     for server in servers:  # first: a server that did much holds memory that connections then fill
         with told(f"{server.name}: memory of {plan.connections} connections"):
             figures.take("memory", server, lambda each: memory(each, plan))
@@ -214,7 +197,7 @@ def measure_imap(
     return figures
 
 
-def _filled(figures: ImapFigures, server: Server, plan: ImapPlan) -> Iterable[Server]:
+def _filled(figures: Figures, server: Server, plan: ImapPlan) -> Iterable[Server]:
     """The server, or nothing when its mailboxes could not be filled."""
     try:
         fill(figures, server, plan)

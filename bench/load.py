@@ -28,6 +28,11 @@ class Load:
     def addresses(self) -> list[str]:
         return list(self.accounts)
 
+    def recipients_of(self, number: int) -> list[str]:
+        """The next ``--copies`` accounts in turn."""
+        first, addresses = number * self.options.copies, self.addresses
+        return [addresses[(first + at) % len(addresses)] for at in range(self.options.copies)]
+
     def pool(self) -> Pool:
         return Pool(self.options.size, self.sender, self.addresses[0], self.options.variants)
 

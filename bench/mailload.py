@@ -18,9 +18,12 @@ from bench.connection_load import do_idle, do_login, do_memory
 from bench.imap_client import ImapClient, ImapTarget
 from bench.load import Load, parse_endpoint, repeated, tls_context
 from bench.mailbox_load import OPERATIONS, do_append, do_imap, do_prefill
-from bench.meter import Meter, Run, percentile
+from bench.meter import Meter, Run, percentile, pss_kib
 from bench.samples import VARIANTS, Pool
 from bench.smtp_client import SmtpClient, SmtpTarget
+
+LARGE_BYTES = 1 << 20
+"""From this size on, the server's memory is watched meanwhile."""
 
 
 async def do_smtp(load: Load) -> dict[str, object]:
@@ -42,17 +45,32 @@ async def smtp_run(load: Load, pool: Pool, watch: dict[str, ImapClient]) -> Run:
     end = time.perf_counter() + load.options.max_seconds
 
     async def session() -> None:
-        client = await SmtpClient.connected(load.smtp)
+        client: SmtpClient | None = None
         for number in left:
             if time.perf_counter() > end:
                 break
-            address = load.addresses[number % len(load.addresses)]
+            recipients = load.recipients_of(number)
             start = time.perf_counter()
-            await client.send(load.sender, address, pool.next_message())
+            client = client or await SmtpClient.connected(load.smtp)
+            await client.send(load.sender, recipients, pool.next_message())
             taken.append(time.perf_counter() - start)
-            sent[address] += 1
-        await client.quit()
+            for address in recipients:
+                sent[address] += 1
+            if load.options.fresh:
+                await client.quit()
+                client = None
+        if client is not None:
+            await client.quit()
 
+    before, highest = pss_kib(load.pids), 0
+
+    async def watch_memory() -> None:
+        nonlocal highest
+        while load.options.size >= LARGE_BYTES:
+            highest = max(highest, pss_kib(load.pids))
+            await asyncio.sleep(0.2)
+
+    watching = asyncio.create_task(watch_memory())
     with Meter(load.pids) as meter:
         await asyncio.gather(*(session() for _ in range(load.options.conc)))
         accepted = time.perf_counter() - meter.start
@@ -61,8 +79,12 @@ async def smtp_run(load: Load, pool: Pool, watch: dict[str, ImapClient]) -> Run:
             *(until_readable(client, base[each] + sent[each], last) for each, client in watch.items())
         )
         meter.stop_clock()
+    watching.cancel()
     return meter.run(
         len(taken),
+        copies_per_s=round(sum(sent.values()) / meter.wall, 2),
+        mb_per_s=round(len(taken) * pool.mean_bytes / meter.wall / 1e6, 2),
+        grown_mib=round(max(0, highest - before) / 1024, 1),
         accepted_per_s=round(len(taken) / accepted, 2),
         ack_p50_ms=percentile(taken, 0.5),
         ack_p99_ms=percentile(taken, 0.99),
@@ -105,6 +127,9 @@ def parse_arguments(arguments: list[str]) -> Load:
     parser.add_argument("--pids", default="", help="the server's process trees, for its CPU")
     parser.add_argument("--size", type=int, default=4096)
     parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--copies", type=int, default=1, help="recipients of each message")
+    parser.add_argument("--fresh", action="store_true", help="a connection for each message")
+    parser.add_argument("--login", action="store_true", help="AUTH as the sender, who is one of the accounts")
     parser.add_argument("--conc", type=int, default=1)
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--max-seconds", type=float, default=60)
@@ -131,7 +156,8 @@ def parse_arguments(arguments: list[str]) -> Load:
         parser.error(str(error))
     tls = tls_context(options.certificate, options.key) if options.smtp_tls == "starttls" else None
     pids = [int(pid) for pid in options.pids.split(",") if pid]
-    return Load(SmtpTarget(*smtp, tls), imap, accounts, options.sender, pids, options)
+    login = (options.sender, accounts[options.sender]) if options.login else None
+    return Load(SmtpTarget(*smtp, tls, login), imap, accounts, options.sender, pids, options)
 
 
 def main() -> int:

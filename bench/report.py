@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.rounds import CLEAR, Figures, Plan
+from bench.rounds import CLEAR, COPIES, Figures, Plan
 from bench.servers import PEER, PLI
 from bench.store import IN_FLIGHT
 
@@ -19,12 +19,19 @@ class Row:
     digits: int = 0
     pli_figure: str = ""
     """Pli's own figure when the peer is measured otherwise."""
+    goal: str = ""
 
 
 def rows_of(plan: Plan) -> list[Row]:
     listed = f"{plan.listed:,}".replace(",", " ")
     return [
-        Row("Durable ingest over TLS, 4 KiB × 10: in the mailbox, messages/s", "ingest", "per_s", True),
+        Row(
+            "Durable ingest over TLS, 4 KiB × 10: in the mailbox, messages/s",
+            "ingest",
+            "per_s",
+            True,
+            goal="≥ 1000",
+        ),
         Row("same, acknowledged by 250, messages/s", "ingest", "accepted_per_s", True),
         Row("same, 250 after the last dot, p50 ms", "ingest", "ack_p50_ms", False, 1),
         Row("same, server CPU a message, µs", "ingest", "server_cpu_us", False),
@@ -34,6 +41,20 @@ def rows_of(plan: Plan) -> list[Row]:
             "per_s",
             True,
             pli_figure="ingest",
+        ),
+        Row("the same by one session, messages/s", "ingest × 1", "per_s", True, goal="≥ 400"),
+        Row("the same by 50 sessions, messages/s", "ingest × 50", "per_s", True, goal="≥ 1000"),
+        Row("100 KiB × 10, messages/s", "100 KiB", "per_s", True, goal="≥ 500"),
+        Row("5 MiB × 10, MB/s", "5 MiB", "mb_per_s", True, goal="≥ 100"),
+        Row("5 MiB × 10: what the server's memory grew by, MiB", "5 MiB", "grown_mib", False),
+        Row("a connection and STARTTLS for each, × 10, messages/s", "fresh", "per_s", True, goal="≥ 250"),
+        Row("submission with AUTH over TLS, × 10, messages/s", "submission", "per_s", True, goal="≥ 600"),
+        Row(
+            f"one message to {COPIES} mailboxes, copies/s",
+            "copies",
+            "copies_per_s",
+            True,
+            goal="≥ 2 × one session",
         ),
         Row(f"FETCH of {listed} summaries, ms", "listing", "ms", False),
         Row(f"the first FETCH of these {listed}, after APPEND, ms", "first listing", "ms", False),
@@ -66,12 +87,15 @@ def format_comparison(figures: Figures, plan: Plan) -> str:
             _cell(ours, row, figures.is_noisy(row.pli_figure or row.figure, PLI)),
             _cell(theirs, row, figures.is_noisy(row.figure, PEER)),
         ]
-        body.append([row.title, *cells, format_ratio(ours, theirs, more_is_better=row.more_is_better)])
+        body.append(
+            [row.title, row.goal, *cells, format_ratio(ours, theirs, more_is_better=row.more_is_better)]
+        )
     syncs = [figures.once.get(("syncs", name)) for name in (PLI, PEER)]
     shown = ["not counted" if value is None else f"{value:.2f}" for value in syncs]
     body.append(
         [
-            "fsync and fdatasync calls a message (× 10)",
+            "fsync and fdatasync calls a message (× 50)",
+            "≤ 0.2",
             *shown,
             format_ratio(syncs[0], syncs[1], more_is_better=False),
         ]
@@ -81,11 +105,19 @@ def format_comparison(figures: Figures, plan: Plan) -> str:
     body.append(
         [
             "APPEND of 4 KiB over 4 connections, messages/s",
+            "",
             *shown,
             format_ratio(appended[0], appended[1], more_is_better=True),
         ]
     )
-    return format_table(["figure", PLI, PEER, "Pli is better by"], body)
+    table = format_table(["figure", "goal", PLI, PEER, "Pli is better by"], body)
+    return "\n\n".join([table, *format_failed(figures)])
+
+
+def format_failed(figures: Figures) -> list[str]:
+    """Why figures are missing; nothing when none is."""
+    failed = [f"- {server}, {figure}: {why}" for (figure, server), why in figures.failed.items()]
+    return ["Not measured, because it failed:\n\n" + "\n".join(failed)] if failed else []
 
 
 def _cell(value: float | None, row: Row, noisy: bool) -> str:

@@ -16,6 +16,7 @@ from bench.syncs import syncs_during
 LOAD_SECONDS = 600
 IDLE_MAILBOXES = 20
 IN_FLIGHT = 10
+COPIES = 50
 CLEAR = "ingest, no TLS"
 """Of the peer only: Pli's link between operators has no other form than mutual TLS."""
 
@@ -29,6 +30,7 @@ class Plan:
     rounds: int
     most_rounds: int
     ingest: int
+    large: int
     listed: int
     idle: int
     synced: int
@@ -40,6 +42,7 @@ FULL = Plan(
     rounds=5,
     most_rounds=7,
     ingest=400,
+    large=40,
     listed=10_000,
     idle=100,
     synced=200,
@@ -50,6 +53,7 @@ QUICK = Plan(
     rounds=1,
     most_rounds=1,
     ingest=300,
+    large=10,
     listed=1000,
     idle=40,
     synced=100,
@@ -60,10 +64,21 @@ QUICK = Plan(
 
 @dataclass(slots=True)
 class Figures:
-    """Runs by figure and server; what was counted once beside them."""
+    """Runs by figure and server; what was counted once beside them; ``failed``: why a figure of a server is missing."""
 
     runs: dict[tuple[str, str], list[Run]] = field(default_factory=dict)
     once: dict[tuple[str, str], float] = field(default_factory=dict)
+    failed: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def take(self, figure: str, server: Server, measure: Callable[[Server], Run]) -> None:
+        """One run of a figure, unless it failed before."""
+        if (figure, server.name) in self.failed:
+            return
+        try:
+            self.add(figure, server.name, measure(server))
+        except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
+            self.failed[figure, server.name] = f"{type(error).__name__}: {str(error).strip()[-300:]}"
+            print(f"\n{server.name}, {figure}: {error}", file=sys.stderr)
 
     def add(self, figure: str, server: str, run: Run) -> None:
         self.runs.setdefault((figure, server), []).append(run)
@@ -112,15 +127,20 @@ def one_run(answer: dict[str, object]) -> Run:
     return run
 
 
-def ingest(server: Server, count: int, *, tls: bool = True) -> Run:
-    options = server.smtp_tls if tls else ()
-    return one_run(
-        load(
-            "smtp",
-            server,
-            *("--accounts", str(server.accounts), "--count", str(count), "--conc", str(IN_FLIGHT), *options),
-        )
-    )
+def ingest(
+    server: Server, count: int, *more: str, tls: bool = True, in_flight: int = IN_FLIGHT, size: int = 4096
+) -> Run:
+    """Mail to every account in turn, until it is readable by IMAP. ``more``: further options of the load client."""
+    options = ("--accounts", str(server.accounts), "--count", str(count), "--conc", str(in_flight))
+    sized = ("--size", str(size), "--variants", str(max(2, min(64, (64 << 20) // size))))
+    return one_run(load("smtp", server, *options, *sized, *(server.smtp_tls if tls else ()), *more))
+
+
+def submitted(server: Server, count: int) -> Run:
+    """Mail of one of the server's own users to others, on connections that stay open."""
+    sender = next(iter(json.loads(server.accounts.read_text())))
+    to_own = ("--smtp", server.submission, "--smtp-tls", "starttls", "--sender", sender, "--login")
+    return ingest(server, count, *to_own, tls=False)
 
 
 def idle(server: Server, count: int) -> Run:
@@ -141,7 +161,7 @@ def count_syncs(figures: Figures, server: Server, plan: Plan, folder: Path) -> N
     work.mkdir()
 
     def send() -> int:
-        return int(ingest(server, plan.synced)["count"])
+        return int(ingest(server, plan.synced, in_flight=50)["count"])
 
     syncs = syncs_during(server.pids, work, send)
     if syncs is not None:
@@ -159,6 +179,13 @@ def flows(plan: Plan) -> dict[str, Callable[[Server], Run]]:
     """The figures of mail on its way in."""
     return {
         "ingest": lambda server: ingest(server, plan.ingest),
+        "ingest × 1": lambda server: ingest(server, plan.ingest // 2, in_flight=1),
+        "ingest × 50": lambda server: ingest(server, plan.ingest, in_flight=50),
+        "100 KiB": lambda server: ingest(server, plan.ingest // 2, size=100 << 10),
+        "5 MiB": lambda server: ingest(server, plan.large, size=5 << 20),
+        "fresh": lambda server: ingest(server, plan.ingest // 2, "--fresh"),
+        "submission": lambda server: submitted(server, plan.ingest),
+        "copies": lambda server: ingest(server, plan.ingest // COPIES, "--copies", str(COPIES), in_flight=1),
         "idle": lambda server: idle(server, plan.idle),
         CLEAR: lambda server: ingest(server, plan.ingest, tls=False),
     }
@@ -175,6 +202,7 @@ def alternate(
     for number in range(plan.most_rounds):
         for kind, measure in kinds.items():
             measured = [server for server in servers if kind != CLEAR or server.name != PLI]
-            enough = number >= plan.rounds and not any(figures.is_noisy(kind, each.name) for each in measured)
+            judged = [each for each in measured if (kind, each.name) not in figures.failed]
+            enough = number >= plan.rounds and not any(figures.is_noisy(kind, each.name) for each in judged)
             for server in () if enough or (number and time.monotonic() > end) else measured:
-                figures.add(kind, server.name, measure(server))
+                figures.take(kind, server, measure)

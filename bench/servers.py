@@ -43,6 +43,8 @@ class Server:
     sender: str
     folder: Path
     """Where its files lie."""
+    submission: str
+    """Where its own users hand mail in, over STARTTLS."""
 
     @property
     def options(self) -> list[str]:
@@ -104,6 +106,7 @@ def running_pli(folder: Path, workers: int = 2) -> Iterator[Server]:
             ("--smtp-tls", "starttls", *shown),
             SENDER,
             folder,
+            f"127.0.0.1:{PLI_PORTS + 587}",
         )
     except NotStarted as error:
         raise NotStarted(f"{error}: {(folder / 'serve.log').read_text()[-2000:]}") from error
@@ -134,6 +137,7 @@ def running_peer(folder: Path) -> Iterator[Server]:
             ("--smtp-tls", "starttls"),
             "sender@example.net",
             folder,
+            f"127.0.0.1:{PEER_PORTS + 25}",
         )
     except subprocess.CalledProcessError as error:
         raise NotStarted("peer.sh could not start Postfix and Dovecot") from error

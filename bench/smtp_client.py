@@ -1,8 +1,10 @@
-"""The SMTP half of the load client: pipelined envelopes, STARTTLS with or without a certificate of its own."""
+"""The SMTP half of the load client: pipelined envelopes, STARTTLS with or without a certificate of its own, AUTH."""
 
 import asyncio
+import base64
 import contextlib
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 TIMEOUT_SECONDS = 60.0
@@ -15,11 +17,12 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SmtpTarget:
-    """``tls`` is None for an open connection, else the context for STARTTLS."""
+    """``tls`` is None for an open connection, else the context for STARTTLS; ``login``: address and password."""
 
     host: str
     port: int
     tls: ssl.SSLContext | None
+    login: tuple[str, str] | None = None
 
 
 class SmtpClient:
@@ -40,6 +43,9 @@ class SmtpClient:
             await client._command(b"STARTTLS\r\n", 220)
             await writer.start_tls(target.tls, server_hostname="localhost")
             await client._hello()
+        if target.login is not None:
+            said = base64.b64encode("\0{}\0{}".format(*target.login).encode())
+            await client._command(b"AUTH PLAIN %b\r\n" % said, 235)
         return client
 
     async def _hello(self) -> None:
@@ -62,9 +68,10 @@ class SmtpClient:
             raise Refused(f"expected {expected}, got {lines[-300:]!r}")
         return lines
 
-    async def send(self, sender: str, recipient: str, message: bytes) -> None:
-        """One message to one recipient. The message ends with CRLF and has no line that starts with a dot."""
-        commands = [(f"MAIL FROM:<{sender}>", 250), (f"RCPT TO:<{recipient}>", 250), ("DATA", 354)]
+    async def send(self, sender: str, recipients: Sequence[str], message: bytes) -> None:
+        """One message. It ends with CRLF and has no line that starts with a dot."""
+        named = [(f"RCPT TO:<{recipient}>", 250) for recipient in recipients]
+        commands = [(f"MAIL FROM:<{sender}>", 250), *named, ("DATA", 354)]
         if self._pipelines:
             self._writer.write("".join(f"{line}\r\n" for line, _ in commands).encode())
             for _, expected in commands:

@@ -10,7 +10,7 @@ import pytest
 from bench import imap_rounds
 from bench.document import put_section
 from bench.imap_report import format_imap, rows_of
-from bench.imap_rounds import FULL, MAIN_FIGURES, QUICK, SLOW_OF_PEER, ImapFigures, measure_imap, take_turns
+from bench.imap_rounds import FULL, MAIN_FIGURES, QUICK, SLOW_OF_PEER, Figures, measure_imap, take_turns
 from bench.meter import Run
 from bench.servers import PEER, PLI
 
@@ -29,8 +29,8 @@ def run_of(value: float) -> Run:
     return {"noisy": False, "count": 1000, **times, **keys}
 
 
-def measured(value: float) -> ImapFigures:
-    figures = ImapFigures()
+def measured(value: float) -> Figures:
+    figures = Figures()
     for row in rows_of(FULL):
         for server in (PLI, PEER):
             figures.add(row.figure, server, run_of(value))
@@ -64,7 +64,7 @@ def test_a_figure_that_fails_is_told_and_stops_no_other(capsys: pytest.CaptureFi
         asked.append(server.name)
         raise RuntimeError("the server said NO")
 
-    figures = ImapFigures()
+    figures = Figures()
     kinds = {"sort": fail, "thread": lambda _server: run_of(1.0)}
     take_turns(figures, kinds, BOTH, FULL, float("inf"))  # type: ignore[arg-type]
     assert sorted(asked) == [PLI, PEER]
@@ -75,21 +75,21 @@ def test_a_figure_that_fails_is_told_and_stops_no_other(capsys: pytest.CaptureFi
 
 @pytest.mark.parametrize(("end", "pli", "peer"), [(0.0, 1, 1), (float("inf"), FULL.rounds, 2)])
 def test_what_is_slow_in_the_peer_runs_twice(end: float, pli: int, peer: int) -> None:
-    figures = ImapFigures()
+    figures = Figures()
     kinds = {"copy": lambda _server: run_of(1.0)}
     take_turns(figures, kinds, BOTH, FULL, end)  # type: ignore[arg-type]
     assert [len(figures.runs["copy", name]) for name in (PLI, PEER)] == [pli, peer]
 
 
 def test_every_row_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    def take(self: ImapFigures, figure: str, server: Named, _measure: object) -> None:
+    def take(self: Figures, figure: str, server: Named, _measure: object) -> None:
         self.add(figure, server.name, run_of(1.0))
 
-    def fill(figures: ImapFigures, server: Named, _plan: object) -> None:
+    def fill(figures: Figures, server: Named, _plan: object) -> None:
         for figure in ("first sight", "first search"):
             figures.add(figure, server.name, run_of(1.0))
 
-    monkeypatch.setattr(ImapFigures, "take", take)
+    monkeypatch.setattr(Figures, "take", take)
     monkeypatch.setattr(imap_rounds, "fill", fill)
     figures = measure_imap(BOTH, FULL, lambda _what: nullcontext(), float("inf"))  # type: ignore[arg-type]
     assert "not measured" not in format_imap(figures, FULL)
