@@ -113,8 +113,9 @@ async def _start_smtp(start: _Start, edges: Edges) -> None:
         peers = SmtpServer(smtp, start.pool, Role.MX)
         edges.stops.append(peers.stop)
         files = peer_files(services)
-        paths = [path for path in (files.cert, files.key, files.ca, files.crl) if path is not None]
-        current = ReloadingContext(paths, lambda: peer_server_context(files))
+        allows_cbc = config.tls.peer_cbc
+        paths = (files.cert, files.key, files.ca)
+        current = ReloadingContext(paths, lambda: peer_server_context(files, is_cbc_allowed=allows_cbc))
         await peers.listen(listen.host, listen.mx, starttls=current, reuse_port=True)
         start.told("mx", listen.mx)
     clients = SmtpServer(smtp, start.pool, Role.SUBMISSION)
@@ -199,8 +200,8 @@ def _start_gateway(start: _Start, edges: Edges) -> None:
     queue = RelayQueue(services.store, services.outbound, services.reports, random_id())
     routes_file = config.path(config.trust.routes_file) if config.trust.routes_file else None
     routes = Routes(config.trust.routes, routes_file)
-    context = PeerContext(peer_files(services))
-    calls = PeerCalls(hostname, context, routes, services.trust, utc_now, start.pool)
+    context = PeerContext(peer_files(services), is_cbc_allowed=config.tls.peer_cbc)
+    calls = PeerCalls(hostname, context, routes, services.trust, services.peers, utc_now, start.pool)
     contacts = Contacts(services.store, services.directory)
     notices = NoticeSender(open_relay(config), open_sms(config), contacts, start.pool)
     worker = GatewayWorker(queue, calls, notices, utc_now, start.pool)
@@ -236,10 +237,8 @@ def mail_context(services: Services) -> ContextSource:
 def peer_files(services: Services) -> PeerFiles:
     """The certificate and the authority of the links between operators."""
     config = services.config
-    crl = config.path(config.tls.peer_crl) if config.tls.peer_crl else None
     return PeerFiles(
         config.path(config.tls.peer_certificate),
         config.path(config.tls.peer_key),
         config.path(config.tls.peer_authority),
-        crl,
     )

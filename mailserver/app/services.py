@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from mailserver.app.trust_lists import open_trust_store
 from mailserver.config import Config
+from mailserver.config.rules import is_web_source, split_sources
 from mailserver.crypto.custodian import CustodianVerbs
 from mailserver.crypto.slots import ARGON2_DEFAULT, Argon2Parameters
 from mailserver.model.address import DomainName
 from mailserver.model.errors import Unavailable
 from mailserver.model.hop import parse_daemon
 from mailserver.model.ids import AccountId
-from mailserver.policy.mail_rules import MailLimits
+from mailserver.policy.mail_rules import MailLimits, PeerRules
 from mailserver.policy.patient_rules import parse_pharmacies
 from mailserver.policy.trust_store import TrustStore
 from mailserver.service.administration import Administration
@@ -33,9 +34,11 @@ from mailserver.service.mailboxes import Mailboxes
 from mailserver.service.messages import Messages
 from mailserver.service.notices import Notices
 from mailserver.service.outbound import Outbound
+from mailserver.service.peers import Peers
 from mailserver.service.queue_control import QueueControl
 from mailserver.service.quotas import Amount
 from mailserver.service.receive import Reception
+from mailserver.service.revocations import Revocations, Sources
 from mailserver.service.sasl import TokenAdvice
 from mailserver.service.search_index import SearchIndex
 from mailserver.service.sender_reports import SenderReports
@@ -55,6 +58,8 @@ class Services:
     store: Store
     directory: Directory
     trust: TrustStore
+    revocations: Revocations
+    peers: Peers
     keys: Keys
     logins: MailLogins
     administration: Administration
@@ -114,12 +119,16 @@ def build_services(
     keys = Keys(store, directory, custody)
     reports = SenderReports(store, delivery, DomainName(config.operator.hostname), config.operator.name)
     sendings = Sendings(store, outbound, reports)
+    revocations = make_revocations(config, tells=keeps_trust)
+    peers = Peers(_peer_rules(config), revocations)
     return Services(
         config,
         custody,
         store,
         directory,
         trust,
+        revocations,
+        peers,
         keys,
         MailLogins(store, directory, keys, login_custody or custody, login_policy(config)),
         Administration(store, directory, custody, argon2),
@@ -137,7 +146,7 @@ def build_services(
         notices,
         delivery,
         entrance,
-        Reception(store, directory, delivery, trust, entrance),
+        Reception(store, directory, delivery, trust, peers, entrance),
         Submission(store, directory, delivery, sendings, trust, entrance),
         reports,
         QueueControl(store, outbound, reports, custody),
@@ -161,3 +170,17 @@ def _entrance(config: Config, store: Store) -> Entrance:
         config.patients.refuse_mss_mismatch,
     )
     return Entrance(store.blobs, limits, antivirus)
+
+
+def make_revocations(config: Config, *, tells: bool = False) -> Revocations:
+    """The sources of the configuration; nothing is read before it is needed."""
+    lists = tuple(
+        each if is_web_source(each) else str(config.path(each)) for each in split_sources(config.tls.peer_crl)
+    )
+    authority = config.path(config.tls.peer_authority)
+    sources = Sources(authority, lists, config.data_folder, config.tls.peer_ocsp)
+    return Revocations(sources, tells=tells)
+
+
+def _peer_rules(config: Config) -> PeerRules:
+    return PeerRules(config.tls.revocation == "require", config.tls.peer_server_certificate_suffices)

@@ -19,6 +19,7 @@ from mailserver.app.custody_link import connected
 from mailserver.app.edges import Edges, start_edges
 from mailserver.app.hardening import end_with_parent, harden_process, raise_file_limit
 from mailserver.app.housekeeping import Housekeeping
+from mailserver.app.revocation_watch import RevocationWatch
 from mailserver.app.rounds import keep_doing
 from mailserver.app.services import Services, build_services
 from mailserver.app.trust_fetch import FetchSettings, TrustFetch
@@ -108,6 +109,7 @@ async def _serve(services: Services, links: WorkerLinks) -> None:
         tasks = [
             asyncio.create_task(_poll_revocations(services, pool)),
             asyncio.create_task(TrustWatch(services.trust, _alarm_after(services.config)).run(pool)),
+            asyncio.create_task(RevocationWatch(services.revocations, fetches=links.index == 0).run(pool)),
             asyncio.create_task(Housekeeping(services).run(pool)),
             *[asyncio.create_task(each.run(pool)) for each in _list_fetches(services)],
         ]

@@ -85,7 +85,31 @@ class TlsConfig:
     peer_authority: str = _key(
         "tls/authority.pem", "The only authority trusted for other operators (IGC-Santé).", rules.PATH
     )
-    peer_crl: str = _key("", "Revocation list of that authority (PEM); empty for none.", rules.PATH_OR_NONE)
+    peer_crl: str = _key(
+        "",
+        "Revocation lists of that authority: files, or http(s):// addresses fetched hourly; several with commas, empty for "
+        "none. Whoever signed them must be in peer_authority.",
+        rules.LISTS_OR_NONE,
+    )
+    peer_ocsp: str = _key(
+        "",
+        "Address of the authority's OCSP responder (http://…), asked before the lists; empty for none.",
+        rules.RESPONDER_OR_NONE,
+    )
+    revocation: str = _key(
+        "require",
+        "When no list in date and no responder can tell: require refuses peers for now, prefer lets them in with a warning "
+        "in the log.",
+        rules.REVOCATION,
+    )
+    peer_server_certificate_suffices: bool = _key(
+        False,
+        "Whether a calling operator may show a certificate for server use only (docs/threats.md says what that opens).",
+        rules.SWITCH,
+    )
+    peer_cbc: bool = _key(
+        False, "Whether other operators may also use the two CBC suites of the MSSanté table.", rules.SWITCH
+    )
     client_authority: str = _key(
         "",
         "Authority of the certificates by which application boxes log in (PEM); empty: mail clients are asked for none.",

@@ -72,6 +72,24 @@ def _is_list_url(text: str) -> bool:
     return "@" not in parts.netloc and not parts.fragment and _is_host(parts.hostname or "")
 
 
+def split_sources(text: str) -> tuple[str, ...]:
+    """``a, b`` → the sources of revocation lists, each a path or an http(s) address."""
+    return tuple(each.strip() for each in text.split(",") if each.strip())
+
+
+def is_web_source(source: str) -> bool:
+    """Whether it is fetched, and not a file."""
+    return source.startswith(("http://", "https://"))
+
+
+def _is_web(text: str) -> bool:
+    """An http(s) address with a host and no login in it."""
+    if not (_is_url(text, "http") or _is_url(text, "https")):
+        return False
+    parts = urlsplit(text)
+    return bool(parts.hostname) and parts.username is None and text.isascii() and text.split() == [text]
+
+
 _PORTS = range(1, 65536)
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _PRODUCT = re.compile(r"[A-Za-z0-9._-]{1,60}")
@@ -87,6 +105,17 @@ HOSTNAME: Rule[str] = Rule(
 )
 PATH: Rule[str] = Rule("the path of a file or folder", lambda text: text.isprintable() and bool(text))
 PATH_OR_NONE: Rule[str] = Rule("the path of a file, or empty for none", str.isprintable)
+LISTS_OR_NONE: Rule[str] = Rule(
+    "paths of files or http(s):// addresses with commas between, or empty for none",
+    lambda text: (
+        text.isprintable() and all(_is_web(each) for each in split_sources(text) if is_web_source(each))
+    ),
+)
+RESPONDER_OR_NONE: Rule[str] = Rule(
+    'an address as "http://ocsp.sante.example/", or empty for none', lambda text: not text or _is_web(text)
+)
+REVOCATION: Rule[str] = Rule('"require" or "prefer"', lambda text: text in {"require", "prefer"})
+SWITCH: Rule[bool] = Rule("true or false", lambda _is_on: True)
 DATABASE: Rule[str] = Rule(
     'empty for SQLite, or as "postgresql+psycopg://user@host/database"',
     lambda text: not text or _is_url(text, "postgresql+psycopg"),
@@ -171,7 +200,6 @@ PRODUCT: Rule[str] = Rule(
     'the product reference that ANS gave, as "DEV935997", or empty for none',
     lambda text: not text or bool(_PRODUCT.fullmatch(text)),
 )
-SWITCH: Rule[bool] = Rule("true or false", lambda _is_on: True)
 HTTPS_OR_NONE: Rule[str] = Rule(
     'an address as "https://sms.example/v1/messages", or empty for none',
     lambda text: not text or (_is_url(text, "https") and bool(urlsplit(text).hostname)),

@@ -27,6 +27,7 @@ from mailserver.policy.mail_rules import (
 )
 from mailserver.policy.trust_store import TrustStore
 from mailserver.service.delivery_reports import AttemptResult, Cause, passing, refused, refused_by_policy
+from mailserver.service.peers import Peers
 from mailserver.service.relay import Outgoing
 from mailserver.tls.contexts import PeerFiles, peer_client_context
 from mailserver.tls.failures import fault_of
@@ -45,9 +46,9 @@ class PeerContext:
 
     def load(self) -> ssl.SSLContext:
         """The context of the files as they are now. Raises Malformed; reads the disk."""
-        paths = [self._files.cert, self._files.key, self._files.ca, self._files.crl]
+        paths = (self._files.cert, self._files.key, self._files.ca)
         try:
-            states = [path.stat() for path in paths if path is not None]
+            states = [path.stat() for path in paths]
         except OSError as error:
             raise Malformed("tls-files", "a TLS file of the peer link is missing") from error
         seen = tuple((state.st_mtime_ns, state.st_ino) for state in states)
@@ -65,6 +66,7 @@ class PeerCalls:
     context: PeerContext
     routes: Routes
     trust: TrustStore
+    peers: Peers
     clock: Callable[[], datetime]
     pool: Executor
 
@@ -108,7 +110,7 @@ class PeerConnection:
         for hop in hops:
             link = SmtpLink(calls.hostname)
             try:
-                certificate = await _secure(link, hop, context, calls.clock)
+                certificate = await _secure(link, hop, context, calls)
                 connection = cls(domain, calls, link, certificate)
                 connection.judge()
             except LinkEnded as error:
@@ -163,7 +165,7 @@ class PeerConnection:
 
 
 async def _secure(
-    link: SmtpLink, hop: NextHop, context: ssl.SSLContext, clock: Callable[[], datetime]
+    link: SmtpLink, hop: NextHop, context: ssl.SSLContext, calls: PeerCalls
 ) -> CertificateFacts:
     """Connect and bring the link into TLS with a peer whose certificate may be used at all. Raises LinkEnded."""
     await link.connect(hop)
@@ -172,14 +174,19 @@ async def _secure(
     try:
         await link.start_tls(context)
     except ssl.SSLError as error:
-        raise LinkEnded(judge_handshake(error, clock())) from None
+        raise LinkEnded(judge_handshake(error, calls.clock())) from None
     der = link.find_certificate()
+    if der is None:
+        raise LinkEnded(refused_by_policy(Reason.NO_CERTIFICATE))
     try:
-        certificate = None if der is None else certificate_facts(der)
+        certificate = certificate_facts(der)
     except Malformed as error:
         raise LinkEnded(refused_by_policy(Reason.HANDSHAKE_FAILED, error.code)) from None
-    decision = decide_peer(PeerFacts(is_tls=True, certificate=certificate, is_called=True), clock())
-    if certificate is None or not decision.accepted:
+    loop = asyncio.get_running_loop()
+    standing = await loop.run_in_executor(calls.pool, calls.peers.check, der, calls.clock())
+    facts = PeerFacts(is_tls=True, certificate=certificate, is_called=True, standing=standing)
+    decision = calls.peers.decide(facts, calls.clock())
+    if not decision.accepted:
         raise LinkEnded(refused_by_policy(decision.reason))
     return certificate
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal, assert_never
 
+from mailserver.crypto.revocation_lists import Standing
 from mailserver.crypto.x509 import CertificateFacts, DistinguishedName, KeyType
 from mailserver.model.account import AccountState
 from mailserver.model.address import Address, DomainName
@@ -44,6 +45,15 @@ class PeerFacts:
     certificate: CertificateFacts | None = None
     fault: HandshakeFault | None = None
     is_called: bool = False
+    standing: Standing = Standing.UNCHECKED
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRules:
+    """What the operator's configuration says of peers. ``demands_standing``: one that cannot be checked must wait."""
+
+    demands_standing: bool = True
+    does_server_usage_suffice: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +124,8 @@ class SubmissionFacts:
     recipient_limit: int = RECIPIENTS
 
 
-def decide_peer(facts: PeerFacts, now: datetime) -> Decision:
-    """May this link be used at all? Chain, revocation and suites were checked by the handshake."""
+def decide_peer(facts: PeerFacts, now: datetime, rules: PeerRules = PeerRules()) -> Decision:
+    """May this link be used at all? Chain and suites were checked by the handshake."""
     if not facts.is_tls:
         return refuse(Reason.NO_TLS if facts.fault is None else _fault_reason(facts.fault))
     certificate = facts.certificate
@@ -125,11 +135,22 @@ def decide_peer(facts: PeerFacts, now: datetime) -> Decision:
         return refuse(Reason.CERTIFICATE_NOT_YET_VALID)
     if now > certificate.not_after:
         return refuse(Reason.CERTIFICATE_EXPIRED)
-    if not (certificate.has_server_auth if facts.is_called else certificate.has_client_auth):
+    if not _may_use(certificate, rules, is_called=facts.is_called):
         return refuse(Reason.CERTIFICATE_USAGE)
     if certificate.key_type is not KeyType.RSA or certificate.key_bits < RSA_BITS_FLOOR:
         return refuse(Reason.CERTIFICATE_KEY)
+    if facts.standing is Standing.REVOKED:
+        return refuse(Reason.CERTIFICATE_REVOKED)
+    if facts.standing is Standing.UNKNOWN and rules.demands_standing:
+        return refuse(Reason.REVOCATION_UNKNOWN)
     return ACCEPT
+
+
+def _may_use(certificate: CertificateFacts, rules: PeerRules, *, is_called: bool) -> bool:
+    """Whether its stated usages fit the end of the link that shows it."""
+    if is_called:
+        return certificate.has_server_auth
+    return certificate.has_client_auth or (rules.does_server_usage_suffice and certificate.has_server_auth)
 
 
 def decide_sender(

@@ -15,12 +15,10 @@ from mailserver.policy.decision import ACCEPT, Decision, Reason, refuse
 from mailserver.policy.mail_rules import (
     ContentFacts,
     MessageFacts,
-    PeerFacts,
     RecipientFacts,
     SenderFacts,
     decide_content,
     decide_message,
-    decide_peer,
     decide_recipient,
     decide_sender,
 )
@@ -31,6 +29,7 @@ from mailserver.service.directory import Directory
 from mailserver.service.entrance import Entrance
 from mailserver.service.header_facts import HeaderFacts, read_header_facts
 from mailserver.service.intake import Intake
+from mailserver.service.peers import Peers
 from mailserver.service.summaries import Parsed, parse_intake
 from mailserver.store.accounts import AccountRow
 from mailserver.store.store import Store
@@ -64,7 +63,13 @@ class Verdict:
 
 class Reception:
     def __init__(
-        self, store: Store, directory: Directory, delivery: Delivery, trust: TrustStore, entrance: Entrance
+        self,
+        store: Store,
+        directory: Directory,
+        delivery: Delivery,
+        trust: TrustStore,
+        peers: Peers,
+        entrance: Entrance,
     ) -> None:
         self._store = store
         self._directory = directory
@@ -72,11 +77,9 @@ class Reception:
         self._trust = trust
         self._entrance = entrance
         self._limits = entrance.limits
+        self.peers = peers
         self.limit_bytes = entrance.limits.message_bytes
         self.recipient_limit = entrance.limits.recipients
-
-    def decide_peer(self, facts: PeerFacts, now: datetime) -> Decision:
-        return decide_peer(facts, now)
 
     def decide_sender(self, peer_dn: DistinguishedName, sender: Address | None, now: datetime) -> Decision:
         facts = SenderFacts(None if sender is None else sender.domain, peer_dn)

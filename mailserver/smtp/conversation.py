@@ -126,7 +126,7 @@ class Conversation:
             case Hello():
                 return self._greet(command)
             case Mail():
-                return self._open_transaction(command)
+                return await self._open_transaction(command)
             case Rcpt():
                 return await self._add_recipient(command)
             case Auth():
@@ -221,11 +221,13 @@ class Conversation:
 
     # --- the transaction ----------------------------------------------------------------------------------------
 
-    def _open_transaction(self, mail: Mail) -> Answer:
+    async def _open_transaction(self, mail: Mail) -> Answer:
         if self._hello is None or self._transaction is not None:
             return self._refuse_form("bad-sequence")
         if self.account is not None and self.account.is_over(int(_now().timestamp())):
             return self.refuse_form("session-over")
+        if self._desk.needs_check(self.link, _now()):
+            await self._call(self._desk.check, self.link, _now())
         found = self._desk.open_transaction(self.link, mail, _now())
         if isinstance(found, Refusal):
             return self._refuse(found)

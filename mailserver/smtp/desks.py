@@ -1,7 +1,8 @@
 """The two kinds of caller: an operator on the MX port, one of our own accounts on the submission ports.
 
 A desk judges MAIL and gives a transaction; the transaction judges recipients, opens the intake and hands the finished
-message to its use case. No octet of the wire is seen here. ``decide_recipient`` and ``accept`` block: pool threads.
+message to its use case. No octet of the wire is seen here. ``check``, ``decide_recipient`` and ``accept`` block: pool
+threads.
 """
 
 from dataclasses import replace
@@ -9,6 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from mailserver.audit.events import Origin
+from mailserver.crypto.revocation_lists import Standing
 from mailserver.crypto.x509 import CertificateFacts, DistinguishedName, certificate_facts, format_dn
 from mailserver.mime.trace import Hop
 from mailserver.model.address import Address
@@ -52,6 +54,12 @@ class Desk(Protocol):
     def refuse_clear(self, link: Link, now: datetime) -> Refusal:
         """The reply to anything that must wait for TLS."""
 
+    def needs_check(self, link: Link, now: datetime) -> bool:
+        """Whether ``check`` must come before ``open_transaction``."""
+
+    def check(self, link: Link, now: datetime) -> None:
+        """Find out what may take a question to the network: pool threads."""
+
     def open_transaction(self, link: Link, mail: Mail, now: datetime) -> Transaction | Refusal: ...
 
     def dn_of(self, link: Link) -> str:
@@ -73,8 +81,19 @@ class PeerDesk:
         """530, in the words of the last failed handshake from this address when there was one."""
         failure = self._failures.find_failure(link.peer, now)
         facts = PeerFacts(is_tls=False, fault=None if failure is None else failure.fault)
-        decision = self._reception.decide_peer(facts, now)
+        decision = self._reception.peers.decide(facts, now)
         return refuse_for(decision.reason, "" if failure is None else failure.detail)
+
+    def needs_check(self, link: Link, now: datetime) -> bool:
+        return link.certificate is not None and self._find_standing(link.certificate, now) is None
+
+    def check(self, link: Link, now: datetime) -> None:
+        """Whether the peer's certificate was revoked."""
+        if link.certificate is not None:
+            self._reception.peers.check(link.certificate, now)
+
+    def _find_standing(self, certificate: bytes, now: datetime) -> Standing | None:
+        return self._reception.peers.find_standing(certificate, now)
 
     def open_transaction(self, link: Link, mail: Mail, now: datetime) -> "PeerTransaction | Refusal":
         """The link first, then the envelope's sender."""
@@ -84,7 +103,9 @@ class PeerDesk:
             facts = self._find_facts(link)
         except Malformed:  # a name that cannot be read is listed for no domain
             return refuse_for(Reason.WRONG_DN)
-        decision = self._reception.decide_peer(PeerFacts(is_tls=True, certificate=facts), now)
+        standing = None if link.certificate is None else self._find_standing(link.certificate, now)
+        peer = PeerFacts(is_tls=True, certificate=facts, standing=standing or Standing.UNKNOWN)
+        decision = self._reception.peers.decide(peer, now)
         if not decision.accepted or facts is None:
             return refuse_for(decision.reason)
         decision = self._reception.decide_sender(facts.dn, mail.sender, now)
@@ -143,6 +164,11 @@ class ClientDesk:
 
     def refuse_clear(self, link: Link, now: datetime) -> Refusal:  # noqa: ARG002 # no handshake can be at fault
         return refuse_for(Reason.NO_TLS)
+
+    def needs_check(self, link: Link, now: datetime) -> bool:  # noqa: ARG002 # a login is the check
+        return False
+
+    def check(self, link: Link, now: datetime) -> None: ...
 
     def open_transaction(self, link: Link, mail: Mail, now: datetime) -> "ClientTransaction | Refusal":
         """TLS, then a login, then an address of the account (S8)."""

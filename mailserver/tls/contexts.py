@@ -26,12 +26,11 @@ PEER_CBC_SUITES = ("ECDHE-RSA-AES256-SHA384", "ECDHE-RSA-AES128-SHA256")
 
 @dataclass(frozen=True, slots=True)
 class PeerFiles:
-    """PEM files of the link between operators; ``crl`` is the authority's revocation list, None when not checked."""
+    """PEM files of the link between operators. Revocation is judged after the handshake, so that it has words (S2)."""
 
     cert: Path
     key: Path
     ca: Path
-    crl: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ def peer_server_context(files: PeerFiles, *, is_cbc_allowed: bool = False) -> ss
     _harden(context, PEER_SUITES + (PEER_CBC_SUITES if is_cbc_allowed else ()))
     context.num_tickets = 0
     _use_identity(context, files.cert, files.key)
-    _trust(context, files.ca, files.crl)
+    _trust(context, files.ca)
     context.verify_mode = ssl.CERT_OPTIONAL
     return context
 
@@ -84,7 +83,7 @@ def peer_client_context(files: PeerFiles, *, is_cbc_allowed: bool = False) -> ss
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _harden(context, PEER_SUITES + (PEER_CBC_SUITES if is_cbc_allowed else ()))
     _use_identity(context, files.cert, files.key)
-    _trust(context, files.ca, files.crl)
+    _trust(context, files.ca)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_REQUIRED
     return context
@@ -125,7 +124,7 @@ def _use_identity(context: ssl.SSLContext, cert: Path, key: Path) -> None:
         raise Malformed("tls-certificate", "certificate or key file cannot be used") from error
 
 
-def _trust(context: ssl.SSLContext, ca: Path, crl: Path | None) -> None:
+def _trust(context: ssl.SSLContext, ca: Path, crl: Path | None = None) -> None:
     try:
         context.load_verify_locations(cafile=ca)
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""A TLS context that follows its files: a new revocation list or certificate counts for the next handshake.
+"""A TLS context that follows its files: a new certificate or authority counts for the next handshake.
 
 A file that cannot be used leaves the context in force as it is, and is tried again when it changes.
 """

@@ -48,7 +48,7 @@ def smtp_services(node: Node, **limits: int) -> SmtpServices:
 def peer_files(node: Node) -> PeerFiles:
     config = node.services.config
     tls = config.tls
-    paths = (tls.peer_certificate, tls.peer_key, tls.peer_authority, tls.peer_crl)
+    paths = (tls.peer_certificate, tls.peer_key, tls.peer_authority)
     return PeerFiles(*(config.path(each) for each in paths))
 
 

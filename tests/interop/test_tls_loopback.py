@@ -5,8 +5,7 @@ import socket
 import ssl
 import subprocess
 import threading
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
@@ -166,29 +165,6 @@ def test_wrong_certificates_fail_the_handshake(
     assert failure.fault is fault
     assert failure.detail
     assert decide_peer(PeerFacts(False, fault=failure.fault), now).reason is reason
-
-
-def test_revoked_certificate(ours, files_of, authority, now):
-    theirs = files_of()
-    checking = replace(ours, crl=authority.crl_path)
-    assert call(peer_server_context(checking), calling_context(theirs))[1] is None
-    authority.revoke(theirs.cert.read_bytes(), now)
-    listener, error = call(peer_server_context(checking), calling_context(theirs))
-    assert error is not None
-    assert HandshakeFailures().add_failure("p", listener.error, now).fault is HandshakeFault.REVOKED
-    assert call(peer_server_context(checking), calling_context(files_of()))[1] is None
-
-
-def test_outdated_revocation_list_is_our_trouble(ours, files_of, tmp_path, now):
-    with pytest.warns(DemoAuthorityWarning):
-        old = DemoAuthority.create(tmp_path / "ca", now, key_bits=2048)
-    theirs = files_of(issuer=old)
-    old.renew_crl(now - timedelta(days=400))
-    checking = replace(ours, ca=old.certificate_path, crl=old.crl_path)
-    listener, _ = call(peer_server_context(checking), calling_context(theirs))
-    assert (
-        HandshakeFailures().add_failure("p", listener.error, now).fault is HandshakeFault.REVOCATION_UNKNOWN
-    )
 
 
 @pytest.mark.parametrize("variant", [Variant.EXPIRED, Variant.CLIENT_ONLY, "foreign"])

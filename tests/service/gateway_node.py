@@ -87,13 +87,13 @@ class Gateway:
             config.path(tls.peer_certificate),
             config.path(tls.peer_key),
             config.path(tls.peer_authority),
-            config.path(tls.peer_crl),
         )
         calls = PeerCalls(
             config.operator.hostname,
             PeerContext(files),
             Routes(self.routes),
             self.services.trust,
+            self.services.peers,
             self.clock,
             self.pool,
         )

@@ -5,9 +5,12 @@ import logging
 import os
 import re
 import tracemalloc
+from dataclasses import replace
 
 import pytest
 import uvloop
+from cryptography import x509
+from harness.forge import DAY, Forge, Issued
 from harness.node import make_node
 from service.gateway_node import (
     MESSAGE,
@@ -22,8 +25,11 @@ from service.gateway_node import (
     make_gateway,
 )
 
-from mailserver.crypto.authority import CERTIFICATE_FILE
+from mailserver.crypto.authority import CERTIFICATE_FILE, KEY_FILE
 from mailserver.crypto.x509 import certificate_dn
+from mailserver.policy.mail_rules import PeerRules
+from mailserver.service.peers import Peers
+from mailserver.service.revocations import Revocations, Sources
 from mailserver.store import schema
 from mailserver.store.jobs import JobState
 
@@ -247,3 +253,29 @@ def test_a_large_message_is_streamed_with_flat_memory(gateway, authority):
     assert gateway.attempts() == [(1, "delivered", 250)]
     assert peer.received_bytes > size
     assert peak < 8 * 1024 * 1024, peak
+
+
+@pytest.mark.parametrize(
+    ("revokes", "ends", "attempt", "state"),
+    [
+        (False, DAY, (1, "delivered", 250), JobState.DONE),
+        (True, DAY, (1, "certificate-revoked", 0), JobState.FAILED),
+        (False, -DAY / 2, (1, "revocation-unknown", 0), JobState.WAITING),
+    ],
+)
+def test_a_servers_revocation(gateway, authority, tmp_path, revokes, ends, attempt, state):
+    forge = Forge.of_files(authority / CERTIFICATE_FILE, authority / KEY_FILE)
+    operator = x509.load_pem_x509_certificate(
+        (authority.parent / "b.localhost" / "tls" / "operator.pem").read_bytes()
+    )
+    path = tmp_path / "b.crl"
+    path.write_bytes(forge.revoke(*([Issued(forge.key, operator)] * revokes), starts=-DAY, ends=ends))
+    sources = Sources(authority / CERTIFICATE_FILE, (str(path),), tmp_path)
+    peers = Peers(PeerRules(), Revocations(sources))
+    gateway.services = replace(gateway.services, peers=peers)
+    gateway.submit()
+    peer = Peer(Script(), context_of(authority, "b.localhost"))
+    deliver(gateway, peer)
+    assert gateway.attempts() == [attempt]
+    assert gateway.job().state == state.value
+    assert (b"MAIL" in peer.verbs()) == (state is JobState.DONE)

@@ -8,6 +8,7 @@ import pytest
 
 from mailserver.app.trust_lists import plan_sources
 from mailserver.config import Config, ConfigError, Value, format_config, load_config
+from mailserver.config.rules import split_sources
 from mailserver.crypto.x509 import parse_dn
 
 MINIMAL = '[operator]\ndomains = ["sante.example"]\n'
@@ -322,3 +323,42 @@ def test_absent_file_and_bad_environment(tmp_path: Path) -> None:
         load_config(tmp_path / "none.toml", {})
     with pytest.raises(ConfigError, match="PLI_LISTEN_IMAPS must be a whole number"):
         load_config(write(tmp_path, MINIMAL), {"PLI_LISTEN_IMAPS": "many"})
+
+
+@pytest.mark.parametrize(
+    ("line", "sources"),
+    [
+        ('peer_crl = ""', ()),
+        ('peer_crl = "tls/a.crl"', ("tls/a.crl",)),
+        ('peer_crl = "tls/a.crl, http://igc.example/b.crl"', ("tls/a.crl", "http://igc.example/b.crl")),
+    ],
+)
+def test_sources_of_revocation_lists(tmp_path: Path, line: str, sources: tuple[str, ...]) -> None:
+    config = load_config(write(tmp_path, f"{MINIMAL}[tls]\n{line}\n"), {})
+    assert split_sources(config.tls.peer_crl) == sources
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'peer_crl = "http:///a.crl"',
+        'peer_crl = "a.crl, https://user:word@igc.example/"',
+        'peer_ocsp = "ocsp.example"',
+        'peer_ocsp = "ftp://ocsp.example/"',
+        'revocation = "maybe"',
+        'peer_cbc = "true"',
+        "peer_cbc = 1",
+        "peer_server_certificate_suffices = 0",
+    ],
+)
+def test_how_peers_are_judged_is_checked(tmp_path: Path, line: str) -> None:
+    with pytest.raises(ConfigError, match=line.split(maxsplit=1)[0]):
+        load_config(write(tmp_path, f"{MINIMAL}[tls]\n{line}\n"), {})
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("false", False)])
+def test_switches_from_the_environment(tmp_path: Path, text: str, value: bool) -> None:
+    path = write(tmp_path, MINIMAL)
+    assert load_config(path, {"PLI_TLS_PEER_CBC": text}).tls.peer_cbc is value
+    with pytest.raises(ConfigError, match="PLI_TLS_PEER_CBC must be true or false"):
+        load_config(path, {"PLI_TLS_PEER_CBC": "yes"})

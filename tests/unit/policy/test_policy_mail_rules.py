@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mailserver.crypto.revocation_lists import Standing
 from mailserver.crypto.x509 import CertificateFacts, KeyType, parse_dn
 from mailserver.model.account import AccountState
 from mailserver.model.address import parse_address, parse_domain
@@ -12,6 +13,7 @@ from mailserver.policy.mail_rules import (
     ContentFacts,
     MessageFacts,
     PeerFacts,
+    PeerRules,
     RecipientFacts,
     Scan,
     SenderFacts,
@@ -98,10 +100,39 @@ def check(decision, reason):
         (PeerFacts(True, certificate(has_server_auth=False), is_called=True), Reason.CERTIFICATE_USAGE),
         (PeerFacts(True, certificate(key_type=KeyType.EC, key_bits=384)), Reason.CERTIFICATE_KEY),
         (PeerFacts(True, certificate(key_bits=1024)), Reason.CERTIFICATE_KEY),
+        (PeerFacts(True, CERTIFICATE, standing=Standing.GOOD), None),
+        (PeerFacts(True, CERTIFICATE, standing=Standing.REVOKED), Reason.CERTIFICATE_REVOKED),
+        (PeerFacts(True, CERTIFICATE, standing=Standing.UNKNOWN), Reason.REVOCATION_UNKNOWN),
     ],
 )
 def test_peer(facts, reason):
     check(decide_peer(facts, NOW), reason)
+
+
+PREFERS = PeerRules(demands_standing=False)
+SERVER_SUFFICES = PeerRules(does_server_usage_suffice=True)
+
+
+@pytest.mark.parametrize(
+    ("facts", "rules", "reason"),
+    [
+        (PeerFacts(True, CERTIFICATE, standing=Standing.UNKNOWN), PREFERS, None),
+        (PeerFacts(True, CERTIFICATE, standing=Standing.REVOKED), PREFERS, Reason.CERTIFICATE_REVOKED),
+        (PeerFacts(True, certificate(has_client_auth=False)), SERVER_SUFFICES, None),
+        (
+            PeerFacts(True, certificate(has_client_auth=False, has_server_auth=False)),
+            SERVER_SUFFICES,
+            Reason.CERTIFICATE_USAGE,
+        ),
+        (
+            PeerFacts(True, certificate(has_server_auth=False), is_called=True),
+            SERVER_SUFFICES,
+            Reason.CERTIFICATE_USAGE,
+        ),
+    ],
+)
+def test_peer_by_the_operators_rules(facts, rules, reason):
+    check(decide_peer(facts, NOW, rules), reason)
 
 
 def test_every_fault_has_its_reason():

@@ -68,12 +68,6 @@ def test_who_is_verified(peer_files):
         assert not context.verify_flags & ssl.VERIFY_CRL_CHECK_LEAF
 
 
-def test_revocation_list(peer_files, authority):
-    files = replace(peer_files, crl=authority.crl_path)
-    for build in (peer_server_context, peer_client_context):
-        assert build(files).verify_flags & ssl.VERIFY_CRL_CHECK_LEAF
-
-
 @pytest.mark.parametrize("content", [None, b"", b"no pem"])
 @pytest.mark.parametrize(
     ("field", "code"),
@@ -81,14 +75,13 @@ def test_revocation_list(peer_files, authority):
         ("cert", "tls-certificate"),
         ("key", "tls-certificate"),
         ("ca", "tls-authority"),
-        ("crl", "tls-revocation"),
     ],
 )
-def test_files_that_cannot_be_used(peer_files, authority, tmp_path, content, field, code):
+def test_files_that_cannot_be_used(peer_files, tmp_path, content, field, code):
     path = tmp_path / "file.pem"
     if content is not None:
         path.write_bytes(content)
-    files = replace(peer_files, **{"crl": authority.crl_path, field: path})
+    files = replace(peer_files, **{field: path})
     for build in (peer_server_context, peer_client_context):
         with pytest.raises(Malformed) as refusal:
             build(files)
