@@ -24,7 +24,13 @@ from mailserver.service.contacts import Contacts
 from mailserver.service.relay import RelayQueue
 from mailserver.service.throttle import Throttle
 from mailserver.smtp.server import Role, SmtpServer, SmtpServices
-from mailserver.tls.contexts import ClientAuthority, PeerFiles, client_facing_context, peer_server_context
+from mailserver.tls.contexts import (
+    ClientAuthority,
+    PeerFiles,
+    PeerProfile,
+    client_facing_context,
+    peer_server_context,
+)
 from mailserver.tls.crowd import Caps
 from mailserver.tls.reloading import ContextSource, ReloadingContext
 from webmail.application import WebServices, create_app
@@ -112,10 +118,9 @@ async def _start_smtp(start: _Start, edges: Edges) -> None:
     if listen.mx:
         peers = SmtpServer(smtp, start.pool, Role.MX)
         edges.stops.append(peers.stop)
-        files = peer_files(services)
-        allows_cbc = config.tls.peer_cbc
+        files, profile = peer_files(services), _peer_profile(services)
         paths = (files.cert, files.key, files.ca)
-        current = ReloadingContext(paths, lambda: peer_server_context(files, is_cbc_allowed=allows_cbc))
+        current = ReloadingContext(paths, lambda: peer_server_context(files, profile))
         await peers.listen(listen.host, listen.mx, starttls=current, reuse_port=True)
         start.told("mx", listen.mx)
     clients = SmtpServer(smtp, start.pool, Role.SUBMISSION)
@@ -200,7 +205,7 @@ def _start_gateway(start: _Start, edges: Edges) -> None:
     queue = RelayQueue(services.store, services.outbound, services.reports, random_id())
     routes_file = config.path(config.trust.routes_file) if config.trust.routes_file else None
     routes = Routes(config.trust.routes, routes_file)
-    context = PeerContext(peer_files(services), is_cbc_allowed=config.tls.peer_cbc)
+    context = PeerContext(peer_files(services), _peer_profile(services))
     calls = PeerCalls(hostname, context, routes, services.trust, services.peers, utc_now, start.pool)
     contacts = Contacts(services.store, services.directory)
     notices = NoticeSender(open_relay(config), open_sms(config), contacts, start.pool)
@@ -232,6 +237,11 @@ def mail_context(services: Services) -> ContextSource:
     clients = ClientAuthority(config.path(config.tls.client_authority), crl)
     paths = [path for path in (*files, clients.ca, clients.crl) if path is not None]
     return ReloadingContext(paths, lambda: client_facing_context(*files, clients))
+
+
+def _peer_profile(services: Services) -> PeerProfile:
+    tls = services.config.tls
+    return PeerProfile(tls.peer_cbc, tls.peer_server_certificate_suffices)
 
 
 def peer_files(services: Services) -> PeerFiles:

@@ -92,6 +92,8 @@ _WORDS = {
     "tls-authority": "The authority's certificate cannot be used. See peer_authority and client_authority in [tls] of pli.toml.",
     "tls-certificate": "A certificate or its key cannot be used. See certificate, key, peer_certificate and peer_key "
     "in [tls] of pli.toml: the files must exist and belong together.",
+    "tls-purpose": "This Python cannot take a server certificate from a caller ({detail}). Set "
+    "peer_server_certificate_suffices = false in [tls] of pli.toml.",
     "tls-revocation": "The revocation list cannot be used. See client_crl in [tls] of pli.toml: a PEM file of that authority, or empty.",
     "trust-list-disk": "The disk refuses to keep the trust list. Check its space, and that the server may write to the folder of "
     "the list.",

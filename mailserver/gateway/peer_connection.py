@@ -29,7 +29,7 @@ from mailserver.policy.trust_store import TrustStore
 from mailserver.service.delivery_reports import AttemptResult, Cause, passing, refused, refused_by_policy
 from mailserver.service.peers import Peers
 from mailserver.service.relay import Outgoing
-from mailserver.tls.contexts import PeerFiles, peer_client_context
+from mailserver.tls.contexts import STRICT, PeerFiles, PeerProfile, peer_client_context
 from mailserver.tls.failures import fault_of
 
 PIECE_BYTES = 128 * 1024
@@ -38,9 +38,9 @@ PIECE_BYTES = 128 * 1024
 class PeerContext:
     """The TLS context of our calls, built again when one of its files changes."""
 
-    def __init__(self, files: PeerFiles, *, is_cbc_allowed: bool = False) -> None:
+    def __init__(self, files: PeerFiles, profile: PeerProfile = STRICT) -> None:
         self._files = files
-        self._is_cbc_allowed = is_cbc_allowed
+        self._profile = profile
         self._seen: tuple[tuple[int, int], ...] | None = None
         self._context: ssl.SSLContext | None = None
 
@@ -53,7 +53,7 @@ class PeerContext:
             raise Malformed("tls-files", "a TLS file of the peer link is missing") from error
         seen = tuple((state.st_mtime_ns, state.st_ino) for state in states)
         if self._context is None or seen != self._seen:
-            self._context = peer_client_context(self._files, is_cbc_allowed=self._is_cbc_allowed)
+            self._context = peer_client_context(self._files, self._profile)
             self._seen = seen
         return self._context
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mailserver.model.errors import Malformed
+from mailserver.tls.purpose import accept_any_purpose
 
 CLIENT_SUITES = (
     "ECDHE-ECDSA-AES128-GCM-SHA256",
@@ -22,6 +23,17 @@ CLIENT_SUITES = (
 """Mozilla's intermediate list for TLS 1.2, without finite-field Diffie-Hellman."""
 PEER_SUITES = ("ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-AES128-GCM-SHA256")
 PEER_CBC_SUITES = ("ECDHE-RSA-AES256-SHA384", "ECDHE-RSA-AES128-SHA256")
+
+
+@dataclass(frozen=True, slots=True)
+class PeerProfile:
+    """The two settings of the link between operators; see ``[tls]`` of ``pli.toml``."""
+
+    is_cbc_allowed: bool = False
+    does_server_usage_suffice: bool = False
+
+
+STRICT = PeerProfile()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,29 +71,31 @@ def client_facing_context(cert: Path, key: Path, clients: ClientAuthority | None
     return context
 
 
-def peer_server_context(files: PeerFiles, *, is_cbc_allowed: bool = False) -> ssl.SSLContext:
+def peer_server_context(files: PeerFiles, profile: PeerProfile = STRICT) -> ssl.SSLContext:
     """For the MX port: asks for a client certificate of the pinned authority.
 
     A missing certificate passes the handshake, so that policy can refuse it with a code; a wrong one fails it.
     Raises Malformed when a file cannot be used.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    _harden(context, PEER_SUITES + (PEER_CBC_SUITES if is_cbc_allowed else ()))
+    _harden(context, PEER_SUITES + (PEER_CBC_SUITES if profile.is_cbc_allowed else ()))
     context.num_tickets = 0
     _use_identity(context, files.cert, files.key)
     _trust(context, files.ca)
     context.verify_mode = ssl.CERT_OPTIONAL
+    if profile.does_server_usage_suffice:
+        accept_any_purpose(context)
     return context
 
 
-def peer_client_context(files: PeerFiles, *, is_cbc_allowed: bool = False) -> ssl.SSLContext:
+def peer_client_context(files: PeerFiles, profile: PeerProfile = STRICT) -> ssl.SSLContext:
     """For the gateway's calls: shows our certificate and demands one of the pinned authority.
 
     Host names are not checked: policy compares the peer's DN with the trust list, which is the stricter rule.
     Raises Malformed when a file cannot be used.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    _harden(context, PEER_SUITES + (PEER_CBC_SUITES if is_cbc_allowed else ()))
+    _harden(context, PEER_SUITES + (PEER_CBC_SUITES if profile.is_cbc_allowed else ()))
     _use_identity(context, files.cert, files.key)
     _trust(context, files.ca)
     context.check_hostname = False

@@ -13,7 +13,13 @@ from mailserver.crypto.authority import DemoAuthority, DemoAuthorityWarning, Var
 from mailserver.crypto.x509 import certificate_facts
 from mailserver.policy.decision import Reason
 from mailserver.policy.mail_rules import PeerFacts, decide_peer
-from mailserver.tls.contexts import PeerFiles, client_facing_context, peer_client_context, peer_server_context
+from mailserver.tls.contexts import (
+    PeerFiles,
+    PeerProfile,
+    client_facing_context,
+    peer_client_context,
+    peer_server_context,
+)
 from mailserver.tls.failures import HandshakeFailures
 from mailserver.tls.faults import HandshakeFault
 
@@ -167,6 +173,27 @@ def test_wrong_certificates_fail_the_handshake(
     assert decide_peer(PeerFacts(False, fault=failure.fault), now).reason is reason
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize(
+    ("variant", "fault"),
+    [
+        (Variant.SERVER_ONLY, None),
+        (Variant.CLIENT_ONLY, None),
+        (Variant.SOUND, None),
+        (Variant.EXPIRED, HandshakeFault.EXPIRED),
+        ("foreign", HandshakeFault.FOREIGN),
+    ],
+)
+def test_where_a_server_certificate_suffices(ours, files_of, stranger, now, variant, fault, version):
+    """The usage alone is left to policy: chain and dates fail the handshake as ever."""
+    theirs = files_of(issuer=stranger) if variant == "foreign" else files_of(variant=variant)
+    context = peer_server_context(ours, PeerProfile(does_server_usage_suffice=True))
+    listener, error = call(context, calling_context(theirs, version))
+    assert (error is None) == (fault is None)
+    if fault is not None:
+        assert HandshakeFailures().add_failure("p", listener.error, now).fault is fault
+
+
 @pytest.mark.parametrize("variant", [Variant.EXPIRED, Variant.CLIENT_ONLY, "foreign"])
 def test_our_gateway_refuses_wrong_servers(ours, files_of, stranger, variant):
     theirs = files_of(issuer=stranger) if variant == "foreign" else files_of(variant=variant)
@@ -215,7 +242,7 @@ def test_suites(openssl, ours, now, suite, for_clients, for_peers, with_cbc):
     profiles = [
         (client_facing_context(ours.cert, ours.key), for_clients),
         (peer_server_context(ours), for_peers),
-        (peer_server_context(ours, is_cbc_allowed=True), with_cbc),
+        (peer_server_context(ours, PeerProfile(is_cbc_allowed=True)), with_cbc),
     ]
     for context, is_accepted in profiles:
         with Listener(context).running() as listener:
@@ -231,7 +258,7 @@ def test_suites(openssl, ours, now, suite, for_clients, for_peers, with_cbc):
 def test_old_versions_are_refused(openssl, ours, now, version):
     for context in (
         client_facing_context(ours.cert, ours.key),
-        peer_server_context(ours, is_cbc_allowed=True),
+        peer_server_context(ours, PeerProfile(is_cbc_allowed=True)),
     ):
         with Listener(context).running() as listener:
             said = s_client(openssl, listener.port, version, "-cipher", "ALL:@SECLEVEL=0")

@@ -2,12 +2,14 @@
 
 import ssl
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 
 from mailserver.model.errors import Malformed
 from mailserver.tls.contexts import (
+    PeerProfile,
     client_facing_context,
     peer_client_context,
     peer_server_context,
@@ -55,7 +57,7 @@ def test_suites_between_operators(peer_files):
     cbc = {"ECDHE-RSA-AES256-SHA384", "ECDHE-RSA-AES128-SHA256"}
     for build in (peer_server_context, peer_client_context):
         assert suites(build(peer_files)) == gcm
-        assert suites(build(peer_files, is_cbc_allowed=True)) == gcm | cbc
+        assert suites(build(peer_files, PeerProfile(is_cbc_allowed=True))) == gcm | cbc
 
 
 def test_who_is_verified(peer_files):
@@ -107,3 +109,20 @@ def test_encrypted_key_fails_instead_of_asking(peer_files, tmp_path):
     with pytest.raises(Malformed) as refusal:
         client_facing_context(peer_files.cert, locked)
     assert refusal.value.code == "tls-certificate"
+
+
+def test_any_purpose_leaves_the_rest_as_it_was(peer_files):
+    strict = peer_server_context(peer_files)
+    lax = peer_server_context(peer_files, PeerProfile(does_server_usage_suffice=True))
+    for name in ("num_tickets", "verify_mode", "verify_flags", "options", "minimum_version"):
+        assert getattr(lax, name) == getattr(strict, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("version_info", (3, 99, 0)), ("implementation", SimpleNamespace(name="pypy"))],
+)
+def test_any_purpose_is_refused_on_a_python_that_is_not_known(peer_files, monkeypatch, name, value):
+    monkeypatch.setattr(f"mailserver.tls.purpose.sys.{name}", value)
+    with pytest.raises(Malformed, match="tls-purpose"):
+        peer_server_context(peer_files, PeerProfile(does_server_usage_suffice=True))
