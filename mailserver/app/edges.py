@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
@@ -12,14 +13,17 @@ from pathlib import Path
 from mailserver.app.notice_ways import open_relay, open_sms
 from mailserver.app.rounds import end_worker_with
 from mailserver.app.services import Services
+from mailserver.config import Config
 from mailserver.crypto.custodian import utc_now
 from mailserver.crypto.secret import random_id
+from mailserver.gateway.mx_lookup import MxResolver
 from mailserver.gateway.notice_sender import NoticeSender
 from mailserver.gateway.peer_connection import PeerCalls, PeerContext
-from mailserver.gateway.routes import Routes
+from mailserver.gateway.routes import LookUpMx, Routes, look_up_no_mx
 from mailserver.gateway.worker import GatewayWorker
 from mailserver.imap.server import ImapServer, ImapServices
 from mailserver.model.address import parse_domain
+from mailserver.model.hop import parse_hop
 from mailserver.service.contacts import Contacts
 from mailserver.service.relay import RelayQueue
 from mailserver.service.throttle import Throttle
@@ -204,7 +208,7 @@ def _start_gateway(start: _Start, edges: Edges) -> None:
     hostname = config.operator.hostname
     queue = RelayQueue(services.store, services.outbound, services.reports, random_id())
     routes_file = config.path(config.trust.routes_file) if config.trust.routes_file else None
-    routes = Routes(config.trust.routes, routes_file)
+    routes = Routes(config.trust.routes, routes_file, _mx_lookup(config))
     context = PeerContext(peer_files(services), _peer_profile(services))
     calls = PeerCalls(hostname, context, routes, services.trust, services.peers, utc_now, start.pool)
     contacts = Contacts(services.store, services.directory)
@@ -219,6 +223,13 @@ def _start_gateway(start: _Start, edges: Edges) -> None:
 
     edges.stops.append(stop)
     edges.wakes.append(worker.wake)
+
+
+def _mx_lookup(config: Config) -> LookUpMx:
+    if not config.trust.mx:
+        return look_up_no_mx
+    resolvers = [parse_hop(each) for each in config.trust.resolver]
+    return MxResolver(resolvers, random.SystemRandom().shuffle).look_up
 
 
 def _client_files(services: Services) -> tuple[Path, Path]:

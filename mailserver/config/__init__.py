@@ -169,9 +169,16 @@ class TrustConfig:
     )
     routes: dict[str, str] = _key(  # noqa: RUF009 # a field
         {},
-        'Servers of other domains: domain = "host:port". MX records are not looked up yet: a domain without a route '
-        "here or in routes_file gets no mail.",
+        'Servers of other domains: domain = "host:port". They win over routes_file, and both over the DNS.',
         rules.ROUTES,
+    )
+    mx: bool = _key(
+        True,
+        "Whether a domain without a route is looked up in the DNS (MX). Off: it gets no mail.",
+        rules.SWITCH,
+    )
+    resolver: list[str] = _key(  # noqa: RUF009 # a field
+        [], "DNS servers to ask, by address; empty for the system's.", rules.RESOLVERS
     )
 
 

@@ -90,6 +90,13 @@ def _is_web(text: str) -> bool:
     return bool(parts.hostname) and parts.username is None and text.isascii() and text.split() == [text]
 
 
+def _are_resolvers(texts: list[str]) -> bool:
+    if not _is_read(parse_hop, *texts):
+        return False
+    hosts = [parse_hop(text).host for text in texts]
+    return _is_read(ip_address, *hosts) and len(set(hosts)) == len(hosts)
+
+
 _PORTS = range(1, 65536)
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _PRODUCT = re.compile(r"[A-Za-z0-9._-]{1,60}")
@@ -161,6 +168,9 @@ HOURS: Rule[int] = Rule("from 1 to 87600, which is ten years", lambda hours: 1 <
 ROUTES: Rule[dict[str, str]] = Rule(
     'a table of domains with "host:port", as { "b.example" = "mx.b.example:25" }',
     lambda routes: _is_read(parse_domain, *routes) and _is_read(parse_hop, *routes.values()),
+)
+RESOLVERS: Rule[list[str]] = Rule(
+    'a list of IP addresses with ports, each address once, as ["192.0.2.53:53"]', _are_resolvers
 )
 # RFC 5321 §4.5.3.1.7: what is under 64K octets must be taken
 MESSAGE_BYTES: Rule[int] = Rule(

@@ -15,7 +15,7 @@ from mailserver.crypto.x509 import CertificateFacts, certificate_facts
 from mailserver.gateway.routes import NO_ROUTE, Routes
 from mailserver.gateway.smtp_link import LinkEnded, SmtpLink, Transfer
 from mailserver.model.address import DomainName
-from mailserver.model.errors import Corrupt, Malformed
+from mailserver.model.errors import Corrupt, Denied, Malformed, NotFound, Unavailable
 from mailserver.model.hop import NextHop
 from mailserver.policy.decision import Reason
 from mailserver.policy.mail_rules import (
@@ -94,7 +94,14 @@ class PeerConnection:
         if not decision.accepted:
             raise LinkEnded(refused_by_policy(decision.reason))
         loop = asyncio.get_running_loop()
-        hops = await loop.run_in_executor(calls.pool, calls.routes.list_hops, domain)
+        try:
+            hops = await loop.run_in_executor(calls.pool, calls.routes.list_hops, domain)
+        except NotFound:
+            raise LinkEnded(refused(Cause.NO_SUCH_DOMAIN)) from None
+        except Denied:
+            raise LinkEnded(refused(Cause.TAKES_NO_MAIL)) from None
+        except Unavailable as error:
+            raise LinkEnded(passing(Cause.DNS_SILENT, error.detail)) from None
         try:
             context = await loop.run_in_executor(calls.pool, calls.context.load)
         except Malformed as error:

@@ -1,7 +1,6 @@
 """Where the server of a domain is: fixed routes of the configuration, then its routes file, then MX records.
 
-MX lookup is a seam: no resolver is built in yet, so a domain without a route has no next hop and the reason names the
-keys to set. The file is read again when it changes; one that cannot be read leaves the last good routes in force.
+The file is read again when it changes; one that cannot be read leaves the last good routes in force.
 """
 
 import json
@@ -13,7 +12,7 @@ from mailserver.model.address import DomainName, parse_domain
 from mailserver.model.errors import Malformed
 from mailserver.model.hop import NextHop, parse_hop
 
-NO_ROUTE = 'no route to this domain: set it in routes of [trust] ("host:port") or in routes_file; MX is not looked up yet'
+NO_ROUTE = 'no route to this domain: set it in routes of [trust] ("host:port") or in routes_file, or set mx = true to ask the DNS'
 _ROUTES_BYTES = 4 * 1024 * 1024
 
 logger = logging.getLogger("pli.gateway")
@@ -24,7 +23,7 @@ LookUpMx = Callable[[DomainName], tuple[NextHop, ...]]
 
 
 def look_up_no_mx(_domain: DomainName) -> tuple[NextHop, ...]:
-    """The seam's filling until a resolver is chosen."""
+    """For an operator that keeps to routes."""
     return ()
 
 
@@ -41,7 +40,7 @@ class Routes:
         self._look_up_mx = look_up_mx
 
     def list_hops(self, domain: DomainName) -> tuple[NextHop, ...]:
-        """The servers to try, in order; empty when none is known. Touches the disk: pool threads only."""
+        """The servers to try, in order; empty when none is known. Raises what the lookup raises; pool threads only."""
         self._refresh()
         found = self._fixed.get(domain) or self._from_file.get(domain)
         return (found,) if found is not None else self._look_up_mx(domain)

@@ -27,6 +27,9 @@ class Cause(StrEnum):
 
     DELIVERED = "delivered"
     NO_ROUTE = "no-route"
+    NO_SUCH_DOMAIN = "no-such-domain"
+    TAKES_NO_MAIL = "takes-no-mail"
+    DNS_SILENT = "dns-silent"
     UNREACHABLE = "unreachable"
     LINK_LOST = "link-lost"
     OUR_CERTIFICATE = "our-certificate"
@@ -47,6 +50,9 @@ class Cause(StrEnum):
 
 _STATUS_OF = {
     Cause.NO_ROUTE: "4.4.4",
+    Cause.NO_SUCH_DOMAIN: "5.1.2",
+    Cause.TAKES_NO_MAIL: "5.1.10",  # RFC 7505 §4.2
+    Cause.DNS_SILENT: "4.4.3",
     Cause.UNREACHABLE: "4.4.1",
     Cause.LINK_LOST: "4.4.2",
     Cause.OUR_CERTIFICATE: "4.7.5",
@@ -129,6 +135,8 @@ class Explanation:
 
 _RESEND_FR = "Renvoyez-le plus tard ; s'il est urgent, joignez le destinataire par un autre moyen."
 _RESEND_EN = "Send it again later; if it is urgent, reach the recipient by another way."
+_LOOK_FR = "Cherchez dans l'annuaire une autre adresse de ce destinataire, puis renvoyez."
+_LOOK_EN = "Look for another address of this recipient in the directory, then send again."
 _TELL_FR = (
     "Prévenez votre opérateur, ou celui du destinataire, en lui transmettant ce rapport ; si c'est urgent, "
     "joignez le destinataire par un autre moyen."
@@ -178,6 +186,15 @@ _BY_REASON = {
     ),
 }
 _BY_CAUSE = {
+    Cause.NO_SUCH_DOMAIN: Explanation(
+        "aucun serveur de courrier n'existe pour ce domaine : l'adresse est fausse, ou le domaine a disparu.", _LOOK_FR,
+        "there is no mail server for that domain: the address is wrong, or the domain is gone.", _LOOK_EN),
+    Cause.TAKES_NO_MAIL: Explanation(
+        "le domaine du destinataire annonce lui-même qu'il ne reçoit aucun courrier.", _LOOK_FR,
+        "the recipient's domain itself says that it takes no mail.", _LOOK_EN),
+    Cause.DNS_SILENT: Explanation(
+        "le DNS ne dit pas, pour le moment, où se trouve le serveur du destinataire.", _RESEND_FR,
+        "the DNS does not say, for now, where the recipient's server is.", _RESEND_EN),
     Cause.NO_ROUTE: Explanation(
         "votre opérateur ne sait pas où se trouve le serveur de ce domaine (aucune route configurée).",
         "Vérifiez l'adresse ; si elle est juste, demandez à votre opérateur d'ajouter une route.",
@@ -185,11 +202,8 @@ _BY_CAUSE = {
         "Check the address; if it is right, ask your operator to add a route.",
     ),
     Cause.UNREACHABLE: Explanation(
-        "le serveur du destinataire ne répond pas.",
-        _RESEND_FR,
-        "the recipient's server does not answer.",
-        _RESEND_EN,
-    ),
+        "le serveur du destinataire ne répond pas.", _RESEND_FR,
+        "the recipient's server does not answer.", _RESEND_EN),
     Cause.LINK_LOST: Explanation(
         "la liaison avec le serveur du destinataire a été coupée pendant l'envoi.",
         _RESEND_FR,
@@ -262,7 +276,7 @@ _BY_CAUSE = {
         "a fault at your operator prevented sending.",
         _TELL_EN,
     ),
-}
+}  # fmt: skip
 _ADDRESS_UNKNOWN = Explanation(
     "le serveur du destinataire dit que cette boîte n'existe pas ou est fermée.",
     "Vérifiez l'adresse dans l'annuaire, puis renvoyez.",

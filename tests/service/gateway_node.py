@@ -80,7 +80,7 @@ class Gateway:
         services = self.services
         return RelayQueue(services.store, services.outbound, services.reports, holder or random_id())
 
-    def worker(self, holder: bytes | None = None) -> GatewayWorker:
+    def worker(self, holder: bytes | None = None, routes: Routes | None = None) -> GatewayWorker:
         config = self.services.config
         tls = config.tls
         files = PeerFiles(
@@ -91,7 +91,7 @@ class Gateway:
         calls = PeerCalls(
             config.operator.hostname,
             PeerContext(files),
-            Routes(self.routes),
+            routes or Routes(self.routes),
             self.services.trust,
             self.services.peers,
             self.clock,
@@ -240,21 +240,31 @@ class Peer:
         self.certificate: bytes | None = None
         self.received_bytes = 0
         self.digest = hashlib.sha256()
+        self.host = "127.0.0.1"
         self.port = 0
+        self._server = None
         self._writers = []
 
     @asynccontextmanager
     async def running(self):
-        at_once = self.context if self.script.is_tls_at_once else None
-        server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=1 << 18, ssl=at_once)
-        self.port = server.sockets[0].getsockname()[1]
+        await self.start()
         try:
             yield self
         finally:
-            server.close()
-            for writer in self._writers:
-                writer.close()
+            self.stop()
             await asyncio.sleep(0)
+
+    async def start(self):
+        at_once = self.context if self.script.is_tls_at_once else None
+        self._server = await asyncio.start_server(
+            self._serve, self.host, self.port, limit=1 << 18, ssl=at_once
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def stop(self):
+        self._server.close()
+        for writer in self._writers:
+            writer.close()
 
     def verbs(self):
         return [line.split(b" ")[0].split(b":")[0] for line in self.lines]

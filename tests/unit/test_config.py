@@ -47,9 +47,21 @@ def test_every_key_is_documented() -> None:
     assert len(documented) >= len(keys)
 
 
-def test_routes_promise_no_lookup_of_mx_records() -> None:
-    comment = format_config({}).split("#routes = ")[0].splitlines()[-1]
-    assert "MX records are not looked up yet" in comment
+@pytest.mark.parametrize(
+    "line",
+    [
+        'resolver = ["ns.example:53"]',
+        'resolver = ["192.0.2.1"]',
+        'resolver = ["192.0.2.1:53", "192.0.2.1:54"]',
+    ],
+)
+def test_resolvers_are_addresses_with_ports(tmp_path: Path, line: str) -> None:
+    with pytest.raises(ConfigError, match=r"resolver in .trust. must be"):
+        load_config(write(tmp_path, f"{MINIMAL}[trust]\n{line}\n"), {})
+    good = load_config(
+        write(tmp_path, f'{MINIMAL}[trust]\nresolver = ["192.0.2.1:53", "[2001:db8::1]:53"]\n'), {}
+    )
+    assert good.trust.mx
 
 
 def test_environment_overrides_the_file(tmp_path: Path) -> None:
