@@ -299,6 +299,8 @@ def _fault_reason(fault: HandshakeFault) -> Reason:
             return Reason.REVOCATION_UNKNOWN
         case HandshakeFault.USAGE:
             return Reason.CERTIFICATE_USAGE
+        case HandshakeFault.KEY:
+            return Reason.CERTIFICATE_KEY
         case HandshakeFault.PROTOCOL:
             return Reason.WEAK_TLS
         case HandshakeFault.OTHER:

@@ -37,14 +37,14 @@ class Wording:
 WORDINGS: dict[Reason, Wording] = {
     Reason.ACCEPTED: Wording(250, "2.0.0", "Accepted.", "Accepté."),
     Reason.NO_TLS: Wording(
-        530, "5.7.0",
-        "This server accepts mail only over TLS. Issue STARTTLS first, then try again.",
-        "Ce serveur n’accepte le courrier que par TLS. Commencez par STARTTLS, puis réessayez.",
+        530, "5.7.10",
+        "Your side did not start TLS, and this server takes mail only over TLS. Issue STARTTLS first, then try again.",
+        "Votre côté n’a pas ouvert de liaison TLS, seule admise par ce serveur. Commencez par STARTTLS, puis réessayez.",
     ),
     Reason.WEAK_TLS: Wording(
-        530, "5.7.0",
-        "The TLS handshake failed: no version or cipher suite in common. Offer TLS 1.2 or 1.3 with ECDHE-RSA and AES-GCM.",
-        "La négociation TLS a échoué : aucune version ou suite commune. Proposez TLS 1.2 ou 1.3 avec ECDHE-RSA et AES-GCM.",
+        530, "5.7.6",
+        "Your server offered no TLS version or cipher suite that is allowed here. Offer TLS 1.2 or 1.3 with ECDHE-RSA and AES-GCM.",
+        "Votre serveur n’a proposé aucune version ou suite TLS admise ici. Proposez TLS 1.2 ou 1.3 avec ECDHE-RSA et AES-GCM.",
     ),
     Reason.HANDSHAKE_FAILED: Wording(
         530, "5.7.0",
@@ -52,7 +52,7 @@ WORDINGS: dict[Reason, Wording] = {
         "La dernière négociation TLS depuis cette adresse a échoué. Vérifiez le certificat et le réglage TLS de votre serveur.",
     ),
     Reason.NO_CERTIFICATE: Wording(
-        530, "5.7.0",
+        530, "5.7.14",
         "Your server showed no certificate, and each operator must show its own. Configure it as TLS client certificate.",
         "Votre serveur n’a pas présenté de certificat, or chaque opérateur le doit. Configurez-le comme certificat client TLS.",
     ),
@@ -67,29 +67,29 @@ WORDINGS: dict[Reason, Wording] = {
         "Le certificat de votre serveur n’est pas encore valable. Vérifiez sa date de début et l’heure du serveur, puis renvoyez.",
     ),
     Reason.CERTIFICATE_FOREIGN: Wording(
-        530, "5.7.5",
+        530, "5.7.8",
         "Your server's certificate was not issued by the authority of the trust space. Install one that was, with its chain.",
         "Le certificat de votre serveur ne vient pas de l’autorité de l’espace de confiance. Installez-en un qui en vient, avec sa chaîne.",
     ),
     Reason.CERTIFICATE_REVOKED: Wording(
-        530, "5.7.5",
+        530, "5.7.13",
         "Your server's certificate has been revoked by its authority. Request and install a new one, then send again.",
         "Le certificat de votre serveur a été révoqué par son autorité. Demandez-en un nouveau, installez-le, puis renvoyez.",
     ),
     Reason.CERTIFICATE_USAGE: Wording(
-        530, "5.7.5",
+        530, "5.7.4",
         "Your server's certificate may not be used as a TLS client. Install one whose usages include client authentication.",
         "Le certificat de votre serveur n’est pas prévu pour un client TLS. Installez-en un dont l’usage comprend l’authentification client.",
     ),
     Reason.CERTIFICATE_KEY: Wording(
-        530, "5.7.5",
+        530, "5.7.9",
         "Your server's certificate has an unsuitable key. Install one with an RSA key of at least 2048 bits.",
         "Le certificat de votre serveur a une clé inadaptée. Installez-en un avec une clé RSA d’au moins 2048 bits.",
     ),
     Reason.REVOCATION_UNKNOWN: Wording(
-        454, "4.7.0",
-        "This server cannot check revocations now: its revocation list is out of date. Your server should try again later.",
-        "Ce serveur ne peut pas vérifier les révocations : sa liste de révocation est périmée. Votre serveur doit réessayer plus tard.",
+        454, "4.7.5",
+        "This server cannot check now whether your certificate was revoked; the fault is on this side. Try again later.",
+        "Ce serveur ne peut pas vérifier si votre certificat a été révoqué ; la faute est de ce côté-ci. Réessayez plus tard.",
     ),
     Reason.TRUST_LIST_STALE: Wording(
         451, "4.3.0",
@@ -98,11 +98,11 @@ WORDINGS: dict[Reason, Wording] = {
     ),
     Reason.TRUST_LIST_EMPTY: Wording(
         451, "4.3.5",
-        "No list of trusted health domains is loaded here, so nobody is trusted. The operator must install one; try again later.",
-        "Aucune liste des domaines de santé n’est chargée ici : personne n’est admis. L’opérateur doit en installer une ; réessayez plus tard.",
+        "No list of trusted health domains with a good signature is held here, so nobody is trusted. Its operator must install one; try again later.",
+        "Aucune liste des domaines de santé bien signée n’est détenue ici : personne n’est admis. L’opérateur doit en installer une ; réessayez plus tard.",
     ),
     Reason.SENDER_DOMAIN_UNLISTED: Wording(
-        550, "5.7.1",
+        550, "5.1.8",
         "The sender's domain is not in the list of trusted health domains. Write from a secure health mail address.",
         "Le domaine de l’expéditeur n’est pas dans la liste des domaines de santé. Écrivez depuis une adresse de messagerie de santé.",
     ),
@@ -113,11 +113,11 @@ WORDINGS: dict[Reason, Wording] = {
     ),
     Reason.WRONG_DN: Wording(
         550, "5.7.1",
-        "Your server's certificate is not the one listed for this domain. Use the listed one, or have the list corrected.",
-        "Le certificat de votre serveur n’est pas celui de la liste pour ce domaine. Utilisez celui-là, ou faites corriger la liste.",
+        "Your server's certificate is not the one listed for the sender's domain. Use the listed one, or have the list corrected.",
+        "Le certificat de votre serveur n’est pas celui de la liste pour le domaine de l’expéditeur. Utilisez celui-là, ou faites corriger la liste.",
     ),
     Reason.RECIPIENT_DOMAIN_UNLISTED: Wording(
-        550, "5.7.1",
+        550, "5.1.2",
         "The recipient's domain is not in the list of trusted health domains, so nothing was sent. Look for a health address.",
         "Le domaine du destinataire n’est pas dans la liste des domaines de santé : rien n’est parti. Cherchez une adresse de santé.",
     ),

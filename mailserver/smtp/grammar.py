@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mailserver.model.address import Address, parse_address
+from mailserver.model.address import Address, DomainName, parse_address
 from mailserver.model.dsn import (
     ENVELOPE_ID_CHARACTERS,
     NO_MESSAGE_ASK,
@@ -237,10 +237,20 @@ def _parse_path(text: str, key: str) -> tuple[str, dict[str, str | None]]:
 
 
 def _parse_mailbox(path: str, code: str) -> Address:
+    """Spelled out: no last dot (RFC 5321 §4.1.2), and no domain that IDNA would have to fold into another."""
     try:
-        return parse_address(path)
+        address = parse_address(path)
     except Malformed:
         raise Malformed(code) from None
+    domain = path.rpartition("@")[2].lower()
+    is_whole = domain == address.domain.name if domain.isascii() else domain == _u_labels(address.domain)
+    if not is_whole:
+        raise Malformed(code)
+    return address
+
+
+def _u_labels(domain: DomainName) -> str:
+    return domain.name.encode("ascii").decode("idna")
 
 
 def _parse_chunk(text: str) -> Bdat:

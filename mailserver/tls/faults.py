@@ -14,6 +14,8 @@ class HandshakeFault(StrEnum):
     REVOCATION_UNKNOWN = "revocation-unknown"
     """Our revocation list is missing, expired or unreadable: our trouble, not the peer's."""
     USAGE = "usage"
+    KEY = "key"
+    """A key that is too short."""
     PROTOCOL = "protocol"
     """Version or cipher suite below the floor."""
     OTHER = "other"
@@ -37,6 +39,7 @@ _BY_VERIFY_CODE: dict[int, HandshakeFault] = {
     23: HandshakeFault.REVOKED,
     24: HandshakeFault.FOREIGN,  # invalid CA certificate
     26: HandshakeFault.USAGE,  # unsuitable purpose
+    66: HandshakeFault.KEY,  # end entity key too small
 }
 _BY_REASON: dict[str, HandshakeFault] = {
     "UNSUPPORTED_PROTOCOL": HandshakeFault.PROTOCOL,

@@ -71,7 +71,7 @@ def test_swaks_with_a_wrong_password(smtp, swaks):
 def test_swaks_without_tls(smtp, swaks):
     code, said = swaks(smtp.mx_port, "--from", PEER, "--to", OURS)
     assert code == 23, said
-    assert "530 5.7.0 " in said  # the words depend on the last handshake from this address
+    assert "530 5.7." in said  # the words depend on the last handshake from this address
 
 
 def test_swaks_as_an_operator(smtp, swaks, operators):

@@ -32,6 +32,12 @@ def encode(*pieces):
         (b"a\r\n.\nb", b"a\r\n..\r\nb\r\n"),
         (b"a\r.\rb", b"a\r\n..\r\nb\r\n"),
         (b"a\r\n.\rb", b"a\r\n..\r\nb\r\n"),
+        (b"a\r.\r\nb", b"a\r\n..\r\nb\r\n"),
+        (b"a\n.\rb", b"a\r\n..\r\nb\r\n"),
+        (b"a\r\n.\r\r\nb", b"a\r\n..\r\n\r\nb\r\n"),
+        (b"a\r\r\n.\r\r\nb", b"a\r\n\r\n..\r\n\r\nb\r\n"),
+        (b"a\r\n.", b"a\r\n..\r\n"),
+        (b"a\r\n.\r", b"a\r\n..\r\n"),
     ],
 )
 def test_encoding(octets, sent):

@@ -87,6 +87,7 @@ def check(decision, reason):
         (PeerFacts(False, fault=HandshakeFault.REVOKED), Reason.CERTIFICATE_REVOKED),
         (PeerFacts(False, fault=HandshakeFault.REVOCATION_UNKNOWN), Reason.REVOCATION_UNKNOWN),
         (PeerFacts(False, fault=HandshakeFault.USAGE), Reason.CERTIFICATE_USAGE),
+        (PeerFacts(False, fault=HandshakeFault.KEY), Reason.CERTIFICATE_KEY),
         (PeerFacts(False, fault=HandshakeFault.PROTOCOL), Reason.WEAK_TLS),
         (PeerFacts(False, fault=HandshakeFault.OTHER), Reason.HANDSHAKE_FAILED),
         (PeerFacts(True), Reason.NO_CERTIFICATE),

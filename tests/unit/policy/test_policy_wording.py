@@ -73,6 +73,45 @@ def test_other_refusals_are_final():
     assert len(final) == len(Reason) - 5
 
 
+THEIRS, AUTHORS, RECIPIENTS, OURS = "the caller's server", "the sender", "the recipient", "this server"
+SIDES = {
+    THEIRS: ("Your s", "Votre |votre "),
+    AUTHORS: ("The sender's ", "de l’expéditeur"),
+    RECIPIENTS: ("The recipient's ", "du destinataire"),
+    OURS: ("This server|held here", "Ce serveur|détenue ici"),
+}
+RULES = [
+    # what must be refused (docs and facts: an operator's duties), its reason, code, enhanced code, whose side is at fault
+    ("the sender's domain is not listed", Reason.SENDER_DOMAIN_UNLISTED, 550, "5.1.8", AUTHORS),
+    ("the recipient's domain is not listed", Reason.RECIPIENT_DOMAIN_UNLISTED, 550, "5.1.2", RECIPIENTS),
+    ("no certificate", Reason.NO_CERTIFICATE, 530, "5.7.14", THEIRS),
+    ("a certificate of another authority", Reason.CERTIFICATE_FOREIGN, 530, "5.7.8", THEIRS),
+    ("an expired certificate", Reason.CERTIFICATE_EXPIRED, 530, "5.7.5", THEIRS),
+    ("a revoked certificate", Reason.CERTIFICATE_REVOKED, 530, "5.7.13", THEIRS),
+    ("a name not listed for the sender's domain", Reason.WRONG_DN, 550, "5.7.1", THEIRS),
+    ("no STARTTLS", Reason.NO_TLS, 530, "5.7.10", THEIRS),
+    ("TLS below 1.2, or a suite outside the table", Reason.WEAK_TLS, 530, "5.7.6", THEIRS),
+    ("usages that do not fit", Reason.CERTIFICATE_USAGE, 530, "5.7.4", THEIRS),
+    ("a weak or unfit key", Reason.CERTIFICATE_KEY, 530, "5.7.9", THEIRS),
+    ("revocation that cannot be checked", Reason.REVOCATION_UNKNOWN, 454, "4.7.5", OURS),
+    ("a list with a bad signature, or none", Reason.TRUST_LIST_EMPTY, 451, "4.3.5", OURS),
+    ("a list that is too old", Reason.TRUST_LIST_STALE, 451, "4.3.0", OURS),
+]
+
+
+@pytest.mark.parametrize(("rule", "reason", "code", "enhanced", "side"), RULES)
+def test_rules_of_the_trust_space_say_whose_side_is_at_fault(rule, reason, code, enhanced, side):
+    wording = wording_for(reason)
+    assert (wording.code, wording.enhanced) == (code, enhanced), rule
+    english, french = SIDES[side]
+    assert re.search(english, wording.english), rule
+    assert re.search(french, wording.french), rule
+
+
+def test_rules_of_the_trust_space_have_codes_of_their_own():
+    assert len({enhanced for *_, enhanced, _side in RULES}) == len(RULES)
+
+
 def test_detail_is_shown_first():
     first, *_ = format_reply(Reason.CERTIFICATE_EXPIRED, "certificate has expired").split(b"\r\n")
     assert first == b"530-5.7.5 (certificate has expired)"

@@ -28,6 +28,7 @@ A = parse_address("a@b.example")
         (b"RCPT TO:<a@b.example>", Rcpt(A)),
         (b"RCPT TO: <a@b.example>", Rcpt(A)),
         (b"RCPT TO:<Postmaster>", Rcpt(None)),
+        ("RCPT TO:<a@École.example>".encode(), Rcpt(parse_address("a@école.example"))),
         (b"AUTH PLAIN", Auth("PLAIN")),
         (b"auth plain AGEAYg==", Auth("PLAIN", b"AGEAYg==")),
         (b"AUTH LOGIN =", Auth("LOGIN", b"=")),
@@ -81,7 +82,11 @@ def test_read(line, expected):
         (b'MAIL FROM:<"a"@b.example>', "sender-syntax", 553),
         (b"MAIL FROM:<a@[127.0.0.1]>", "sender-syntax", 553),
         (b"MAIL FROM:<a>", "sender-syntax", 553),
+        (b"MAIL FROM:<a@b.example.>", "sender-syntax", 553),
         (b"RCPT TO:<>", "recipient-syntax", 553),
+        (b"RCPT TO:<a@b.example.>", "recipient-syntax", 553),
+        ("RCPT TO:<a@b\u3002example>".encode(), "recipient-syntax", 553),  # ideographic full stop
+        ("RCPT TO:<a@\uff42.example>".encode(), "recipient-syntax", 553),  # full-width b
         (b"RCPT TO:<a@b@c.example>", "recipient-syntax", 553),
         (b"RCPT TO:<a@b.example,c@d.example>", "recipient-syntax", 553),
         (b"MAIL FROM:<\xc3\xa9@b.example>", "address-utf8", 553),

@@ -24,6 +24,7 @@ NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
         (3, None, HandshakeFault.REVOCATION_UNKNOWN),
         (12, None, HandshakeFault.REVOCATION_UNKNOWN),
         (26, None, HandshakeFault.USAGE),
+        (66, None, HandshakeFault.KEY),
         (999, None, HandshakeFault.OTHER),
         (None, "UNSUPPORTED_PROTOCOL", HandshakeFault.PROTOCOL),
         (None, "NO_SHARED_CIPHER", HandshakeFault.PROTOCOL),
