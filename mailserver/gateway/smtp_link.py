@@ -9,6 +9,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
+from typing import cast
 
 from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException, SMTPResponse, SMTPResponseException
 
@@ -192,13 +193,20 @@ class SmtpLink:
 
     async def quit(self) -> None:
         """Say goodbye when the peer still listens, then close."""
+        transport = self._smtp.transport
         if self.is_open:
             with contextlib.suppress(SMTPException, OSError):
                 await self._smtp.quit(timeout=QUIT_SECONDS)
-        self.close()
+        self._drop(transport)
 
     def close(self) -> None:
+        self._drop(self._smtp.transport)
+
+    def _drop(self, transport: asyncio.BaseTransport | None) -> None:
+        """Now: no peer holds the socket longer by leaving TLS's goodbye unanswered. Ours is said."""
         self._smtp.close()
+        if transport is not None:
+            cast("asyncio.WriteTransport", transport).abort()  # uvloop's own classes do not derive from it
 
 
 def _is_done(reply: SMTPResponse) -> bool:

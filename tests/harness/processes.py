@@ -1,7 +1,12 @@
-"""Which processes a process has started, as the kernel sees it."""
+"""Which processes a process has started, as the kernel sees it; waiting for what they do."""
 
 import contextlib
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def list_children(parent: int) -> list[int]:
@@ -33,3 +38,12 @@ def find_server(port: int, client_port: int, among: list[int]) -> int | None:
                 if str(descriptor.readlink()) in links:
                     return pid
     return None
+
+
+def wait_for(look: Callable[[], T | None], seconds: float = 20.0) -> T:
+    """What ``look`` finds as soon as it finds something; a failed test when that takes too long."""
+    end = time.monotonic() + seconds
+    while (found := look()) is None:
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+    return found

@@ -24,7 +24,7 @@ from mailserver.model.address import DomainName
 from mailserver.service.throttle import Throttle
 from mailserver.smtp.server import Role, SmtpServer, SmtpServices, Timing
 from mailserver.store import schema
-from mailserver.tls.contexts import PeerFiles, client_facing_context, peer_server_context
+from mailserver.tls.contexts import STRICT, PeerFiles, PeerProfile, client_facing_context, peer_server_context
 
 HOST = "127.0.0.1"
 TIMEOUT = 20
@@ -119,7 +119,12 @@ def row_counts(node: Node) -> dict[str, int]:
 
 @contextmanager
 def running_smtp(
-    node: Node, *, timing: Timing | None = None, threads: int = 8, **limits: int
+    node: Node,
+    *,
+    timing: Timing | None = None,
+    threads: int = 8,
+    profile: PeerProfile = STRICT,
+    **limits: int,
 ) -> Iterator[RunningSmtp]:
     loop = uvloop.new_event_loop()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="smtp-pool")
@@ -132,7 +137,7 @@ def running_smtp(
     submission = SmtpServer(services, pool, Role.SUBMISSION, timing)
 
     async def listen() -> None:
-        await mx.listen(HOST, 0, starttls=peer_server_context(peer_files(node)))
+        await mx.listen(HOST, 0, starttls=peer_server_context(peer_files(node), profile))
         await submission.listen(HOST, 0, starttls=clients)
         await submission.listen(HOST, 0, tls=clients)
 

@@ -11,12 +11,15 @@ from datetime import UTC, datetime
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from harness.forge import DAY, Forge, Issued, Wanted, ec_key, named, rsa_key
+from harness.forge import BOTH, DAY, Forge, Issued, Wanted, ec_key, named, rsa_key
 from harness.node import make_node
 from harness.smtp_harness import client_context, letter, log_lines, operator_context, running_smtp
 from harness.web_node import make_peers
 
 from mailserver.crypto.authority import CERTIFICATE_FILE, CRL_FILE, KEY_FILE
+from mailserver.policy.mail_rules import PeerRules
+from mailserver.service.peers import Peers
+from mailserver.tls.contexts import PeerProfile
 
 OURS, PEER = "camille@a.localhost", "noa@b.localhost"
 NOW = datetime.now(UTC)
@@ -254,3 +257,20 @@ def test_the_good_one_passes(smtp, operators):
     client = smtp.call_mx(operator_context(operators[1]))
     assert client.sendmail(PEER, [OURS], letter(PEER, OURS, "good")) == {}
     client.quit()
+
+
+@pytest.mark.parametrize(
+    ("usages", "suffices", "code"),
+    [(SERVER_ONLY, True, 250), ((), True, 530), (BOTH, True, 250), (BOTH, False, 250)],
+)
+def test_where_a_server_certificate_suffices(operators, forge, tmp_path, monkeypatch, usages, suffices, code):
+    """The listed operator, with a certificate that states server use alone."""
+    ours, peer, *_ = operators
+    services, listed = ours.services, operator_of(peer).certificate
+    rules = PeerRules(does_server_usage_suffice=suffices)
+    monkeypatch.setattr(services.reception, "peers", Peers(rules, services.revocations))
+    context = caller(forge.issue(Wanted(listed.subject, usages=usages)), (), tmp_path)
+    with running_smtp(ours, profile=PeerProfile(does_server_usage_suffice=suffices)) as lax:
+        client = lax.call_mx(context)
+        assert client.mail(PEER)[0] == code
+        client.close()
