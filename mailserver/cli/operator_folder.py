@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from mailserver.config import Value, format_config
+from mailserver.config import Value
+from mailserver.config.template import format_config
 from mailserver.crypto.authority import DemoAuthority, DemoAuthorityWarning
 from mailserver.crypto.custodian import Custodian
 from mailserver.crypto.x509 import certificate_facts, der_from_pem

@@ -281,7 +281,7 @@ class Config:
         return self.web.url or f"https://{self.operator.hostname}{port}"
 
 
-_SECTIONS = {each.name: get_type_hints(Config)[each.name] for each in dataclasses.fields(Config)[1:]}
+SECTIONS = {each.name: get_type_hints(Config)[each.name] for each in dataclasses.fields(Config)[1:]}
 
 
 def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
@@ -296,10 +296,10 @@ def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
         ) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: not readable as TOML ({error}). Correct the line it names.") from error
-    unknown = sorted(set(raw) - set(_SECTIONS))
+    unknown = sorted(set(raw) - set(SECTIONS))
     if unknown:
-        raise ConfigError(f"{path}: unknown section [{unknown[0]}]. Known: {', '.join(_SECTIONS)}.")
-    sections = {name: _section(path, name, raw.get(name, {}), environment) for name in _SECTIONS}
+        raise ConfigError(f"{path}: unknown section [{unknown[0]}]. Known: {', '.join(SECTIONS)}.")
+    sections = {name: _section(path, name, raw.get(name, {}), environment) for name in SECTIONS}
     config = Config(path.resolve().parent, **sections)  # type: ignore[arg-type] # one value per section, by name
     _check_ports(path, config.listen)
     _check_folders(path, config)
@@ -310,7 +310,7 @@ def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
 
 
 def _section(path: Path, name: str, raw: object, environment: Mapping[str, str]) -> object:
-    kind = _SECTIONS[name]
+    kind = SECTIONS[name]
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: [{name}] must be a section.")
     fields = {each.name: each for each in dataclasses.fields(kind)}
@@ -351,31 +351,3 @@ def _check_folders(path: Path, config: Config) -> None:
             f"{path}: data and keys in [store] are one inside the other. Give keys a folder apart: a copy of data must never "
             "hold them."
         )
-
-
-def format_config(values: Mapping[str, Mapping[str, Value]]) -> str:
-    """A commented ``pli.toml``: every key with its documentation; keys that are not given show their default."""
-    lines = ["# Pli's configuration. Each key may also be an environment variable: PLI_SECTION_KEY.", ""]
-    for name, kind in _SECTIONS.items():
-        lines.append(f"[{name}]")
-        for each in dataclasses.fields(kind):
-            given = values.get(name, {})
-            lines.append(f"# {each.metadata['doc']}")
-            if each.name in given:
-                lines.append(f"{each.name} = {_toml(given[each.name])}")
-            else:
-                lines.append(f"#{each.name} = {_toml(getattr(kind(), each.name))}")
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _toml(value: Value) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, list):
-        return "[" + ", ".join(_toml(each) for each in value) + "]"
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_toml(key)} = {_toml(each)}" for key, each in value.items()) + " }"
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -7,8 +7,9 @@ from typing import get_type_hints
 import pytest
 
 from mailserver.app.trust_lists import plan_sources
-from mailserver.config import Config, ConfigError, Value, format_config, load_config
+from mailserver.config import Config, ConfigError, Value, load_config
 from mailserver.config.rules import split_sources
+from mailserver.config.template import format_config
 from mailserver.crypto.x509 import parse_dn
 
 MINIMAL = '[operator]\ndomains = ["sante.example"]\n'
