@@ -150,8 +150,7 @@ class Revocations:
         known = self.find_known(leaf_der, now)
         if known is not None:
             return known
-        if self._authorities is None:
-            self.refresh(now)
+        self.refresh(now)
         standing, until = self._judge(leaf_der, now)
         self._standings.keep(_digest(leaf_der), standing, until)
         return standing
