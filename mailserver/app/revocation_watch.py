@@ -35,9 +35,11 @@ class RevocationWatch:
 
         async def look() -> None:
             is_due = self._fetches and self._revocations.fetches and loop.time() >= self._next_fetch
-            all_came = await loop.run_in_executor(pool, self.round, datetime.now(UTC), is_due)
             if is_due:
-                self._next_fetch = loop.time() + (FETCH_SECONDS if all_came else AGAIN_SECONDS)
+                self._next_fetch = loop.time() + AGAIN_SECONDS
+            all_came = await loop.run_in_executor(pool, self.round, datetime.now(UTC), is_due)
+            if is_due and all_came:
+                self._next_fetch = loop.time() + FETCH_SECONDS
 
         await keep_doing("revocation lists", LOOK_SECONDS, look)
 

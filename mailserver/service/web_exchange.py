@@ -3,10 +3,14 @@
 Nothing here follows an address that a peer gave. TLS of https addresses is checked against the machine's authorities.
 """
 
+import contextlib
 import http
 import http.client
+import socket
 import ssl
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -50,11 +54,30 @@ def _ask(link: http.client.HTTPConnection, path: str, question: Question, deadli
     headers = {"Connection": "close"}
     if question.body is not None:
         headers["Content-Type"] = question.content_type
-    link.request("GET" if question.body is None else "POST", path, question.body, headers)
-    with link.getresponse() as response:
-        if response.status != http.HTTPStatus.OK:
-            raise Unavailable("web-exchange", f"status {response.status}")
-        return _read(response, question, deadline)
+    link.connect()
+    with _cut_at(deadline, link.sock):
+        link.request("GET" if question.body is None else "POST", path, question.body, headers)
+        with link.getresponse() as response:
+            if response.status != http.HTTPStatus.OK:
+                raise Unavailable("web-exchange", f"status {response.status}")
+            return _read(response, question, deadline)
+
+
+@contextlib.contextmanager
+def _cut_at(deadline: float, sock: socket.socket) -> Iterator[None]:
+    """End the link then, however slowly its octets drip."""
+
+    def cut() -> None:
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(max(0.0, deadline - time.monotonic()), cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _read(response: http.client.HTTPResponse, question: Question, deadline: float) -> bytes:
@@ -63,6 +86,6 @@ def _read(response: http.client.HTTPResponse, question: Question, deadline: floa
         found += piece
         if len(found) > question.limit_bytes:
             raise Unavailable("web-exchange", "too long")
-        if time.monotonic() > deadline:
-            raise Unavailable("web-exchange", "too slow")
+    if time.monotonic() >= deadline:  # what was cut may look whole
+        raise Unavailable("web-exchange", "too slow")
     return bytes(found)

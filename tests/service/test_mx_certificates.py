@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 from cryptography import x509
+from cryptography.x509.ocsp import OCSPCertStatus
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from harness.forge import BOTH, DAY, Forge, Issued, Wanted, ec_key, named, rsa_key
 from harness.node import make_node
@@ -17,8 +18,10 @@ from harness.smtp_harness import client_context, letter, log_lines, operator_con
 from harness.web_node import make_peers
 
 from mailserver.crypto.authority import CERTIFICATE_FILE, CRL_FILE, KEY_FILE
+from mailserver.model.errors import Unavailable
 from mailserver.policy.mail_rules import PeerRules
 from mailserver.service.peers import Peers
+from mailserver.service.revocations import Revocations, Sources
 from mailserver.tls.contexts import PeerProfile
 
 OURS, PEER = "camille@a.localhost", "noa@b.localhost"
@@ -274,3 +277,39 @@ def test_where_a_server_certificate_suffices(operators, forge, tmp_path, monkeyp
         client = lax.call_mx(context)
         assert client.mail(PEER)[0] == code
         client.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (OCSPCertStatus.GOOD, (250, "")),
+        (OCSPCertStatus.REVOKED, (530, "5.7.13")),
+        (OCSPCertStatus.UNKNOWN, (454, "4.7.5")),
+        (None, (454, "4.7.5")),
+    ],
+)
+@pytest.mark.parametrize("demands", [True, False])
+def test_what_the_responder_says(
+    smtp, operators, forge, tmp_path, monkeypatch, caplog, status, expected, demands
+):
+    """It is asked before MAIL is answered; ``prefer`` lets in whom it does not know, with a warning."""
+    ours, peer, *_, authority = operators
+    sources = Sources(authority / CERTIFICATE_FILE, (), tmp_path, "http://ocsp.example/")
+
+    def ask(_question):
+        if status is None:
+            raise Unavailable("web-exchange")
+        return forge.answer(operator_of(peer), status)
+
+    peers = Peers(PeerRules(demands_standing=demands), Revocations(sources, ask))
+    monkeypatch.setattr(ours.services.reception, "peers", peers)
+    client = smtp.call_mx(operator_context(peer))
+    code, text = client.mail(PEER)
+    client.close()
+    if expected[0] == 454 and not demands:
+        assert code == 250
+        assert "revocation could not be checked" in caplog.text
+    else:
+        assert code == expected[0]
+        assert text.decode().startswith(expected[1])
+        assert "could not be checked" not in caplog.text

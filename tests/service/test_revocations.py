@@ -1,7 +1,9 @@
 """Lists fetched and kept, the responder asked and its silence survived: what is known of a peer's certificate, when."""
 
+import contextlib
 import os
 import threading
+import time
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -221,10 +223,20 @@ class Pages(BaseHTTPRequestHandler):
                 self.send_response(302)
                 self.send_header("Location", "/a.crl?x=1")
                 self.end_headers()
+            case "/drip" | "/drip-body":
+                self._drip(b"HTTP/1.0 200 OK\r\n" + (b"X: " if self.path == "/drip" else b"\r\n"))
             case "/long":
                 self._say(200, bytes(2000))
             case _:
                 self._say(404, b"")
+
+    def _drip(self, octets):
+        """One octet at a time, until the client is gone."""
+        with contextlib.suppress(OSError):
+            while True:
+                self.wfile.write(octets)
+                octets = b"x"
+                threading.Event().wait(0.02)
 
     def do_POST(self):
         asked = self.rfile.read(int(self.headers["Content-Length"]))
@@ -261,6 +273,14 @@ def test_what_the_web_may_not_do(pages, path, detail):
     with pytest.raises(Unavailable) as refusal:
         exchange(Question(pages + path, 1000, 5.0))
     assert refusal.value.detail == detail
+
+
+@pytest.mark.parametrize("path", ["/drip", "/drip-body"])
+def test_an_answer_that_drips_is_cut(pages, path):
+    started = time.monotonic()
+    with pytest.raises(Unavailable, match="web-exchange"):
+        exchange(Question(pages + path, 100_000, 0.3))
+    assert time.monotonic() - started < 3
 
 
 def test_nobody_answers(pages):
