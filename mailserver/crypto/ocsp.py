@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509 import ocsp
@@ -18,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from mailserver.crypto.revocation_lists import (
     CLOCK_TOLERANCE,
     SOUND_HASHES,
+    UNREADABLE,
     ChainLink,
     Standing,
     find_extension,
@@ -68,7 +69,7 @@ def parse_answer(octets: bytes, link: ChainLink, now: datetime) -> OcspAnswer:
         _check_signature(response, link.issuer, now)
         single = _load_single(response.responses, link)
         return _judge_time(single, now)
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+    except UNREADABLE as error:
         raise Malformed("ocsp-syntax") from error
 
 

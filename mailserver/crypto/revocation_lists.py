@@ -22,6 +22,8 @@ from mailserver.model.errors import Malformed
 LIST_BYTES = 16 * 1024 * 1024
 CLOCK_TOLERANCE = timedelta(minutes=10)
 SOUND_HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
+UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion)
+"""What the library raises for octets that are no certificate, list or answer."""
 _LONGEST_CHAIN = 6
 
 
@@ -79,7 +81,7 @@ class Authorities:
             raise Malformed("certificate-length")
         try:
             certificate = x509.load_der_x509_certificate(leaf_der)
-        except (ValueError, TypeError, x509.InvalidVersion) as error:
+        except UNREADABLE as error:
             raise Malformed("certificate-syntax") from error
         links: list[ChainLink] = []
         while len(links) < _LONGEST_CHAIN and (issuer := self._find_issuer(certificate)) is not None:
@@ -104,7 +106,7 @@ class Authorities:
             is_pem = octets.lstrip().startswith(b"-----BEGIN")
             parsed = x509.load_pem_x509_crl(octets) if is_pem else x509.load_der_x509_crl(octets)
             return self._judge(parsed, now)
-        except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+        except UNREADABLE as error:
             raise Malformed("crl-syntax") from error
 
     def _judge(self, parsed: x509.CertificateRevocationList, now: datetime) -> RevocationList:
@@ -150,7 +152,7 @@ def has_issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     """Name and signature."""
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+    except (*UNREADABLE, InvalidSignature):
         return False
     return True
 
