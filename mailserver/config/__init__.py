@@ -98,8 +98,7 @@ class TlsConfig:
     )
     revocation: str = _key(
         "require",
-        "When no list in date and no responder can tell: require refuses peers for now, prefer lets them in with a warning "
-        "in the log.",
+        "When nothing of these can tell: require refuses the peer for now, prefer lets it in with a warning in the log.",
         rules.REVOCATION,
     )
     peer_server_certificate_suffices: bool = _key(
