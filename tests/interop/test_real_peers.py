@@ -132,7 +132,6 @@ def wait_for_message(gateway, before, peer):
 
 
 def test_we_hand_over(gateway, peer):
-    before = len(peer.inbox())
     attempts = len(gateway.attempts())
     octets = letter(SENDER, PEER, f"out-{peer.port}")
     gateway.submit(octets, recipients=(PEER,))
@@ -143,4 +142,4 @@ def test_we_hand_over(gateway, peer):
         received = peer.wait_for_mail()
         assert received.endswith(octets.replace(b"\r\n", b"\n"))
     else:
-        assert len(peer.inbox()) == before
+        assert not any(b"<out-" in each for each in peer.inbox())
