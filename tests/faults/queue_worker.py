@@ -79,7 +79,8 @@ def work(config: Config, custodian: Custodian, port: int, words: list[str]) -> N
     )
     routes = Routes({"b.localhost": f"127.0.0.1:{port}"})
     with ThreadPoolExecutor(4) as pool:
-        calls = PeerCalls(f"{name}.a.localhost", PeerContext(files), routes, services.trust, clock, pool)
+        context, peers = PeerContext(files), services.peers
+        calls = PeerCalls(f"{name}.a.localhost", context, routes, services.trust, peers, clock, pool)
         queue = RelayQueue(services.store, services.outbound, services.reports, random_id())
         worker = GatewayWorker(queue, calls, None, clock, pool)
         asyncio.run(drain(worker) if drains == "1" else worker.run())

@@ -311,6 +311,7 @@ def submission(running: RunningImap, certificates: Certificates) -> Iterator[Smt
 
 class Desk:
     limit_bytes = 1000
+    recipient_limit = 10
 
 
 def submit(port: int, context: ssl.SSLContext, *, is_tls: bool) -> Wire:

@@ -104,7 +104,7 @@ def test_not_in_the_clear_and_not_between_operators(smtp: RunningSmtp) -> None:
     wire = Wire(smtp.submission_port)
     assert b"AUTH" not in wire.ask(b"EHLO poste")
     said = base64.b64encode(oauthbearer(OURS, token()))
-    assert wire.ask(b"AUTH OAUTHBEARER " + said).startswith(b"530-5.7.0 ")
+    assert wire.ask(b"AUTH OAUTHBEARER " + said).startswith(b"530-5.7.10 ")
     wire.start_tls(client_context())
     assert b"OAUTHBEARER" in wire.ask(b"EHLO poste")
     assert wire.ask(b"AUTH OAUTHBEARER " + said)[:3] == b"235"
