@@ -65,7 +65,7 @@ class OpenAccount:
     member: Member | None = None
     """Set when the person behind this connection is not the account's own holder (K11)."""
     ends_at: int | None = None
-    """The second when the server ends a connection that no app password opened."""
+    """The second when the server ends a connection: its app password's end, or the limit after a token."""
 
     def __repr__(self) -> str:
         return "OpenAccount(…)"
@@ -128,7 +128,8 @@ class Keys:
                 payload = Secret(open_slot(slot.header, slot.body, password.secret))
                 if not found.is_open:
                     raise Denied("login")
-                return self._open(connection, found.account, slot, payload)
+                opened = self._open(connection, found.account, slot, payload)
+            return replace(opened, ends_at=slot.expires_at)
 
     def open_with_custody(
         self, login: str, release: Callable[[SlotRow], Root | None], scope: SlotScope

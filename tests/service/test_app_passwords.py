@@ -71,6 +71,11 @@ def test_a_further_one_ends_to_the_second(node: Node, address: Address) -> None:
     assert opens(node, secret, end - timedelta(seconds=1))
     assert not opens(node, secret, end)
     assert (made.is_over(end - timedelta(seconds=1)), made.is_over(end)) == (False, True)
+    account = node.services.keys.open_with_app_password(
+        ADDRESS, secret, [SlotScope.IMAP], int(NOW.timestamp())
+    )
+    at = int(end.timestamp())
+    assert (account.is_over(at - 1), account.is_over(at)) == (False, True), "what it opened ends with it"
     kind, parameters = events(node)[-1]
     assert kind is EventKind.SLOT_ADDED
     assert parameters == {
