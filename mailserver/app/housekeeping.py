@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from mailserver.app.rounds import keep_doing
 from mailserver.app.services import Services
 from mailserver.model.ids import AccountId, BlobId
-from mailserver.store import jobs, schema, sent_rows, space_rows
+from mailserver.store import absence_rows, jobs, schema, sent_rows, space_rows
 from mailserver.store.database import Connection
 from mailserver.store.items import has_holder
 from mailserver.store.writer import Unit
@@ -66,12 +66,15 @@ class Housekeeping:
         )
 
     def sweep_once(self, now: datetime) -> int:
-        """Orphan files older than an hour (R3), fold marks older than 48 h, timelines older than six months."""
+        """Orphan files older than an hour (R3), fold marks older than 48 h, absences that are over, timelines older than
+        six months.
+        """
         store = self._services.store
         before = int(now.timestamp()) - FOLD_SECONDS
 
         def run(connection: Connection) -> None:
             space_rows.delete_deliveries(connection, before)
+            absence_rows.delete_over(connection, int(now.timestamp()))
             forgotten = int(now.timestamp()) - TIMELINE_SECONDS
             jobs.delete_finished(connection, forgotten)
             sent_rows.delete_sent(connection, forgotten)

@@ -16,5 +16,6 @@ EntryId = NewType("EntryId", bytes)
 DeliveryId = NewType("DeliveryId", bytes)
 JobId = NewType("JobId", bytes)
 SessionId = NewType("SessionId", bytes)
+AbsenceId = NewType("AbsenceId", bytes)
 
 ID_BYTES = 16

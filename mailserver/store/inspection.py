@@ -13,6 +13,7 @@ from mailserver.model.account import AccountKind, Flag, Role
 from mailserver.model.errors import Corrupt
 from mailserver.model.ids import AccountId, BlobId
 from mailserver.store import schema
+from mailserver.store.absence_rows import AbsenceStore
 from mailserver.store.accounts import AccountStore
 from mailserver.store.blob_folder import BlobFolder
 from mailserver.store.jobs import IS_OPEN, JobStore
@@ -51,6 +52,7 @@ def _checks_of(connection: Connection, macs: RowMacs, account_id: AccountId) -> 
         accounts.list_addresses,
         accounts.find_identity,
         MemberStore(macs).list_members,
+        AbsenceStore(macs).find_absence,
         space.list_documents,
         space.list_contacts,
         space.list_set_aside,

@@ -94,6 +94,28 @@ member = Table(
 )
 """Who works in a shared box (K11). ``account_id`` is the box; ``choices`` is sealed to the person."""
 
+absence = Table(
+    "absence",
+    metadata,
+    key("account_id", Id),
+    clear("absence_id", Id),
+    clear("ends_at", BigInteger()),
+    service_sealed("record"),
+    clear("row_mac", LargeBinary(32)),
+)
+"""When an account's messages are not read, and what is said meanwhile: readable while its holder is away."""
+
+absence_reply = Table(
+    "absence_reply",
+    metadata,
+    key("account_id", Id),
+    key("mark", LargeBinary(32)),
+    clear("replied_at", BigInteger()),
+    clear("expires_at", BigInteger()),
+    Index(None, "expires_at"),
+    sqlite_with_rowid=False,
+)
+
 mailbox = Table(
     "mailbox",
     metadata,

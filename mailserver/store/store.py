@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mailserver.crypto.secret import Secret
 from mailserver.model.errors import Unavailable
+from mailserver.store.absence_rows import AbsenceStore
 from mailserver.store.accounts import AccountStore
 from mailserver.store.blob_folder import BlobFolder
 from mailserver.store.database import Database
@@ -26,6 +27,7 @@ class Store:
     macs: RowMacs
     accounts: AccountStore
     members: MemberStore
+    absences: AbsenceStore
     space: SpaceStore
     web: WebStore
     jobs: JobStore
@@ -50,6 +52,7 @@ def open_store(
         macs,
         AccountStore(macs),
         MemberStore(macs),
+        AbsenceStore(macs),
         SpaceStore(macs),
         WebStore(macs),
         JobStore(macs),

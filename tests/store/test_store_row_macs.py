@@ -12,8 +12,9 @@ from store.store_rows import NOW, account_row, add_account, job_row, read, slot_
 from mailserver.crypto.secret import Secret
 from mailserver.model.account import AccountKind
 from mailserver.model.errors import Corrupt, NotFound
-from mailserver.model.ids import AccountId, BlobId, DocumentId, EntryId, SessionId, SlotId
+from mailserver.model.ids import AbsenceId, AccountId, BlobId, DocumentId, EntryId, SessionId, SlotId
 from mailserver.store import leases, log_rows, schema
+from mailserver.store.absence_rows import AbsenceRow
 from mailserver.store.jobs import Lane
 from mailserver.store.log_rows import LogHead, NewEntry
 from mailserver.store.members import MemberRow
@@ -97,6 +98,11 @@ FAMILIES = {
             lambda s, c, k: s.members.list_members(c, k.account),
             lambda s, c, k: s.members.list_boxes(c, AccountId(k.id)),
         ),
+    ),
+    "absence": Family(
+        lambda s, c, k: s.absences.replace_absence(c, AbsenceRow(k.account, AbsenceId(k.id), NOW + 9, b"record")),
+        (lambda s, c, k: s.absences.find_absence(c, k.account),),
+        is_single=True,
     ),
     "document": Family(
         lambda s, c, k: s.space.add_document(c, k.account, DocumentRow(DocumentId(k.id), BlobId(k.id), NOW, 9, b"w", b"r")),
@@ -267,7 +273,8 @@ def test_a_planted_row_is_refused(store: Store, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["address", "identity", "slot", "member", "document", "contact", "set_aside", "session"]
+    "name",
+    ["address", "identity", "slot", "member", "absence", "document", "contact", "set_aside", "session"],
 )
 def test_a_row_given_to_another_account_is_refused(store: Store, name: str) -> None:
     """Another person's slot, document or address, copied byte for byte under one's own account."""
@@ -282,6 +289,7 @@ def test_a_row_given_to_another_account_is_refused(store: Store, name: str) -> N
         "identity": lambda c: store.accounts.find_identity(c, OTHER),
         "slot": lambda c: store.accounts.find_slots(c, OTHER, kind="password"),
         "member": lambda c: store.members.list_members(c, OTHER),
+        "absence": lambda c: store.absences.find_absence(c, OTHER),
         "document": lambda c: store.space.list_documents(c, OTHER),
         "contact": lambda c: store.space.list_contacts(c, OTHER),
         "set_aside": lambda c: store.space.list_set_aside(c, OTHER),
