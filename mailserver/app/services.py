@@ -15,6 +15,9 @@ from mailserver.model.ids import AccountId
 from mailserver.policy.mail_rules import MailLimits, PeerRules
 from mailserver.policy.patient_rules import parse_pharmacies
 from mailserver.policy.trust_store import TrustStore
+from mailserver.service.absence_replies import AbsenceReplies
+from mailserver.service.absence_settings import AbsenceSettings
+from mailserver.service.absences import Absences
 from mailserver.service.administration import Administration
 from mailserver.service.antivirus import Antivirus
 from mailserver.service.app_passwords import AppPasswords
@@ -81,6 +84,7 @@ class Services:
     submission: Submission
     reports: SenderReports
     queue: QueueControl
+    absence_settings: AbsenceSettings
     wakeups: Wakeups
 
     def list_revocations(self, account_ids: list[AccountId]) -> dict[AccountId, int]:
@@ -112,15 +116,15 @@ def build_services(
     directory = Directory(store, seals, config.domains)
     trust = open_trust_store(config, keeps=keeps_trust)
     outbound = Outbound(seals)
-    notices = Notices(directory, outbound, config.operator.name, config.web_url, has_sms=bool(config.sms.url))
-    delivery = Delivery(store, directory, Archives(), notices)
+    notices, delivery = _delivery(config, store, seals, directory, outbound)
     entrance = _entrance(config, store)
     rights = BoxRights(store, directory)
     keys = Keys(store, directory, custody)
     reports = SenderReports(store, delivery, DomainName(config.operator.hostname), config.operator.name)
-    sendings = Sendings(store, outbound, reports)
     revocations = make_revocations(config, tells=keeps_trust)
     peers = Peers(_peer_rules(config), revocations)
+    sendings = Sendings(store, outbound, reports)
+    submission = Submission(store, directory, delivery, sendings, trust, entrance)
     return Services(
         config,
         custody,
@@ -147,9 +151,10 @@ def build_services(
         delivery,
         entrance,
         Reception(store, directory, delivery, trust, peers, entrance),
-        Submission(store, directory, delivery, sendings, trust, entrance),
+        submission,
         reports,
         QueueControl(store, outbound, reports, custody),
+        AbsenceSettings(store, directory, delivery.absences, submission),
         Wakeups(),
     )
 
@@ -159,6 +164,16 @@ def login_policy(config: Config) -> LoginPolicy:
     oauth = config.oauth
     advice = TokenAdvice(oauth.scope, oauth.configuration_url)
     return LoginPolicy(bool(oauth.issuer), advice, oauth.session_hours)
+
+
+def _delivery(
+    config: Config, store: Store, seals: ServiceSeals, directory: Directory, outbound: Outbound
+) -> tuple[Notices, Delivery]:
+    """What mail brings about when it is put into a box: notices, and the replies of who is away."""
+    notices = Notices(directory, outbound, config.operator.name, config.web_url, has_sms=bool(config.sms.url))
+    absences = Absences(store, seals)
+    replies = AbsenceReplies(store, directory, absences, outbound, config.operator.product_reference)
+    return notices, Delivery(store, directory, Archives(), notices, replies)
 
 
 def _entrance(config: Config, store: Store) -> Entrance:

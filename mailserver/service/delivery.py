@@ -3,9 +3,10 @@
 Everything slow (parsing, sealing) happens before the writer; 250 is said only after every Unit's commit.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -23,8 +24,10 @@ from mailserver.documents.reasons import SetAside, SetAsideReason
 from mailserver.documents.subject import display_subject
 from mailserver.mime.summary import HeaderSummary
 from mailserver.mime.summary_wire import format_summary
+from mailserver.mime.trace import format_return_path
 from mailserver.model.account import AccountKind, Flag, Role
 from mailserver.model.address import Address
+from mailserver.service.absence_replies import AbsenceReplies, AbsenceReply, Answerable
 from mailserver.service.access_log import PreparedEntry, add_entries, prepare_entry
 from mailserver.service.directory import Directory
 from mailserver.service.filing import (
@@ -36,7 +39,7 @@ from mailserver.service.filing import (
     seal_case,
     seal_space_record,
 )
-from mailserver.service.header_facts import HeaderFacts
+from mailserver.service.header_facts import HeaderFacts, read_header_facts
 from mailserver.service.intake import Intake, SharedBlob
 from mailserver.service.notices import Notices, WaitingNotice, claim_waiting
 from mailserver.service.sealing import (
@@ -47,6 +50,7 @@ from mailserver.service.sealing import (
     seal_octets,
     shared_octets,
 )
+from mailserver.service.summaries import parse_intake
 from mailserver.store import items, mailboxes, space_rows
 from mailserver.store.accounts import AccountRow
 from mailserver.store.database import Connection
@@ -55,10 +59,16 @@ from mailserver.store.space_rows import SealedRecord
 from mailserver.store.store import Store
 from mailserver.store.writer import Unit
 
+REPLY_BYTES = 64 * 1024
+"""More than the texts of an absence can make."""
+
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """An accepted message. ``source`` is the peer's DN or the submitting account: what folds retries (R2)."""
+    """An accepted message. ``source`` is the peer's DN or the submitting account: what folds retries (R2).
+
+    ``is_told``: its sender was shown who is away before sending.
+    """
 
     intake: Intake
     summary: HeaderSummary
@@ -66,6 +76,7 @@ class Arrival:
     sender: Address | None
     source: str
     received_at: datetime
+    is_told: bool = False
 
 
 class Outcome(StrEnum):
@@ -87,11 +98,26 @@ class _Prepared:
     contact: SealedRecord | None = None
     case: SealedRecord | None = None
     notice: WaitingNotice | None = None
+    reply: AbsenceReply | None = None
+    """What this delivery brings about."""
+    due: AbsenceReply | None = None
+    """What this delivery is itself."""
 
 
 class Delivery:
-    def __init__(self, store: Store, directory: Directory, archives: Archives, notices: Notices) -> None:
+    """``replies`` speak for those who are away."""
+
+    def __init__(
+        self,
+        store: Store,
+        directory: Directory,
+        archives: Archives,
+        notices: Notices,
+        replies: AbsenceReplies,
+    ) -> None:
         self._store = store
+        self._replies = replies
+        self.absences = replies.absences
         self._notices = notices
         self._directory = directory
         self.archives = archives
@@ -118,7 +144,10 @@ class Delivery:
         for account in accounts:
             blob = shared_octets(shared) if shared is not None else seal_octets(small or b"")
             prepared = self._prepare(arrival, account, blob, summary, found)
-            futures.append(self._store.writer.submit(self._unit(prepared, arrival)))
+            reply = self._replies.find_reply(account, _answerable(arrival))
+            futures.append(self._store.writer.submit(self._unit(replace(prepared, reply=reply), arrival)))
+            if reply is not None and reply.here is not None:
+                futures.append(self._deliver_reply(reply, reply.here, arrival.received_at))
         return futures
 
     def prepare_place(self, arrival: Arrival, account: AccountRow) -> Callable[[Connection], Outcome]:
@@ -130,6 +159,20 @@ class Delivery:
         blob = seal_octets(small) if small is not None else shared_octets(arrival.intake.keep())
         prepared = self._prepare(arrival, account, blob, format_summary(arrival.summary), None)
         return self._unit(prepared, arrival).run
+
+    def _deliver_reply(self, reply: AbsenceReply, to: AccountRow, now: datetime) -> Future[Outcome]:
+        """An automatic reply to somebody here, in a Unit of their own account."""
+        with contextlib.closing(Intake(self._store.blobs, REPLY_BYTES)) as intake:
+            intake.write_trace(format_return_path(None))
+            intake.write(reply.octets)
+            intake.finish()
+            parsed = parse_intake(intake)
+            facts = read_header_facts(parsed.head)
+            arrival = Arrival(intake, parsed.summary, facts, None, "absence-reply", now)
+            blob = seal_octets(intake.small or b"")
+            prepared = self._prepare(arrival, to, blob, format_summary(parsed.summary), None)
+            unit = self._unit(replace(prepared, due=reply), arrival)
+            return self._store.writer.submit(unit)
 
     def _prepare(
         self,
@@ -203,6 +246,8 @@ class Delivery:
         def run(connection: Connection) -> Outcome:
             if space_rows.has_delivery(connection, account.account_id, prepared.fingerprint):
                 return Outcome.FOLDED
+            if prepared.due is not None and not self._replies.claim_here(connection, prepared.due):
+                return Outcome.FOLDED
             modseq = mailboxes.next_modseq(connection, account.account_id)
             inbox = mailboxes.load_by_role(connection, account.account_id, Role.INBOX)
             arrivals = Arrivals(1, 1, 0, 1, blob.padded_bytes)
@@ -222,9 +267,23 @@ class Delivery:
             if prepared.notice is not None and claim_waiting(store, connection, prepared.notice, now):
                 store.jobs.add_jobs(connection, [prepared.notice.job])
             add_entries(connection, store.macs, prepared.entries)
+            if prepared.reply is not None:
+                self._replies.add_reply(connection, prepared.reply)
             return Outcome.PLACED
 
         return Unit(account.account_id, run)
+
+
+def _answerable(arrival: Arrival) -> Answerable:
+    intake, summary = arrival.intake, arrival.summary
+    return Answerable(
+        lambda: intake.read(0, summary.header_bytes),
+        summary,
+        arrival.sender,
+        arrival.received_at,
+        arrival.facts.is_automatic,
+        arrival.is_told,
+    )
 
 
 def is_unattended(arrival: Arrival) -> bool:

@@ -47,10 +47,13 @@ from mailserver.store.writer import Unit
 
 @dataclass(frozen=True, slots=True)
 class SubmittedEnvelope:
+    """``is_told``: the sender was shown who of them is away."""
+
     sender: Address | None
     destinations: tuple[Destination, ...]
     origin: Origin
     ask: MessageAsk = NO_MESSAGE_ASK
+    is_told: bool = False
 
 
 class Sendings:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from mailserver.mime.receipts import find_original_id
 from mailserver.mime.trace import Hop
+from mailserver.model.absence import Absence
 from mailserver.model.address import Address
 from mailserver.model.patient import has_patient_shape
 from mailserver.policy.decision import ACCEPT, Decision, Reason, refuse
@@ -77,6 +78,13 @@ class Submission:
         decision = decide_recipient(facts, self._trust.current, now)
         return decision, Destination(address, account) if decision.accepted else None
 
+    def find_absence(self, destination: Destination, now: datetime) -> Absence | None:
+        """What a sender is told before sending, of those who are here."""
+        if destination.account is None:
+            return None
+        known = self._delivery.absences.find_current(destination.account.account_id, now)
+        return None if known is None else known.absence
+
     def begin(self, hop: Hop, sender: Address | None, now: datetime) -> Intake:
         return self._entrance.begin(hop, sender, now)
 
@@ -119,7 +127,7 @@ class Submission:
         if not decision.accepted:
             return Verdict(decision)
         source = account.account_id.hex()
-        arrival = Arrival(intake, parsed.summary, facts, envelope.sender, source, now)
+        arrival = Arrival(intake, parsed.summary, facts, envelope.sender, source, now, envelope.is_told)
         here = [each.account for each in envelope.destinations if each.account is not None]
         with self._delivery.archives.reading(intake, parsed.summary, facts.mss, here, now) as attached:
             if attached.mismatch is not None and self._limits.refuses_mss_mismatch:

@@ -245,7 +245,7 @@ class Conversation:
             raise Malformed("address-utf8")
         decision = await self._call(self._transaction.decide_recipient, address, command.ask, _now())
         if decision.accepted:
-            return Answer(replies.RECIPIENT_OK)
+            return Answer(replies.format_recipient(self._transaction.note))
         if decision.reason in _UNKNOWN:
             self._setting.guesses.note_failure(self.link.peer, "")
             await asyncio.sleep(self._setting.guesses.delay_seconds(self.link.peer, ""))

@@ -255,7 +255,6 @@ def format_greeting(hostname: str) -> bytes:
 
 OK = b"250 2.0.0 OK\r\n"
 SENDER_OK = b"250 2.1.0 Sender accepted\r\n"
-RECIPIENT_OK = b"250 2.1.5 Recipient accepted\r\n"
 START_DATA = b"354 End the message with a dot alone on its line\r\n"
 CHUNK_OK = b"250 2.0.0 Chunk taken\r\n"
 START_TLS = b"220 2.0.0 Begin the TLS handshake\r\n"
@@ -268,6 +267,11 @@ HELP = format_lines(
         "2.0.0 Each refusal says its cause and what to do, in English and in French.",
     ],
 )
+
+
+def format_recipient(note: list[str]) -> bytes:
+    """250 to RCPT; ``note`` is ASCII that few mail clients show."""
+    return format_lines(250, [f"2.1.5 {text}" for text in ["Recipient accepted", *note]])
 
 
 def format_accepted(delivery: str) -> bytes:

@@ -4,6 +4,7 @@ Of whoever was told only a mark is kept, which nobody without the row key can ma
 the absence is over.
 """
 
+import hmac
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
@@ -82,7 +83,8 @@ class ReplyMark:
 
 
 def has_reply(connection: Connection, account_id: AccountId, mark: bytes) -> bool:
-    query = select(_told.c.mark).where(_told.c.account_id == account_id, _told.c.mark == mark)
+    stored = _bound(account_id, mark)
+    query = select(_told.c.mark).where(_told.c.account_id == account_id, _told.c.mark == stored)
     return connection.execute(query).first() is not None
 
 
@@ -96,12 +98,17 @@ def claim_reply(connection: Connection, account_id: AccountId, reply: ReplyMark,
         return False
     values = {
         "account_id": account_id,
-        "mark": reply.mark,
+        "mark": _bound(account_id, reply.mark),
         "replied_at": reply.replied_at,
         "expires_at": reply.expires_at,
     }
     connection.execute(insert(_told), [values])
     return True
+
+
+def _bound(account_id: AccountId, mark: bytes) -> bytes:
+    """What is stored of a mark: two accounts that keep the same one have nothing in common."""
+    return hmac.digest(mark, b"told" + account_id, "sha256")
 
 
 def delete_over(connection: Connection, now: int) -> None:

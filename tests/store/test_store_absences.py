@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
+from sqlalchemy import select
 from store.store_rows import NOW, add_account, numbered_id, read, row_count, write
 
 from mailserver.model.ids import AbsenceId, AccountId
-from mailserver.store import absence_rows
+from mailserver.store import absence_rows, schema
 from mailserver.store.absence_rows import AbsenceRow, ReplyMark
 from mailserver.store.store import Store
 
@@ -43,6 +44,8 @@ def test_each_correspondent_once(store: Store) -> None:
         store, lambda c: absence_rows.has_reply(c, account, mark)
     )
     assert [has(mark) for mark in MARKS[:3]] == [True, True, False]
+    stored = read(store, lambda c: [row.mark for row in c.execute(select(schema.absence_reply))])
+    assert len(set(stored)) == 3, "what two accounts keep of one mark does not say so"
 
 
 def test_so_many_a_day(store: Store) -> None:
