@@ -19,12 +19,13 @@ from mailserver.store.store import Store
 @dataclass(frozen=True, slots=True)
 class Destination:
     """An accepted RCPT: ``account`` is None when another operator holds the address; ``ask``: what its sender wants to
-    be told.
+    be told; ``may_be_away``: whether the account's absence is to be looked at.
     """
 
     address: Address
     account: AccountRow | None
     ask: RecipientAsk = NO_RECIPIENT_ASK
+    may_be_away: bool = False
 
     @property
     def is_patient(self) -> bool:

@@ -27,6 +27,7 @@ from mailserver.mime.summary_wire import format_summary
 from mailserver.mime.trace import format_return_path
 from mailserver.model.account import AccountKind, Flag, Role
 from mailserver.model.address import Address
+from mailserver.model.ids import AccountId
 from mailserver.service.absence_replies import AbsenceReplies, AbsenceReply, Answerable
 from mailserver.service.access_log import PreparedEntry, add_entries, prepare_entry
 from mailserver.service.directory import Directory
@@ -67,7 +68,7 @@ REPLY_BYTES = 64 * 1024
 class Arrival:
     """An accepted message. ``source`` is the peer's DN or the submitting account: what folds retries (R2).
 
-    ``is_told``: its sender was shown who is away before sending.
+    ``away``: recipients who may be away; ``is_told``: the sender was shown who is, before sending.
     """
 
     intake: Intake
@@ -76,6 +77,7 @@ class Arrival:
     sender: Address | None
     source: str
     received_at: datetime
+    away: frozenset[AccountId] = frozenset()
     is_told: bool = False
 
 
@@ -122,6 +124,10 @@ class Delivery:
         self._directory = directory
         self.archives = archives
 
+    def may_be_away(self, connection: Connection, account: AccountRow | None, now: datetime) -> bool:
+        """For who finds the account of an RCPT: whether its absence is to be looked at."""
+        return account is not None and self.absences.may_be_away(connection, account.account_id, now)
+
     def deliver(
         self,
         arrival: Arrival,
@@ -144,7 +150,8 @@ class Delivery:
         for account in accounts:
             blob = shared_octets(shared) if shared is not None else seal_octets(small or b"")
             prepared = self._prepare(arrival, account, blob, summary, found)
-            reply = self._replies.find_reply(account, _answerable(arrival))
+            is_away = account.account_id in arrival.away
+            reply = self._replies.find_reply(account, _answerable(arrival)) if is_away else None
             futures.append(self._store.writer.submit(self._unit(replace(prepared, reply=reply), arrival)))
             if reply is not None and reply.here is not None:
                 futures.append(self._deliver_reply(reply, reply.here, arrival.received_at))

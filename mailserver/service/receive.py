@@ -37,10 +37,11 @@ from mailserver.store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """An accepted RCPT: the address as given and the account behind it."""
+    """An accepted RCPT: the address as given and the account behind it, which may be away."""
 
     address: Address
     account: AccountRow
+    may_be_away: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +91,11 @@ class Reception:
     ) -> tuple[Decision, Recipient | None]:
         """Unknown and disabled are refused here: no bounce is ever made for a peer (S8). ``stated_bytes``: MAIL's SIZE."""
         is_ours = self._directory.is_ours(address.domain)
-        account = None
+        account, may_be_away = None, False
         if is_ours:
             with self._store.database.read() as connection:
                 account = self._directory.find_account(connection, address)
+                may_be_away = self._delivery.may_be_away(connection, account, now)
         state = None if account is None else account.state
         facts = RecipientFacts(
             address.domain,
@@ -107,7 +109,7 @@ class Reception:
         decision = decide_recipient(facts, self._trust.current, now)
         if not decision.accepted or account is None:
             return decision, None
-        return decision, Recipient(address, account)
+        return decision, Recipient(address, account, may_be_away)
 
     def begin(self, hop: Hop, sender: Address | None, now: datetime) -> Intake:
         return self._entrance.begin(hop, sender, now)
@@ -144,7 +146,8 @@ class Reception:
         if not decision.accepted:
             return Verdict(decision)
         source = format_dn(envelope.peer_dn)
-        arrival = Arrival(intake, parsed.summary, facts, envelope.sender, source, now)
+        away = frozenset(each.account.account_id for each in envelope.recipients if each.may_be_away)
+        arrival = Arrival(intake, parsed.summary, facts, envelope.sender, source, now, away)
         accounts = [recipient.account for recipient in envelope.recipients]
         with self._delivery.archives.reading(intake, parsed.summary, facts.mss, accounts, now) as attached:
             if attached.mismatch is not None and self._limits.refuses_mss_mismatch:

@@ -60,10 +60,11 @@ class Submission:
     ) -> tuple[Decision, Destination | None]:
         """RCPT of a submission: ours must exist, others must be listed. ``stated_bytes``: MAIL's SIZE."""
         is_ours = self._directory.is_ours(address.domain)
-        account = None
+        account, may_be_away = None, False
         if is_ours:
             with self._store.database.read() as connection:
                 account = self._directory.find_account(connection, address)
+                may_be_away = self._delivery.may_be_away(connection, account, now)
         state = None if account is None else account.state
         facts = RecipientFacts(
             address.domain,
@@ -76,11 +77,11 @@ class Submission:
             stated_bytes=stated_bytes,
         )
         decision = decide_recipient(facts, self._trust.current, now)
-        return decision, Destination(address, account) if decision.accepted else None
+        return decision, Destination(address, account, may_be_away=may_be_away) if decision.accepted else None
 
     def find_absence(self, destination: Destination, now: datetime) -> Absence | None:
         """What a sender is told before sending, of those who are here."""
-        if destination.account is None:
+        if destination.account is None or not destination.may_be_away:
             return None
         known = self._delivery.absences.find_current(destination.account.account_id, now)
         return None if known is None else known.absence
@@ -127,8 +128,14 @@ class Submission:
         if not decision.accepted:
             return Verdict(decision)
         source = account.account_id.hex()
-        arrival = Arrival(intake, parsed.summary, facts, envelope.sender, source, now, envelope.is_told)
         here = [each.account for each in envelope.destinations if each.account is not None]
+        away = frozenset(
+            each.account.account_id
+            for each in envelope.destinations
+            if each.account is not None and each.may_be_away
+        )
+        sender = envelope.sender
+        arrival = Arrival(intake, parsed.summary, facts, sender, source, now, away, envelope.is_told)
         with self._delivery.archives.reading(intake, parsed.summary, facts.mss, here, now) as attached:
             if attached.mismatch is not None and self._limits.refuses_mss_mismatch:
                 return Verdict(refuse(Reason.MSS_MISMATCH))
