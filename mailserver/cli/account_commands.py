@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from mailserver.cli import contact_command, imap_settings, login_commands, member_commands
+from mailserver.cli import away_command, contact_command, imap_settings, login_commands, member_commands
 from mailserver.cli.numbers import whole_number
 from mailserver.cli.opened import opened, read_secret
 from mailserver.cli.operator_folder import private_files
@@ -78,6 +78,7 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     imap_settings.add_arguments(acts)
     member_commands.add_arguments(acts)
     login_commands.add_arguments(acts)
+    away_command.add_arguments(acts)
 
 
 def _add_others(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

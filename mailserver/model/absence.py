@@ -89,7 +89,7 @@ def read_absence(first_day: str, last_day: str, text: str, colleague: str, emerg
     try:
         found = parse_address(colleague.strip()) if colleague.strip() else None
     except Malformed as error:
-        raise Malformed("away-colleague") from error
+        raise Malformed("away-colleague", error.code) from error
     lines = "\n".join(line.rstrip() for line in text.replace("\t", " ").splitlines()).strip()
     return Absence(*days, lines, found, " ".join(emergency.split()))
 

@@ -16,7 +16,7 @@ def format_reply_text(name: str, absence: Absence, *, is_for_patient: bool) -> s
         f"Réponse automatique. {name} ne lit pas ses messages {_days_fr(absence)}.",
         "Votre message est remis et attend son retour.",
         absence.text,
-        f"En attendant, vous pouvez écrire à : {absence.colleague}" if absence.colleague else "",
+        f"Confrère à joindre pendant ce temps : {absence.colleague}" if absence.colleague else "",
         f"En cas d’urgence : {absence.emergency}" if absence.emergency else "",
         "Urgence vitale : appelez le 15 (SAMU) ou le 112 ; le 114 par SMS." if is_for_patient else "",
         "Cette réponse n’est envoyée qu’une fois pendant cette absence.",
@@ -24,7 +24,7 @@ def format_reply_text(name: str, absence: Absence, *, is_for_patient: bool) -> s
     english = [
         f"Automatic reply. {name} does not read messages {_days_en(absence)}.",
         "Your message is delivered and waits.",
-        f"Meanwhile you may write to: {absence.colleague}" if absence.colleague else "",
+        f"Colleague to turn to meanwhile: {absence.colleague}" if absence.colleague else "",
         f"In an emergency: {absence.emergency}" if absence.emergency else "",
         "In danger of life: call 15 (SAMU) or 112; 114 by text message." if is_for_patient else "",
         "This reply is sent once during this absence.",
@@ -38,8 +38,8 @@ def format_recipient_words(absence: Absence) -> list[str]:
     english = [f"Recipient away {_days_en(absence)}."]
     french = [f"Destinataire absent {_days_fr(absence)}."]
     if absence.colleague is not None and absence.colleague.is_ascii:
-        english.append(f"Write to {absence.colleague}.")
-        french.append(f"Ecrivez a {absence.colleague}.")
+        english.append(f"Colleague: {absence.colleague}.")
+        french.append(f"Confrere : {absence.colleague}.")
     if absence.emergency:
         english.append(f"In an emergency: {absence.emergency}")
         french.append(f"En cas d'urgence : {absence.emergency}")
