@@ -11,6 +11,7 @@ from mailserver.service.web_answers import AnswerPlan
 from mailserver.service.web_sessions import WebSession
 from webmail.desk import Desk
 from webmail.form_token import new_form_mark
+from webmail.pages_away import away_notices
 from webmail.words import Words
 
 
@@ -24,6 +25,8 @@ class AnswerState:
     subject: str = ""
     to_all: bool = False
     wants_no_answer: bool = False
+    is_told: bool = False
+    """The form said who of its readers is away."""
 
 
 def form_values(
@@ -38,6 +41,7 @@ def form_values(
         "refusal": "" if plan is None or is_open else refusal_words(plan, words),
         "may_write_anew": plan is not None and plan.state is ReplyState.NEW_MESSAGE,
         "others": [_person_words(each.person.name, str(each.person.address)) for each in others],
+        "away": away_notices(plan.away if plan is not None and is_open else (), words),
         "may_end": plan is not None and plan.may_end,
         "mark": new_form_mark(session, ref, desk.now()) if is_open else "",
         "room": words.size(desk.works.answers.limit_bytes * 7 // 10),

@@ -31,6 +31,7 @@ from mailserver.model.errors import (
     Unavailable,
 )
 from mailserver.policy.trust_store import TrustStore
+from mailserver.service.absence_settings import AbsenceSettings
 from mailserver.service.contact_settings import ContactSettings
 from mailserver.service.directory import Directory
 from mailserver.service.displayed_receipts import DisplayedReceipts
@@ -54,6 +55,7 @@ from mailserver.store.store import Store
 from webmail.desk import Desk, SignedOut, Works, drop_cookie, go_to
 from webmail.guard import Guard
 from webmail.pages_answer import AnswerPages
+from webmail.pages_away import AwayPages
 from webmail.pages_contacts import ContactPages
 from webmail.pages_documents import DocumentPages
 from webmail.pages_login import LoginPages
@@ -83,6 +85,7 @@ class WebServices:
     permits: MailPermits
     notices: Notices
     submission: Submission
+    absence_settings: AbsenceSettings
     throttle: Throttle
     clock: Callable[[], datetime] = utc_now
 
@@ -107,6 +110,7 @@ def build_works(services: WebServices) -> Works:
         SpaceDocuments(store),
         ContactSettings(store, services.directory, services.notices, codes),
         Timelines(store),
+        services.absence_settings,
     )
 
 
@@ -128,7 +132,7 @@ def create_app(services: WebServices) -> Starlette:
 def page_routes(desk: Desk) -> list[Route]:
     """Every page. What is not GET is unsafe: the guard looks at its origin, the page at its token."""
     login, mail, documents = LoginPages(desk), MailPages(desk), DocumentPages(desk)
-    contacts = ContactPages(desk)
+    contacts, away = ContactPages(desk), AwayPages(desk)
     answers = AnswerPages(desk, mail, contacts)
     settings = SettingsPages(desk, login.check_password)
     return [
@@ -150,6 +154,8 @@ def page_routes(desk: Desk) -> list[Route]:
         Route("/documents/{ref}", documents.show_document, methods=["GET"]),
         Route("/documents/{ref}/content", documents.send_content, methods=["GET"]),
         Route("/documents/{ref}/download", documents.send_download, methods=["GET"]),
+        Route("/away", away.show_form, methods=["GET"]),
+        Route("/away", away.post_form, methods=["POST"]),
         Route("/history", documents.show_history, methods=["GET"]),
         Route("/settings", settings.show_settings, methods=["GET"]),
         Route("/settings/notices", settings.post_notices, methods=["POST"]),

@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from mailserver.audit.events import Origin
 from mailserver.model.account import AccountKind
 from mailserver.model.errors import Denied, OverLimit
+from mailserver.service.absence_settings import AbsenceSettings
 from mailserver.service.contact_settings import ContactSettings
 from mailserver.service.displayed_receipts import DisplayedReceipts
 from mailserver.service.known_devices import LIFE_SECONDS
@@ -58,6 +59,7 @@ class Works:
     documents: SpaceDocuments
     settings: ContactSettings
     timelines: Timelines
+    absences: AbsenceSettings
 
 
 class Desk:

@@ -211,7 +211,15 @@ class AnswerPages:
             sending.problem = "" if plan else "own"
             return
         subject = state.subject if form.has_subject else ""
-        draft = Draft(state.text, mark.nonce, mark.opened_at, subject, state.to_all, state.wants_no_answer)
+        draft = Draft(
+            state.text,
+            mark.nonce,
+            mark.opened_at,
+            subject,
+            state.to_all,
+            state.wants_no_answer,
+            state.is_told,
+        )
         answers, files = desk.works.answers, files_of(first, parts)
         origin = desk.origin(request)
         sending.decision = answers.send(session.account, plan, draft, files, origin, now)
@@ -227,6 +235,7 @@ def state_of(fields: dict[str, str]) -> AnswerState:
         subject=subject,
         to_all=fields.get("all") == "1",
         wants_no_answer=fields.get("end") == "1",
+        is_told=fields.get("away") == "1",
     )
 
 

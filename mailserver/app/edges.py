@@ -185,6 +185,7 @@ async def _start_web(start: _Start, edges: Edges) -> None:
             services.permits,
             services.notices,
             services.submission,
+            services.absence_settings,
             start.throttle,
         )
     )

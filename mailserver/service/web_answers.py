@@ -5,7 +5,7 @@ form is one message: its id, date and boundary come from the form, so that a dou
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
@@ -28,6 +28,7 @@ from mailserver.mime.composer import (
 )
 from mailserver.mime.summary_wire import format_summary
 from mailserver.mime.trace import Hop, scanned_line_of
+from mailserver.model.absence import Absence
 from mailserver.model.account import Flag, Role
 from mailserver.model.address import Address, parse_address
 from mailserver.model.errors import Malformed
@@ -59,11 +60,25 @@ class Addressee:
 
 
 @dataclass(frozen=True, slots=True)
+class AwayPerson:
+    """Somebody here who does not read messages these days."""
+
+    person: Person
+    absence: Absence
+
+
+def list_away(submission: Submission, readers: Iterable[Addressee], now: datetime) -> tuple[AwayPerson, ...]:
+    """Those of the readers of a message who are away, for its writer to know before sending."""
+    found = ((each.person, submission.find_absence(each.destination, now)) for each in readers)
+    return tuple(AwayPerson(person, absence) for person, absence in found if absence is not None)
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerPlan:
     """Who will read the answer, and whether it may be written; ``destination`` is there when it may.
 
     ``others`` would take the answer too; ``ending`` is the message that ended the exchange; ``may_end``: a professional
-    writes to a patient, and may say that no answer is wanted.
+    writes to a patient, and may say that no answer is wanted; ``away``: who of them is.
     """
 
     decision: Decision
@@ -74,6 +89,7 @@ class AnswerPlan:
     others: tuple[Addressee, ...] = ()
     ending: Received | None = None
     may_end: bool = False
+    away: tuple[AwayPerson, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +105,8 @@ class Draft:
     subject: str = ""
     to_all: bool = False
     wants_no_answer: bool = False
+    is_told: bool = False
+    """The page said who is away before it was sent."""
 
     def __repr__(self) -> str:
         return "Draft(…)"
@@ -125,6 +143,7 @@ class WebAnswers:
         decision, destination = self._submission.decide_mailing(standing, address, mailing, now)
         fresh, _destination = self._submission.decide_mailing(standing, address, NEW_THREAD, now)
         others = self._list_others(account, standing, message, (address, author), now) if destination else ()
+        readers = (Addressee(recipient, destination), *others) if destination else ()
         return AnswerPlan(
             decision,
             recipient,
@@ -134,6 +153,7 @@ class WebAnswers:
             others,
             standing.find_ending(address, decision.reason, mailing.answered),
             may_end=destination is not None and destination.is_patient and not standing.is_patient,
+            away=list_away(self._submission, readers, now),
         )
 
     def _list_others(
@@ -183,7 +203,7 @@ class WebAnswers:
             write_mail(intake.write, letter, draft.nonce, files)
             intake.finish()
             destinations = tuple(each.destination for each in recipients)
-            envelope = SubmittedEnvelope(sender, destinations, origin)
+            envelope = SubmittedEnvelope(sender, destinations, origin, is_told=draft.is_told)
             return self._submit(account, envelope, intake, now)
 
     def _letter(

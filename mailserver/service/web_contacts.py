@@ -16,7 +16,7 @@ from mailserver.service.conversations import Received
 from mailserver.service.correspondence import NEW_THREAD, Correspondence, Destination
 from mailserver.service.keys import OpenAccount
 from mailserver.service.submit import Submission
-from mailserver.service.web_answers import AnswerPlan
+from mailserver.service.web_answers import Addressee, AnswerPlan, AwayPerson, list_away
 
 CONTACTS = 200
 
@@ -24,7 +24,7 @@ CONTACTS = 200
 @dataclass(frozen=True, slots=True)
 class Contact:
     """One address that the patient knows. ``last_at`` is when it last wrote, None for a pharmacy that never did;
-    ``ending`` is the message that ended the exchange.
+    ``ending`` is the message that ended the exchange; ``away`` says that they read nothing these days.
     """
 
     person: Person
@@ -32,6 +32,7 @@ class Contact:
     destination: Destination | None
     last_at: datetime | None
     ending: Received | None = None
+    away: tuple[AwayPerson, ...] = ()
 
     @property
     def state(self) -> ReplyState:
@@ -42,7 +43,13 @@ class Contact:
         """A new thread to this contact."""
         headers = ReplyHeaders(None, (), "")
         return AnswerPlan(
-            self.decision, self.person, headers, self.destination, self.state, ending=self.ending
+            self.decision,
+            self.person,
+            headers,
+            self.destination,
+            self.state,
+            ending=self.ending,
+            away=self.away,
         )
 
 
@@ -70,7 +77,10 @@ class WebContacts:
         name = last.name if last is not None and is_author else ""
         ending = standing.find_ending(address, decision.reason, None)
         last_at = None if last is None else last.facts.received_at
-        return Contact(Person(address, name), decision, destination, last_at, ending)
+        person = Person(address, name)
+        readers = [] if destination is None else [Addressee(person, destination)]
+        away = list_away(self._submission, readers, now)
+        return Contact(person, decision, destination, last_at, ending, away)
 
 
 def _latest(standing: Correspondence) -> dict[Address, Received]:
