@@ -151,6 +151,7 @@ async def _start_imap(start: _Start, edges: Edges) -> None:
             services.messages,
             services.search_index,
             services.permits,
+            services.absence_settings,
             services.store.blobs,
             services.wakeups,
             start.throttle,

@@ -154,7 +154,7 @@ def build_services(
         submission,
         reports,
         QueueControl(store, outbound, reports, custody),
-        AbsenceSettings(store, directory, delivery.absences, submission),
+        AbsenceSettings(store, directory, delivery.absences, submission.decide_recipient),
         Wakeups(),
     )
 

@@ -82,6 +82,12 @@ ENTRY_IS_FIXED = _no(
     "Only the operator sets this entry. Ask the operator.",
     "Seul l’opérateur fixe cette valeur. Demandez-lui.",
 )
+AWAY_REFUSED = _no(
+    "CANNOT",
+    'Not set. Give JSON: {"from": "2026-12-24", "until": "2026-12-31", "text": "", "colleague": "", "emergency": ""}, alone '
+    "in its command, beside your account or a shared box's INBOX; a colleague must be somebody else of the health domains.",
+    "Rien n’est enregistré. Donnez ce JSON seul dans sa commande ; le confrère doit être un autre professionnel des domaines de santé.",
+)
 NO_PRIVATE = _no(
     "METADATA NOPRIVATE",
     "A shared box keeps no private notes. Use a name under /shared, or a mailbox of your own.",

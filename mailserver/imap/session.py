@@ -18,6 +18,7 @@ from mailserver.imap.view import Dialect, MailboxView
 from mailserver.model.account import Flag
 from mailserver.model.errors import Denied
 from mailserver.model.ids import AccountId
+from mailserver.service.absence_settings import AbsenceSettings
 from mailserver.service.box_rights import BoxRights
 from mailserver.service.boxes import Boxes
 from mailserver.service.keys import Keys, OpenAccount
@@ -50,6 +51,7 @@ class ImapServices:
     messages: Messages
     search_index: SearchIndex
     permits: MailPermits
+    absence_settings: AbsenceSettings
     blobs: BlobFolder
     wakeups: Wakeups
     throttle: Throttle

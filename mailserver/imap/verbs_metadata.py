@@ -8,6 +8,7 @@ one person's, so a box that several share keeps none. ``/private/specialuse`` is
 from collections.abc import Mapping
 from dataclasses import replace
 
+from mailserver.imap.away_entry import AWAY_ENTRIES, OF_BOX, OWN, load_away, set_away
 from mailserver.imap.commands import GetMetadata, SetMetadata
 from mailserver.imap.encode import format_metadata
 from mailserver.imap.listing import SPECIAL_USE, find_role
@@ -67,12 +68,15 @@ async def run_set_metadata(session: Session, command: SetMetadata) -> Reply:
 def _load(session: Session, mailbox: str) -> tuple[str, dict[str, bytes]]:
     """What is written beside a mailbox, or beside the account where the name is empty."""
     if not mailbox:
-        inbox = session.services.mailboxes.load_by_role(session.open_account(), Role.INBOX)
-        return "", dict(inbox.server_entries)
+        account = session.open_account()
+        inbox = session.services.mailboxes.load_by_role(account, Role.INBOX)
+        return "", dict(inbox.server_entries) | load_away(session, account, OWN)
     found = session.open_names().load_mailbox(mailbox)
     if found.account is not session.account:
         found.account.demand(found.mailbox_id, Right.READ)
-        return found.name, {name: v for name, v in found.info.entries if not name.startswith(_PRIVATE)}
+        shared = {name: v for name, v in found.info.entries if not name.startswith(_PRIVATE)}
+        away = load_away(session, found.account, OF_BOX) if found.info.role is Role.INBOX else {}
+        return found.name, shared | away
     entries = dict(found.info.entries)
     if found.info.role in SPECIAL_USE:
         entries[USE] = SPECIAL_USE[found.info.role].encode("ascii")
@@ -81,6 +85,8 @@ def _load(session: Session, mailbox: str) -> tuple[str, dict[str, bytes]]:
 
 def _set(session: Session, mailbox: str, values: dict[str, bytes | None]) -> Reply | None:
     mailboxes = session.services.mailboxes
+    if not AWAY_ENTRIES.isdisjoint(values):
+        return set_away(session, session.open_names().load_mailbox(mailbox) if mailbox else None, values)
     if not mailbox:
         account = session.open_account()
 

@@ -2,6 +2,7 @@
 an administrator. Each change is in the account's own log (L1).
 """
 
+from collections.abc import Callable
 from datetime import datetime
 
 from mailserver.audit.events import (
@@ -19,13 +20,14 @@ from mailserver.model.address import Address
 from mailserver.model.errors import Corrupt, Denied, Malformed, NotFound
 from mailserver.model.ids import AbsenceId
 from mailserver.model.rights import Right
+from mailserver.policy.decision import Decision
 from mailserver.service.absences import Absences, KnownAbsence
 from mailserver.service.access_log import add_entries, prepare_entry
 from mailserver.service.administrator import administrator_act
+from mailserver.service.correspondence import Destination
 from mailserver.service.directory import Directory
 from mailserver.service.keys import OpenAccount
 from mailserver.service.mail_permit import actor_of
-from mailserver.service.submit import Submission
 from mailserver.store import absence_rows, mailboxes
 from mailserver.store.accounts import AccountRow
 from mailserver.store.database import Connection
@@ -35,16 +37,18 @@ from mailserver.store.writer import Unit
 _SET, _ENDED = "away-set", "away-ended"
 
 
-class AbsenceSettings:
-    """``submission`` judges whether the colleague can be written to."""
+Judge = Callable[[Address, int, datetime], tuple[Decision, Destination | None]]
+"""Whether an address can be written to: ``Submission.decide_recipient``."""
 
-    def __init__(
-        self, store: Store, directory: Directory, absences: Absences, submission: Submission
-    ) -> None:
+
+class AbsenceSettings:
+    """``judge`` says whether the colleague can be written to."""
+
+    def __init__(self, store: Store, directory: Directory, absences: Absences, judge: Judge) -> None:
         self._store = store
         self._directory = directory
         self._absences = absences
-        self._submission = submission
+        self._decide_recipient = judge
 
     def find_absence(self, account: OpenAccount, now: datetime) -> Absence | None:
         """One's own, to come or in force. Raises Denied as ``change`` does, Corrupt."""
@@ -106,7 +110,7 @@ class AbsenceSettings:
         colleague = absence.colleague
         if colleague is None:
             return
-        decision, destination = self._submission.decide_recipient(colleague, 0, now)
+        decision, destination = self._decide_recipient(colleague, 0, now)
         if destination is None or destination.is_patient:
             raise Malformed("away-colleague", decision.reason.value)
         if destination.account is not None and destination.account.account_id == row.account_id:

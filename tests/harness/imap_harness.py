@@ -25,10 +25,14 @@ from mailserver.mime.summary_wire import format_summary
 from mailserver.model.account import AccountKind, Role
 from mailserver.model.address import parse_address, parse_domain
 from mailserver.model.ids import AccountId
+from mailserver.policy.decision import ACCEPT
+from mailserver.service.absence_settings import AbsenceSettings
+from mailserver.service.absences import Absences
 from mailserver.service.administration import Administration, NewAccount
 from mailserver.service.box_members import BoxMembers
 from mailserver.service.box_rights import BoxRights
 from mailserver.service.boxes import Boxes
+from mailserver.service.correspondence import Destination
 from mailserver.service.directory import Directory, Profile
 from mailserver.service.intake import Intake
 from mailserver.service.keys import Keys, OpenAccount
@@ -179,7 +183,8 @@ def make_node(
     Custodian.create(folder / "keys").close()
     custodian = Custodian.open(folder / "keys", tokens=tokens)
     store = open_store(url, folder, custodian.row_key())
-    directory = Directory(store, ServiceSeals(custodian), frozenset({parse_domain(DOMAIN)}))
+    seals = ServiceSeals(custodian)
+    directory = Directory(store, seals, frozenset({parse_domain(DOMAIN)}))
     clock = asyncio.new_event_loop()
     rights = BoxRights(store, directory)
     keys = Keys(store, directory, custodian)
@@ -192,6 +197,12 @@ def make_node(
         messages=Messages(store),
         search_index=SearchIndex(store),
         permits=MailPermits(store),
+        absence_settings=AbsenceSettings(
+            store,
+            directory,
+            Absences(store, seals),
+            lambda address, _so_far, _now: (ACCEPT, Destination(address, None)),
+        ),
         blobs=store.blobs,
         wakeups=Wakeups(),
         throttle=Throttle(clock.time),
