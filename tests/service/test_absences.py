@@ -258,6 +258,26 @@ def test_a_shared_box_is_away_too(bench: Bench) -> None:
     assert "From: Cardiologie <service@a.localhost>" in sent_by(bench, job)
 
 
+def test_a_member_who_administers_the_box_says_that_it_is_away(bench: Bench) -> None:
+    """In the box's log under the person's name; another member may not."""
+    members = (parse_address(COLLEAGUE), parse_address(DOCTOR))
+    box = bench.node.add("service@a.localhost", AccountKind.ORG, name="Cardiologie", members=members)
+    lou, alix = (open_with_password(bench, address) for address in (COLLEAGUE, DOCTOR))
+    opened = [bench.services.boxes.open_box(each, box.account_id, ORIGIN, None) for each in (lou, alix)]
+    leave(bench, opened[0], away(colleague=""))
+    for act in (
+        lambda: leave(bench, opened[1]),
+        lambda: bench.services.absence_settings.find_absence(opened[1], NOW),
+    ):
+        with pytest.raises(Denied, match="right"):
+            act()
+    receive(bench, "one", to="service@a.localhost")
+    assert len(jobs_of(bench)) == 1
+    with pytest.raises(Denied):
+        opened[0].space_root()
+    assert bench.services.absence_settings.find_absence(opened[0], NOW) == away(colleague="")
+
+
 def test_each_act_is_in_the_accounts_log(bench: Bench, doctor: OpenAccount) -> None:
     leave(bench, doctor)
     receive(bench, "one")
