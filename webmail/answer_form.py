@@ -9,9 +9,9 @@ from mailserver.policy.wording import wording_for
 from mailserver.service.shown_names import isolated, plain_name
 from mailserver.service.web_answers import AnswerPlan
 from mailserver.service.web_sessions import WebSession
+from webmail.away_notices import away_notices
 from webmail.desk import Desk
 from webmail.form_token import new_form_mark
-from webmail.pages_away import away_notices
 from webmail.words import Words
 
 

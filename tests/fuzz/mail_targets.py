@@ -1,6 +1,7 @@
 """Fuzz targets of mail itself: no octets make the MIME reader fail, and SMTP's readers let only Malformed out."""
 
 from dataclasses import replace
+from datetime import timedelta
 from unittest.mock import patch
 
 from unit.mime.mime_messages import read_list
@@ -9,6 +10,7 @@ from mailserver.imap.base_subject import find_base
 from mailserver.imap.envelope_fields import FIELDS, parse_nodes
 from mailserver.mime import scanner
 from mailserver.mime.addresses import parse_address_list
+from mailserver.mime.answer_marks import is_bulk, list_named
 from mailserver.mime.dates import find_date
 from mailserver.mime.decode import decode_body, decode_text, decoder_of
 from mailserver.mime.encoded_words import UNSAFE, decode_words
@@ -25,8 +27,10 @@ from mailserver.mime.strict_address import parse_named_address
 from mailserver.mime.submission import LineDefect, LineDiscipline
 from mailserver.mime.summary import HeaderSummary, summarise
 from mailserver.mime.summary_wire import SummaryGlance, SummaryView, format_summary, parse_summary
+from mailserver.model.absence import format_absence, parse_absence
 from mailserver.model.address import parse_address
 from mailserver.model.errors import Malformed, OverLimit
+from mailserver.policy.absence_wording import format_recipient_words, format_reply_text
 from mailserver.service.header_facts import read_header_facts
 from mailserver.smtp import framing
 from mailserver.smtp.dot_reader import DotReader
@@ -92,10 +96,25 @@ def read_header(data: bytes) -> None:
     assert len(parse_nodes(envelope)) == len(FIELDS)
     parse_content(block)
     facts = read_header_facts(data)
+    is_bulk(block)
+    assert all(isinstance(each, str) for each in list_named(block))
     assert not UNSAFE.search(facts.subject + facts.author_name)
     assert len(find_base(facts.subject)[0]) <= len(facts.subject)
     filter_header_fields(data, ["SUBJECT", "X"], invert=True)
     filter_header_fields(data, ["SUBJECT", "X"])
+
+
+def read_absence(data: bytes) -> None:
+    """An absence as a mail client writes it: one form, and words that fit every place where it is told."""
+    try:
+        absence = parse_absence(data)
+    except Malformed as error:
+        assert error.code.startswith("away-")
+        return
+    assert parse_absence(format_absence(absence)) == absence
+    assert all(line.isascii() and line.isprintable() for line in format_recipient_words(absence))
+    assert "Camille" in format_reply_text("Camille", absence, is_for_patient=True)
+    assert not absence.is_over(absence.ends_at - timedelta(seconds=1))
 
 
 def read_header_value(data: bytes) -> None:

@@ -21,6 +21,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "mime_header": mail_targets.read_header,
     "mime_value": mail_targets.read_header_value,
     "mime_decoding": mail_targets.decode_content,
+    "absence": mail_targets.read_absence,
     "summary": mail_targets.read_summary,
     "smtp_lines": mail_targets.parse_smtp_lines,
     "smtp_data": mail_targets.read_smtp_data,

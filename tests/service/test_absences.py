@@ -18,7 +18,7 @@ from mailserver.mime.trace import Hop
 from mailserver.model.absence import Absence
 from mailserver.model.account import AccountKind
 from mailserver.model.address import parse_address
-from mailserver.model.errors import Corrupt, Denied, Malformed, NotFound
+from mailserver.model.errors import Corrupt, Denied, Malformed, NotFound, Unavailable
 from mailserver.service import absence_replies
 from mailserver.service.delivery import Outcome
 from mailserver.service.keys import OpenAccount
@@ -239,6 +239,23 @@ def test_a_crash_between_the_two_units_loses_and_doubles_nothing(bench: Bench, d
     assert submit(bench, lou, "one") == [FOLDED, FOLDED]
     assert len(inbox(bench, lou)) == 1
     assert len(inbox(bench, doctor)) == 1
+
+
+def test_a_delivery_and_its_reply_are_one_transaction(bench: Bench, doctor: OpenAccount, monkeypatch) -> None:
+    """What fails after the reply's job takes both back; the retry brings both, once."""
+    leave(bench, doctor)
+    add_entries = absence_replies.add_entries
+
+    def fail(*_arguments: object) -> None:
+        raise Unavailable("database")
+
+    monkeypatch.setattr(absence_replies, "add_entries", fail)
+    with pytest.raises(Unavailable):
+        receive(bench, "one")
+    assert (inbox(bench, doctor), jobs_of(bench)) == ([], [])
+    monkeypatch.setattr(absence_replies, "add_entries", add_entries)
+    assert [receive(bench, "one") for _time in range(3)] == [[PLACED], [FOLDED], [FOLDED]]
+    assert (len(inbox(bench, doctor)), len(jobs_of(bench))) == (1, 1)
 
 
 def test_so_many_replies_a_day(bench: Bench, doctor: OpenAccount, monkeypatch: pytest.MonkeyPatch) -> None:
