@@ -10,6 +10,7 @@ from harness.smtp_harness import log_lines
 from service.delivery_peers import ORIGIN, SECONDS, SENDER, Bench, make_bench, message, open_with_password
 from sqlalchemy import update
 
+from mailserver.app.housekeeping import Housekeeping
 from mailserver.audit.events import EventKind
 from mailserver.crypto.blob import Decryptor
 from mailserver.crypto.ctx import ctx
@@ -331,6 +332,16 @@ def test_a_colleague_whom_nobody_may_write_to(
         leave(bench, doctor, away(colleague=colleague))
     assert (refused.value.code, refused.value.detail) == ("away-colleague", detail)
     assert bench.services.absence_settings.find_absence(doctor, NOW) is None
+
+
+def test_what_is_over_is_forgotten(bench: Bench, doctor: OpenAccount) -> None:
+    leave(bench, doctor)
+    receive(bench, "one")
+    sweep = Housekeeping(bench.services).sweep_once
+    sweep(away().ends_at - timedelta(seconds=1))
+    assert (bench.count("absence"), bench.count("absence_reply")) == (1, 1)
+    sweep(away().ends_at)
+    assert (bench.count("absence"), bench.count("absence_reply")) == (0, 0)
 
 
 def test_what_cannot_be_set(bench: Bench, doctor: OpenAccount) -> None:
