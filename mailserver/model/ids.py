@@ -11,6 +11,8 @@ EmailId = NewType("EmailId", bytes)
 BlobId = NewType("BlobId", bytes)
 SegmentId = NewType("SegmentId", bytes)
 DocumentId = NewType("DocumentId", bytes)
+KeptId = NewType("KeptId", bytes)
+"""The files that stay here of one large message."""
 SlotId = NewType("SlotId", bytes)
 EntryId = NewType("EntryId", bytes)
 DeliveryId = NewType("DeliveryId", bytes)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from hashlib import sha256
 
-from sqlalchemy import Connection, Table, case, func, select
+from sqlalchemy import Connection, Table, case, func, select, union
 
 from mailserver.model.account import AccountKind, Flag, Role
 from mailserver.model.errors import Corrupt
@@ -17,6 +17,7 @@ from mailserver.store.absence_rows import AbsenceStore
 from mailserver.store.accounts import AccountStore
 from mailserver.store.blob_folder import BlobFolder
 from mailserver.store.jobs import IS_OPEN, JobStore
+from mailserver.store.kept_rows import KeptStore
 from mailserver.store.log_rows import list_pending
 from mailserver.store.members import MemberStore
 from mailserver.store.row_macs import RowMacs
@@ -56,6 +57,7 @@ def _checks_of(connection: Connection, macs: RowMacs, account_id: AccountId) -> 
         space.list_documents,
         space.list_contacts,
         space.list_set_aside,
+        KeptStore(macs).list_kept,
         jobs.list_jobs,
         SentStore(macs).list_sent,
     ]
@@ -142,10 +144,13 @@ def _file_problems(blobs: BlobFolder, blob_id: BlobId, stored_bytes: int, digest
 
 
 def _name_problems(connection: Connection) -> Iterator[Problem]:
-    blob, item, document, job = schema.blob, schema.item, schema.document, schema.job
+    blob, item, document, job, kept = schema.blob, schema.item, schema.document, schema.job, schema.kept
     held = set(connection.execute(select(blob.c.account_id, blob.c.blob_id)))
     items = set(connection.execute(select(item.c.account_id, item.c.blob_id)))
-    documents = set(connection.execute(select(document.c.account_id, document.c.blob_id)))
+    files = union(
+        select(document.c.account_id, document.c.blob_id), select(kept.c.account_id, kept.c.blob_id)
+    )
+    documents = set(connection.execute(files))
     waiting = select(job.c.account_id, job.c.blob_id).where(IS_OPEN, job.c.blob_id.is_not(None))
     jobs = set(connection.execute(waiting))
     for _account, blob_id in (items | documents | jobs) - held:
@@ -260,6 +265,7 @@ def count_rows(connection: Connection) -> dict[str, int]:
         schema.blob,
         schema.text_segment,
         schema.document,
+        schema.kept,
         schema.log_entry,
         schema.job,
         schema.sent,

@@ -225,6 +225,25 @@ document = Table(
     Index(None, "account_id", "filed_at"),
 )
 
+kept = Table(
+    "kept",
+    metadata,
+    key("account_id", Id),
+    key("kept_id", Id),
+    clear("blob_id", Id),
+    clear("created_at", BigInteger()),
+    clear("expires_at", BigInteger()),
+    clear("padded_bytes", BigInteger()),
+    person_sealed("contents"),
+    person_sealed("record"),
+    clear("row_mac", LargeBinary(32)),
+    Index(None, "kept_id"),
+    Index(None, "expires_at"),
+)
+"""Files of large mail that stay here (ADR 0016). ``account_id`` is the sender, to whom ``record`` is sealed; ``contents``
+opens with the code that travels in the message, and with nothing that is here.
+"""
+
 set_aside = Table(
     "set_aside",
     metadata,

@@ -11,6 +11,7 @@ from mailserver.store.accounts import AccountStore
 from mailserver.store.blob_folder import BlobFolder
 from mailserver.store.database import Database
 from mailserver.store.jobs import JobStore
+from mailserver.store.kept_rows import KeptStore
 from mailserver.store.members import MemberStore
 from mailserver.store.row_macs import RowMacs
 from mailserver.store.sent_rows import SentStore
@@ -32,6 +33,7 @@ class Store:
     web: WebStore
     jobs: JobStore
     sent: SentStore
+    kept: KeptStore
 
     def close(self) -> None:
         """Commit what waits, then let go of the database."""
@@ -57,4 +59,5 @@ def open_store(
         WebStore(macs),
         JobStore(macs),
         SentStore(macs),
+        KeptStore(macs),
     )

@@ -12,10 +12,20 @@ from store.store_rows import NOW, account_row, add_account, job_row, read, slot_
 from mailserver.crypto.secret import Secret
 from mailserver.model.account import AccountKind
 from mailserver.model.errors import Corrupt, NotFound
-from mailserver.model.ids import AbsenceId, AccountId, BlobId, DocumentId, EntryId, SessionId, SlotId
+from mailserver.model.ids import (
+    AbsenceId,
+    AccountId,
+    BlobId,
+    DocumentId,
+    EntryId,
+    KeptId,
+    SessionId,
+    SlotId,
+)
 from mailserver.store import leases, log_rows, schema
 from mailserver.store.absence_rows import AbsenceRow
 from mailserver.store.jobs import Lane
+from mailserver.store.kept_rows import KeptRow
 from mailserver.store.log_rows import LogHead, NewEntry
 from mailserver.store.members import MemberRow
 from mailserver.store.row_macs import RowMacs
@@ -107,6 +117,10 @@ FAMILIES = {
     "document": Family(
         lambda s, c, k: s.space.add_document(c, k.account, DocumentRow(DocumentId(k.id), BlobId(k.id), NOW, 9, b"w", b"r")),
         (lambda s, c, k: s.space.list_documents(c, k.account), lambda s, c, k: s.space.load_document(c, k.account, DocumentId(k.id))),
+    ),
+    "kept": Family(
+        lambda s, c, k: s.kept.add_kept(c, KeptRow(k.account, KeptId(k.id), BlobId(k.id), NOW, NOW + 9, 9, b"c", b"r")),
+        (lambda s, c, k: s.kept.find_kept(c, KeptId(k.id)), lambda s, c, k: s.kept.list_kept(c, k.account)),
     ),
     "contact": Family(
         lambda s, c, k: s.space.add_contact(c, k.account, SealedRecord(k.id, NOW, b"record"), 7),
@@ -207,6 +221,7 @@ KEYS = {
     "slot_id",
     "session_id",
     "document_id",
+    "kept_id",
     "address_mac",
     "ins_mac",
     "kind",
