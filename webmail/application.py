@@ -35,6 +35,7 @@ from mailserver.service.absence_settings import AbsenceSettings
 from mailserver.service.contact_settings import ContactSettings
 from mailserver.service.directory import Directory
 from mailserver.service.displayed_receipts import DisplayedReceipts
+from mailserver.service.kept_fetching import KeptFetching
 from mailserver.service.keys import Keys
 from mailserver.service.mail_permit import MailPermits
 from mailserver.service.mailboxes import Mailboxes
@@ -58,6 +59,7 @@ from webmail.pages_answer import AnswerPages
 from webmail.pages_away import AwayPages
 from webmail.pages_contacts import ContactPages
 from webmail.pages_documents import DocumentPages
+from webmail.pages_kept import KeptPages
 from webmail.pages_login import LoginPages
 from webmail.pages_mail import MailPages
 from webmail.pages_settings import SettingsPages
@@ -111,6 +113,7 @@ def build_works(services: WebServices) -> Works:
         ContactSettings(store, services.directory, services.notices, codes),
         Timelines(store),
         services.absence_settings,
+        KeptFetching(store, services.config.web_url),
     )
 
 
@@ -133,7 +136,7 @@ def page_routes(desk: Desk) -> list[Route]:
     """Every page. What is not GET is unsafe: the guard looks at its origin, the page at its token."""
     login, mail, documents = LoginPages(desk), MailPages(desk), DocumentPages(desk)
     contacts, away = ContactPages(desk), AwayPages(desk)
-    answers = AnswerPages(desk, mail, contacts)
+    answers, kept = AnswerPages(desk, mail, contacts), KeptPages(desk)
     settings = SettingsPages(desk, login.check_password)
     return [
         Route("/login", login.show_login, methods=["GET"]),
@@ -146,6 +149,7 @@ def page_routes(desk: Desk) -> list[Route]:
         Route("/messages/{ref}", mail.show_message, methods=["GET"]),
         Route("/messages/{ref}/html", mail.send_html, methods=["GET"]),
         Route("/messages/{ref}/files/{rank:int}", mail.send_file, methods=["GET"]),
+        Route("/messages/{ref}/kept/{rank:int}", kept.send_own_file, methods=["GET"]),
         Route("/messages/{ref}/answer", answers.post_answer, methods=["POST"]),
         Route("/contacts", contacts.show_list, methods=["GET"]),
         Route("/contacts/{ref}", contacts.show_form, methods=["GET"]),
@@ -156,6 +160,11 @@ def page_routes(desk: Desk) -> list[Route]:
         Route("/documents/{ref}/download", documents.send_download, methods=["GET"]),
         Route("/away", away.show_form, methods=["GET"]),
         Route("/away", away.post_form, methods=["POST"]),
+        Route("/kept", kept.show_sent, methods=["GET"]),
+        Route("/kept/{ref}", kept.show, methods=["GET"]),
+        Route("/kept/{ref}", kept.post_code, methods=["POST"]),
+        Route("/kept/{ref}/files/{rank:int}", kept.send_file, methods=["GET"]),
+        Route("/kept/{ref}/end", kept.post_end, methods=["POST"]),
         Route("/history", documents.show_history, methods=["GET"]),
         Route("/settings", settings.show_settings, methods=["GET"]),
         Route("/settings/notices", settings.post_notices, methods=["POST"]),
@@ -211,7 +220,7 @@ async def _told(desk: Desk, request: Request, error: Exception) -> Response:
             key, status = "absent", 404
         case Denied():
             key, status = "denied", 403
-        case OverLimit(code="many-answers" | "many-documents"):
+        case OverLimit(code="many-answers" | "many-documents" | "many-kept"):
             key, status = error.code, 429
         case OverLimit():
             key, status = "too-large", 413

@@ -20,6 +20,7 @@ from mailserver.model.errors import Denied, OverLimit
 from mailserver.service.absence_settings import AbsenceSettings
 from mailserver.service.contact_settings import ContactSettings
 from mailserver.service.displayed_receipts import DisplayedReceipts
+from mailserver.service.kept_fetching import KeptFetching
 from mailserver.service.known_devices import LIFE_SECONDS
 from mailserver.service.space_documents import SpaceDocuments
 from mailserver.service.throttle import Throttle, network_of
@@ -60,6 +61,7 @@ class Works:
     settings: ContactSettings
     timelines: Timelines
     absences: AbsenceSettings
+    kept: KeptFetching
 
 
 class Desk:

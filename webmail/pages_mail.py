@@ -10,6 +10,7 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from mailserver.audit.wording import Language
 from mailserver.mime.header_writer import check_content_type
+from mailserver.mime.kept_files import KeptNote
 from mailserver.mime.summary import Attachment, DisplayAddress
 from mailserver.model.account import Role
 from mailserver.model.errors import Malformed
@@ -23,6 +24,7 @@ from webmail.cleaning import FRAME_POLICY, clean_html
 from webmail.desk import Desk
 from webmail.form_stream import clean_file_name
 from webmail.pages_documents import download_headers
+from webmail.pages_kept import note_lines
 from webmail.timeline_words import timeline_lines
 from webmail.words import Words
 
@@ -44,6 +46,9 @@ class Reading:
     is_told: bool
     """Whether its sender is told that it was opened."""
     scanned_at: datetime | None
+    note: tuple[int, KeptNote] | None
+    """Files that stay with the sender's operator, and the rank of the part that says so."""
+    is_kept_here: bool
     timelines: Sequence[MessageTimeline] = ()
     """Of a message that the person sent."""
 
@@ -101,10 +106,13 @@ class MailPages:
                     "" if found is None else found.english if language is Language.ENGLISH else found.french
                 )
             has_html = message.find_html() is not None
-            scanned_at = message.find_scanned()
+            scanned_at, note = message.find_scanned(), message.find_note()
+            is_here = note is not None and works.kept.find_kept_id(note[1]) is not None
             sent_id = message.summary.message_id if is_sent else ""
             timelines = works.timelines.find_sent(account, sent_id) if sent_id else []
-            return Reading(session, message, plan, text, has_html, reason, is_told, scanned_at, timelines)
+            return Reading(
+                session, message, plan, text, has_html, reason, is_told, scanned_at, note, is_here, timelines
+            )
 
         return await desk.run(work)
 
@@ -117,12 +125,14 @@ class MailPages:
         files = [
             (rank, file_name(each, words), words.size(each.size_bytes))
             for rank, each in enumerate(reading.message.summary.attachments)
+            if reading.note is None or rank != reading.note[0]
         ]
         values: dict[str, object] = form_values(desk, words, reading.session, plan, line.ref) | {
             "line": line,
             "people": who(line.people, words),
             "when": words.moment(line.received_at),
             "files": files,
+            **_kept_values(reading, words),
             "text": reading.text[0] if reading.text else None,
             "is_cut": bool(reading.text and not reading.text[1]),
             "has_html": reading.has_html,
@@ -173,6 +183,20 @@ class MailPages:
         )
         headers = download_headers(file_name(attachment, words))
         return StreamingResponse(pieces, media_type=kind, headers=headers)
+
+
+def _kept_values(reading: Reading, words: Words) -> dict[str, object]:
+    """The files that did not travel with the message; of another operator's, what its page asks for."""
+    if reading.note is None:
+        return {"kept": None}
+    note, is_here = reading.note[1], reading.is_kept_here
+    lines = note_lines(note, reading.message.line.ref, is_here=is_here, words=words)
+    return {
+        "kept": note,
+        "kept_lines": lines,
+        "kept_until": words.date_of(note.until),
+        "is_kept_here": is_here,
+    }
 
 
 def who(people: tuple[DisplayAddress, ...], words: Words) -> list[tuple[str, str]]:

@@ -31,9 +31,11 @@ def slices(data: bytes) -> Iterator[bytes]:
 class HeldResponse(StreamingResponse):
     """Sends a content of known length; ``held`` is given back once it is out or the browser is gone."""
 
-    def __init__(self, content: Content, headers: Mapping[str, str], held: ExitStack) -> None:
+    def __init__(
+        self, content: Content, headers: Mapping[str, str], held: ExitStack, status: int = 200
+    ) -> None:
         length = {"content-length": str(content.size_bytes)}
-        super().__init__(content.pieces, media_type=content.content_type, headers={**headers, **length})
+        super().__init__(content.pieces, status, {**headers, **length}, content.content_type)
         self._held = held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

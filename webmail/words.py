@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from functools import cache
 from importlib import resources
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -42,6 +42,10 @@ class Words:
 
     def month(self, when: datetime) -> str:
         return self._date("date.month", when)
+
+    def date_of(self, day: date) -> str:
+        """A day that is the same everywhere."""
+        return self.day(datetime(day.year, day.month, day.day, 12, tzinfo=self.zone))
 
     def _date(self, key: str, when: datetime) -> str:
         local = when.astimezone(self.zone)

@@ -155,7 +155,7 @@ async def _start_imap(start: _Start, edges: Edges) -> None:
             services.store.blobs,
             services.wakeups,
             start.throttle,
-            services.config.limits.message_bytes,
+            services.submission.limit_bytes,  # the copy that a client keeps of what it sent is whole
             services.config.operator.hostname,
         ),
         start.pool,

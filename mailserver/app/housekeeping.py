@@ -11,6 +11,7 @@ from mailserver.model.ids import AccountId, BlobId
 from mailserver.store import absence_rows, jobs, schema, sent_rows, space_rows
 from mailserver.store.database import Connection
 from mailserver.store.items import has_holder
+from mailserver.store.kept_rows import delete_expired
 from mailserver.store.writer import Unit
 
 SWEEP_SECONDS = 86400.0
@@ -25,6 +26,7 @@ SHREDDED = tuple(
         schema.slot,
         schema.session,
         schema.document,
+        schema.kept,
         schema.job,
         schema.sent,
     )
@@ -66,20 +68,22 @@ class Housekeeping:
         )
 
     def sweep_once(self, now: datetime) -> int:
-        """Orphan files older than an hour (R3), fold marks older than 48 h, absences that are over, timelines older than
-        six months.
+        """Orphan files older than an hour (R3), kept files past their end, fold marks older than 48 h, absences that are
+        over, timelines older than six months.
         """
         store = self._services.store
         before = int(now.timestamp()) - FOLD_SECONDS
 
-        def run(connection: Connection) -> None:
+        def run(connection: Connection) -> list[BlobId]:
             space_rows.delete_deliveries(connection, before)
             absence_rows.delete_over(connection, int(now.timestamp()))
             forgotten = int(now.timestamp()) - TIMELINE_SECONDS
             jobs.delete_finished(connection, forgotten)
             sent_rows.delete_sent(connection, forgotten)
+            return delete_expired(connection, int(now.timestamp()))
 
-        store.writer.commit(Unit(_NOBODY, run))
+        for blob_id in store.writer.commit(Unit(_NOBODY, run, shreds=True)):
+            store.blobs.delete(blob_id)
 
         def is_held(blob_id: BlobId) -> bool:
             with store.database.read() as connection:

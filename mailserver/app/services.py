@@ -28,6 +28,7 @@ from mailserver.service.delivery import Delivery
 from mailserver.service.directory import Directory
 from mailserver.service.entrance import Entrance
 from mailserver.service.filing import Archives
+from mailserver.service.kept_files import KeptFiles, KeptSettings
 from mailserver.service.keys import Keys
 from mailserver.service.login_bindings import LoginBindingActs
 from mailserver.service.login_failures import LoginFailures
@@ -39,7 +40,7 @@ from mailserver.service.notices import Notices
 from mailserver.service.outbound import Outbound
 from mailserver.service.peers import Peers
 from mailserver.service.queue_control import QueueControl
-from mailserver.service.quotas import Amount
+from mailserver.service.quotas import Amount, Quotas
 from mailserver.service.receive import Reception
 from mailserver.service.revocations import Revocations, Sources
 from mailserver.service.sasl import TokenAdvice
@@ -142,7 +143,7 @@ def build_services(
         Boxes(store, directory),
         rights,
         Mailboxes(store, rights),
-        Messages(store, Amount(config.limits.messages, config.limits.storage_bytes)),
+        Messages(store, _quota(config)),
         SearchIndex(store),
         MailPermits(store),
         LoginFailures(store, directory),
@@ -173,7 +174,8 @@ def _delivery(
     notices = Notices(directory, outbound, config.operator.name, config.web_url, has_sms=bool(config.sms.url))
     absences = Absences(store, seals)
     replies = AbsenceReplies(store, directory, absences, outbound, config.operator.product_reference)
-    return notices, Delivery(store, directory, Archives(), notices, replies)
+    kept = _kept_files(config, store)
+    return notices, Delivery(store, directory, Archives(), notices, replies, kept)
 
 
 def _entrance(config: Config, store: Store) -> Entrance:
@@ -199,3 +201,13 @@ def make_revocations(config: Config, *, tells: bool = False) -> Revocations:
 
 def _peer_rules(config: Config) -> PeerRules:
     return PeerRules(config.tls.revocation == "require", config.tls.peer_server_certificate_suffices)
+
+
+def _quota(config: Config) -> Amount:
+    return Amount(config.limits.messages, config.limits.storage_bytes)
+
+
+def _kept_files(config: Config, store: Store) -> KeptFiles:
+    large, whole_bytes = config.large, config.limits.message_bytes
+    settings = KeptSettings(large.limit_bytes, large.threshold_bytes, whole_bytes, large.days, config.web_url)
+    return KeptFiles(store, Quotas(store, _quota(config)), settings)

@@ -34,6 +34,7 @@ class EventKind(StrEnum):
     DELIVERED = "delivered"
     SENT = "sent"
     FILED = "filed"
+    FETCHED = "fetched"
     REPLACED = "replaced"
     HIDDEN = "hidden"
     SHOWN = "shown"
@@ -75,6 +76,7 @@ class ObjectKind(StrEnum):
     APP_PASSWORD = "app-password"  # noqa: S105 - the name of a kind of object
     CONTACT = "contact"
     DOCUMENT = "document"
+    FILE = "file"
     GRANT = "grant"
     KEY = "key"
     LOG = "log"

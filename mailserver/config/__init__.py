@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import get_type_hints
 
 from mailserver.config import rules
+from mailserver.config.large import LargeConfig
 from mailserver.config.notices import RelayConfig, SmsConfig, find_relay_fault
 from mailserver.config.oauth import OauthConfig, find_oauth_fault
 from mailserver.config.rules import key as _key
@@ -247,6 +248,7 @@ class Config:
     tls: TlsConfig
     trust: TrustConfig
     limits: LimitsConfig
+    large: LargeConfig
     patients: PatientsConfig
     antivirus: AntivirusConfig
     relay: RelayConfig

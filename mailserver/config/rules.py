@@ -176,6 +176,11 @@ RESOLVERS: Rule[list[str]] = Rule(
 MESSAGE_BYTES: Rule[int] = Rule(
     "from 65536 (64 KiB) to 1073741824 (1 GiB)", lambda size: 1 << 16 <= size <= 1 << 30
 )
+LARGE_BYTES: Rule[int] = Rule(
+    "from 65536 (64 KiB) to 2147483648 (2 GiB), or 0 to switch it off",
+    lambda size: size == 0 or 1 << 16 <= size <= 1 << 31,
+)
+KEPT_DAYS: Rule[int] = Rule("from 1 to 365", lambda days: 1 <= days <= 365)
 COUNT: Rule[int] = Rule("1 or more", lambda count: count >= 1)
 HOST_OR_NONE: Rule[str] = Rule(
     "a host name or an IP address, or empty for none", lambda text: not text or _is_host(text)

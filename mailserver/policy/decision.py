@@ -35,6 +35,8 @@ class Reason(StrEnum):
     SENDER_NOT_OWNED = "sender-not-owned"
     # the content
     MESSAGE_TOO_LARGE = "message-too-large"
+    MESSAGE_NOT_SEPARABLE = "message-not-separable"
+    KEPT_WITHOUT_ROOM = "kept-without-room"
     SMUGGLING = "smuggling"
     MALFORMED_HEADERS = "malformed-headers"
     INFECTED = "infected"

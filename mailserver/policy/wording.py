@@ -151,6 +151,16 @@ WORDINGS: dict[Reason, Wording] = {
         "The message is larger than this server allows. Remove or reduce attachments and send again.",
         "Le message dépasse la taille admise par ce serveur. Retirez ou réduisez des pièces jointes, puis renvoyez.",
     ),
+    Reason.MESSAGE_NOT_SEPARABLE: Wording(
+        552, "5.3.4",
+        "The message is too large to travel and has no files to keep apart, or is signed or encrypted as a whole. Send less.",
+        "Le message est trop grand et n’a pas de fichiers à conserver à part, ou est signé ou chiffré d’un bloc. Réduisez-le.",
+    ),
+    Reason.KEPT_WITHOUT_ROOM: Wording(
+        552, "5.2.2",
+        "Your account has no room left to keep these large files for the recipients. Delete mail, or end files kept before.",
+        "Votre compte n’a plus la place de conserver ces fichiers pour les destinataires. Supprimez du courrier ou d’anciens fichiers.",
+    ),
     Reason.SMUGGLING: Wording(
         554, "5.6.0",
         "The message holds a NUL, or a CR or LF alone, which could hide a second message. Correct the sending software.",

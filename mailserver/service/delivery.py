@@ -42,6 +42,7 @@ from mailserver.service.filing import (
 )
 from mailserver.service.header_facts import HeaderFacts, read_header_facts
 from mailserver.service.intake import Intake, SharedBlob
+from mailserver.service.kept_files import Kept, KeptFiles
 from mailserver.service.notices import Notices, WaitingNotice, claim_waiting
 from mailserver.service.sealing import (
     AwayItem,
@@ -79,6 +80,8 @@ class Arrival:
     received_at: datetime
     away: frozenset[AccountId] = frozenset()
     is_told: bool = False
+    kept: Kept | None = None
+    """Files that stay here: the sender's Unit writes them."""
 
 
 class Outcome(StrEnum):
@@ -116,6 +119,7 @@ class Delivery:
         archives: Archives,
         notices: Notices,
         replies: AbsenceReplies,
+        kept: KeptFiles,
     ) -> None:
         self._store = store
         self._replies = replies
@@ -123,6 +127,7 @@ class Delivery:
         self._notices = notices
         self._directory = directory
         self.archives = archives
+        self.kept = kept
 
     def may_be_away(self, connection: Connection, account: AccountRow | None, now: datetime) -> bool:
         """For who finds the account of an RCPT: whether its absence is to be looked at."""

@@ -19,14 +19,17 @@ class Entrance:
         self.antivirus = antivirus
         self.limits = limits
 
-    def begin(self, hop: Hop, sender: Address | None, now: datetime) -> Intake:
+    def begin(
+        self, hop: Hop, sender: Address | None, now: datetime, limit_bytes: int | None = None
+    ) -> Intake:
         """An intake with its trace lines: one Return-Path, one Received (without ``for``), between them the scan.
 
-        The scan's line stands before the octets that it is about: who takes an intake from here scans it or closes it.
+        ``limit_bytes``: of this message, in place of the largest one's. The scan's line stands before the octets that it is about: who takes an intake from here scans it or closes it.
         """
         scanned = b"" if self.antivirus is None else format_scanned(hop.host, now)
         trace = format_return_path(sender) + scanned + format_received(hop, now)
-        intake = Intake(self._blobs, self.limits.message_bytes + len(trace))
+        most = self.limits.message_bytes if limit_bytes is None else limit_bytes
+        intake = Intake(self._blobs, most + len(trace))
         intake.write_trace(trace)
         return intake
 

@@ -31,7 +31,8 @@ class SharedBlob:
 class Intake:
     """Collects one message. ``close`` must be called whatever happens: an unkept spool then vanishes."""
 
-    def __init__(self, blobs: BlobFolder, limit_bytes: int) -> None:
+    def __init__(self, blobs: BlobFolder, limit_bytes: int, digest: bytes | None = None) -> None:
+        """``digest``: of the message as it was handed in, where this is another form of it."""
         self._blobs = blobs
         self._limit_bytes = limit_bytes
         self._small: bytearray | None = bytearray()
@@ -43,6 +44,7 @@ class Intake:
         self.size_bytes = 0
         self.trace_bytes = 0
         self._hash = sha256()
+        self._digest = digest
 
     def write_trace(self, trace: bytes) -> None:
         """The trace lines, before any octet of the message: stored with it, not part of its digest."""
@@ -51,8 +53,8 @@ class Intake:
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of the octets as received."""
-        return self._hash.digest()
+        """SHA-256 of the octets as received: what a retry has too (R2)."""
+        return self._digest or self._hash.digest()
 
     def write(self, data: bytes) -> None:
         """Take the next octets. Raises OverLimit("message-too-large"), Unavailable on a failing disk."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mailserver.model.errors import OverLimit
 from mailserver.model.ids import AccountId
 from mailserver.store import mailboxes
+from mailserver.store.kept_rows import sum_kept_bytes
 from mailserver.store.store import Store
 
 logger = logging.getLogger("pli.quotas")
@@ -30,9 +31,10 @@ class Quotas:
         self.limit = limit
 
     def load_usage(self, account_id: AccountId) -> Amount:
-        """What an account keeps, from the counters of its mailboxes."""
+        """What an account keeps: the counters of its mailboxes, and the files of large mail that it sent."""
         with self._store.database.read() as connection:
-            return Amount(*mailboxes.sum_counters(connection, account_id))
+            held = Amount(*mailboxes.sum_counters(connection, account_id))
+            return Amount(held.messages, held.storage_bytes + sum_kept_bytes(connection, account_id))
 
     def demand_room(self, account_id: AccountId, more: Amount) -> None:
         """Raises OverLimit("quota") when ``more`` would pass the limit; what makes room is never too much.

@@ -98,6 +98,8 @@ class Sendings:
                 self._store.jobs.add_jobs(connection, jobs)
             if place is not None:
                 place(connection)
+            if arrival.kept is not None:
+                arrival.kept.add(self._store, connection)
             if sent is not None:
                 self._store.sent.add_sent(connection, sent)
             add_entries(connection, self._store.macs, [entry])

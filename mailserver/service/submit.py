@@ -4,6 +4,7 @@ one becomes a queue job, in the same Unit as the log entry.
 
 from datetime import datetime
 
+from mailserver.mime.part import Part
 from mailserver.mime.receipts import find_original_id
 from mailserver.mime.trace import Hop
 from mailserver.model.absence import Absence
@@ -16,15 +17,19 @@ from mailserver.policy.mail_rules import (
     decide_recipient,
     decide_submission,
 )
+from mailserver.policy.patient_rules import PATIENT_MESSAGE_BYTES
 from mailserver.policy.trust_store import TrustStore
 from mailserver.service.correspondence import Correspondence, Destination, Mailing, load_correspondence
 from mailserver.service.delivery import Arrival, Delivery
 from mailserver.service.directory import Directory
 from mailserver.service.entrance import Entrance
+from mailserver.service.header_facts import HeaderFacts
 from mailserver.service.intake import Intake
+from mailserver.service.kept_files import Travelling
 from mailserver.service.keys import OpenAccount
 from mailserver.service.receive import Verdict, judge_octets
 from mailserver.service.sendings import Sendings, SubmittedEnvelope
+from mailserver.service.summaries import Parsed
 from mailserver.store.store import Store
 
 
@@ -45,7 +50,7 @@ class Submission:
         self._trust = trust
         self._entrance = entrance
         self._limits = entrance.limits
-        self.limit_bytes = entrance.limits.message_bytes
+        self.limit_bytes = max(entrance.limits.message_bytes, delivery.kept.limit_bytes)
         self.recipient_limit = entrance.limits.recipients
 
     def decide_sender(self, account: OpenAccount, sender: Address | None) -> Decision:
@@ -58,7 +63,9 @@ class Submission:
     def decide_recipient(
         self, address: Address, so_far: int, now: datetime, stated_bytes: int = 0
     ) -> tuple[Decision, Destination | None]:
-        """RCPT of a submission: ours must exist, others must be listed. ``stated_bytes``: MAIL's SIZE."""
+        """RCPT of a submission: ours must exist, others must be listed. ``stated_bytes``: MAIL's SIZE, which says
+        nothing where files are kept: what travels is smaller.
+        """
         is_ours = self._directory.is_ours(address.domain)
         account, may_be_away = None, False
         if is_ours:
@@ -74,7 +81,7 @@ class Submission:
             self.recipient_limit,
             may_relay=True,
             is_patient=has_patient_shape(address.local),
-            stated_bytes=stated_bytes,
+            stated_bytes=0 if self._delivery.kept.limit_bytes else stated_bytes,
         )
         decision = decide_recipient(facts, self._trust.current, now)
         return decision, Destination(address, account, may_be_away=may_be_away) if decision.accepted else None
@@ -87,7 +94,7 @@ class Submission:
         return None if known is None else known.absence
 
     def begin(self, hop: Hop, sender: Address | None, now: datetime) -> Intake:
-        return self._entrance.begin(hop, sender, now)
+        return self._entrance.begin(hop, sender, now, self.limit_bytes)
 
     def accept(
         self,
@@ -119,24 +126,52 @@ class Submission:
         decision = decide_submission(submitted, self._trust.current, now)
         if not decision.accepted:
             return Verdict(decision)
+        parts = self._choose_parts(envelope, intake, parsed)
+        if isinstance(parts, Decision):
+            return Verdict(parts)
         original_id = find_original_id(parsed.root, intake.read)
-        mailing = Mailing(intake.size_bytes - intake.trace_bytes, facts.answered, original_id)
-        verdict = self._judge_patients(account, envelope, mailing)
+        # with its files kept here it fits anybody
+        size = 0 if parts else intake.size_bytes - intake.trace_bytes
+        verdict = self._judge_patients(account, envelope, Mailing(size, facts.answered, original_id))
         if not verdict.decision.accepted:
             return verdict
         decision = self._entrance.scan(intake)
         if not decision.accepted:
             return Verdict(decision)
-        source = account.account_id.hex()
-        here = [each.account for each in envelope.destinations if each.account is not None]
+        with self._delivery.kept.travelling(account, intake, parsed, parts, now) as travelling:
+            if isinstance(travelling, Decision):
+                return Verdict(travelling)
+            return self._send(account, envelope, travelling, facts, now)
+
+    def _choose_parts(
+        self, envelope: SubmittedEnvelope, intake: Intake, parsed: Parsed
+    ) -> tuple[Part, ...] | Decision:
+        """The files that stay here, so that every recipient's operator takes the rest."""
+        has_patient = any(each.is_patient for each in envelope.destinations)
+        most = PATIENT_MESSAGE_BYTES if has_patient else self.limit_bytes
+        return self._delivery.kept.choose(parsed.root, intake.size_bytes - intake.trace_bytes, most)
+
+    def _send(
+        self,
+        account: OpenAccount,
+        envelope: SubmittedEnvelope,
+        travelling: Travelling,
+        facts: HeaderFacts,
+        now: datetime,
+    ) -> Verdict:
+        """A message that may go. Its archive is read in the form that was handed in, so that none is too large to file."""
+        source, intake = account.account_id.hex(), travelling.intake
+        sender, told = envelope.sender, envelope.is_told
         away = frozenset(
             each.account.account_id
             for each in envelope.destinations
             if each.account is not None and each.may_be_away
         )
-        sender = envelope.sender
-        arrival = Arrival(intake, parsed.summary, facts, sender, source, now, away, envelope.is_told)
-        with self._delivery.archives.reading(intake, parsed.summary, facts.mss, here, now) as attached:
+        summary, kept = travelling.summary, travelling.kept
+        arrival = Arrival(intake, summary, facts, sender, source, now, away, told, kept)
+        here = [each.account for each in envelope.destinations if each.account is not None]
+        original = (travelling.original, travelling.original_summary)
+        with self._delivery.archives.reading(*original, facts.mss, here, now) as attached:
             if attached.mismatch is not None and self._limits.refuses_mss_mismatch:
                 return Verdict(refuse(Reason.MSS_MISMATCH))
             shared = None if intake.small is not None else intake.keep()

@@ -17,6 +17,7 @@ from mailserver.documents.reasons import EXPLANATIONS, Explanation, SetAsideReas
 from mailserver.documents.subject import display_subject
 from mailserver.mime.decode import decode_text, decoder_of
 from mailserver.mime.headers import HeaderBlock
+from mailserver.mime.kept_files import NOTE_NAME, KeptNote, parse_note
 from mailserver.mime.summary import Attachment, DisplayAddress, HeaderSummary, PartRow, show_addresses
 from mailserver.mime.summary_wire import parse_summary
 from mailserver.mime.trace import TRACE_BYTES, find_scanned
@@ -116,6 +117,17 @@ class OpenMessage:
                 stop = min(row.body_end, row.body_start + TEXT_BYTES)
                 octets = b"".join(self._decoded(row, stop))
                 return decode_text(octets, row.charset), stop == row.body_end
+        return None
+
+    def find_note(self) -> tuple[int, KeptNote] | None:
+        """Where the note of files that stay with the sender's operator stands among the attachments, and what it says."""
+        for rank, each in enumerate(self.summary.attachments):
+            row = self.summary.parts[each.index]
+            if row.filename != NOTE_NAME or row.content_type != "text/plain":
+                continue
+            note = parse_note(self._reader.read(row.header_start, row.body_start))
+            if note is not None:
+                return rank, note
         return None
 
     def open_attachment(self, rank: int) -> tuple[Attachment, Iterator[bytes]]:

@@ -87,6 +87,25 @@ def test_showing_consumes_before_it_opens() -> None:
     assert ast.unparse(first).startswith("receipt.consume(")
 
 
+def test_one_function_opens_kept_files_and_consumes_first() -> None:
+    (source,) = [each for each in product_sources() if each.path == "mailserver/service/kept_fetching.py"]
+    opening = [
+        function
+        for function in ast.walk(source.tree)
+        if isinstance(function, ast.FunctionDef)
+        and any(isinstance(node, ast.Name) and node.id == "Decryptor" for node in ast.walk(function))
+    ]
+    assert [each.name for each in opening] == ["_reader"]
+    consumes = next(
+        node for node in opening[0].body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+    )
+    assert ast.unparse(consumes).startswith("receipt.consume(")
+    assert users_of("open_contents") == {
+        "mailserver/service/kept_files.py",
+        "mailserver/service/kept_fetching.py",
+    }
+
+
 # --- the index of texts: reading it is reading bodies (L1), and what is read there is for no encoder (L10)
 
 INDEX = "mailserver/service/search_index.py"

@@ -20,6 +20,7 @@ def bench(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     limits = {"MESSAGE_BYTES": 70_000, "RECIPIENTS": 2, "MESSAGES": 3}
     for key, value in limits.items():
         monkeypatch.setenv(f"PLI_LIMITS_{key}", str(value))
+    monkeypatch.setenv("PLI_LARGE_LIMIT_BYTES", "0")
     bench = make_bench(tmp_path)
     bench.node.add(ADDRESS, password=PASSWORD)
     yield bench

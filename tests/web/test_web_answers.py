@@ -84,7 +84,23 @@ def test_refusals_are_words(stage: Stage, change: dict[str, str], status: int, w
     assert words in answer.words
 
 
-def test_too_large_keeps_the_text(stage: Stage) -> None:
+def test_a_large_file_stays_for_its_reader(stage: Stage) -> None:
+    """27 MB from the web: what leaves is small, the copy in Sent is whole."""
+    client, path, fields = open_letter(stage, "grand")
+    data = bytes(27 * 1024 * 1024)
+    assert client.post_files(f"{path}/answer", fields, [("grand.bin", "", data)]).status == 303
+    with stage.ours.services.store.database.read() as connection:
+        newest = max(stage.ours.services.store.jobs.list_jobs(connection), key=lambda row: row.created_at)
+    assert stage.ours.services.outbound.open_relay(newest).size_bytes < 64 * 1024
+    found = re.search(r'href="(/messages/[^"]+)">Re: Question grand<', client.get("/sent").text)
+    assert found
+    (link,) = client.get(found[1]).links("/files/0")
+    assert client.get(link).body == data
+    assert "grand.bin" in client.get("/kept").words
+
+
+def test_too_large_keeps_the_text(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage.ours.services.submission, "limit_bytes", 26 * 1024 * 1024)
     client, path, fields = open_letter(stage, "gros")
     answer = client.post_files(f"{path}/answer", fields, [("gros.bin", "", bytes(27 * 1024 * 1024))])
     assert answer.status == 413
