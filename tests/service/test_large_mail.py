@@ -23,8 +23,11 @@ from mailserver.audit.wording import Language, describe
 from mailserver.mime.kept_files import KeptNote
 from mailserver.model.account import AccountKind
 from mailserver.model.errors import Corrupt, Denied, NotFound, Unavailable
-from mailserver.policy.decision import Reason
+from mailserver.policy.decision import Decision, Reason, refuse
+from mailserver.service import submit as submit_module
 from mailserver.service.delivery import Outcome
+from mailserver.service.entrance import Entrance
+from mailserver.service.intake import Intake
 from mailserver.service.kept_fetching import SOMEBODY, KeptFetching, OpenedKept
 from mailserver.service.keys import OpenAccount
 from mailserver.store import inspection, schema
@@ -174,6 +177,32 @@ def test_between_the_two_limits_what_cannot_be_taken_apart_travels(stage: Stage)
     message = large_message("long", SENDER, []).replace(b"Voici", b"Voici tout " * 7_500)
     assert THRESHOLD < len(message) < 100_000
     assert submit(stage.node, stage.account, [COLLEAGUE], message).decision.accepted
+
+
+def test_what_the_antivirus_refuses_leaves_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole message is scanned, before any file of it is taken out."""
+    seen: list[int] = []
+
+    def scan(_entrance: Entrance, intake: Intake) -> Decision:
+        seen.append(intake.size_bytes)
+        return refuse(Reason.INFECTED)
+
+    monkeypatch.setattr(Entrance, "scan", scan)
+    assert stage.send("infected", [("a.zip", DATA)]).decision.reason is Reason.INFECTED
+    assert seen[0] > len(DATA)
+    assert (stage.rows(schema.kept), blob_files(stage.node)) == ([], 0)
+
+
+def test_a_patient_gets_no_more_than_the_rules_allow(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would be too large for a patient alone is taken apart for them, and travels whole to others."""
+    monkeypatch.setattr(submit_module, "PATIENT_MESSAGE_BYTES", 50_000)
+    patient = "279035121518989@a.localhost"
+    stage.node.add_patient(patient)
+    stage.send("to a colleague", [("a.zip", DATA[:40_000])], [COLLEAGUE])
+    assert stage.rows(schema.kept) == []
+    stage.send("to a patient", [("a.zip", DATA[:40_000])], [COLLEAGUE, patient])
+    assert len(read_box(stage.node, stage.colleague)[-1]) < 50_000
+    assert stage.fetch(stage.note()) == DATA[:40_000]
 
 
 def test_switched_off(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
