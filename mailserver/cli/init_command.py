@@ -59,6 +59,6 @@ def _init(options: argparse.Namespace) -> int:
             )
             print(
                 f"Mail is put off while ClamAV's clamd does not answer at {CLAMD}: install clamav-daemon with "
-                "StreamMaxLength above message_bytes, or empty clamd in [antivirus]."
+                "StreamMaxLength above message_bytes and [large] limit_bytes, or empty clamd in [antivirus]."
             )
     return 0

@@ -225,7 +225,7 @@ class AntivirusConfig:
     clamd: str = _key(
         "",
         'ClamAV\'s clamd: "unix:/run/clamav/clamd.ctl" or "host:port"; empty: mail is not scanned. While clamd is away, '
-        "mail is put off (451). Its StreamMaxLength must be above message_bytes.",
+        "mail is put off (451). Its StreamMaxLength must be above message_bytes, and above limit_bytes in [large].",
         rules.DAEMON_OR_NONE,
     )
 
