@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -162,8 +163,12 @@ def certificate_dn(der: bytes) -> DistinguishedName:
         raise Malformed("certificate-syntax") from error
 
 
+@lru_cache(maxsize=256)
 def certificate_facts(der: bytes) -> CertificateFacts:
-    """Read one DER certificate; its signature and chain are not checked here. Raises Malformed."""
+    """Read one DER certificate; its signature and chain are not checked here. Raises Malformed.
+
+    Those read last are remembered: an operator shows the same one on each of its connections.
+    """
     certificate = _load(der)
     try:
         usages = _usages(certificate)

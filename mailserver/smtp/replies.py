@@ -236,11 +236,17 @@ def _format(wording: Wording, detail: str) -> bytes:
 def format_lines(code: int, texts: list[str]) -> bytes:
     """A reply of one or several lines, each within RFC 5321 §4.5.3.1.5's 512 octets."""
     room = LINE_OCTETS - len(f"{code}-\r\n")
-    lines = [line for text in texts for line in textwrap.wrap(text, room) or [""]]
+    lines = [line for text in texts for line in _fit(text, room)]
     last = len(lines) - 1
     return "".join(
         f"{code}{' ' if number == last else '-'}{line}\r\n" for number, line in enumerate(lines)
     ).encode("ascii")
+
+
+def _fit(text: str, room: int) -> list[str]:
+    """Lines of a text, with blanks alone for white space."""
+    is_line = len(text) <= room and text.isprintable()
+    return [text] if is_line else textwrap.wrap(text, room) or [""]
 
 
 def format_challenge(challenge: bytes) -> bytes:
