@@ -13,7 +13,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mailserver.audit.events import EventKind
 from mailserver.crypto.secret import Secret, random_id
@@ -36,6 +36,7 @@ UNIT_ITEMS = 500
 COMMAND_ITEMS = 20_000
 """Messages that one IMAP COPY or MOVE may name; more is NO [LIMIT]."""
 
+_SEEN, _DELETED = int(Flag.SEEN), int(Flag.DELETED)
 KeywordBits = Sequence[tuple[int, int]]
 """(bit in the source mailbox, bit in the target mailbox) of each own keyword that both know."""
 Pairs = list[tuple[int, int]]
@@ -156,7 +157,7 @@ class Transfers:
             uid = mailboxes.place(connection, *there, modseq, arrivals)
             as_foreseen = uid == first and len(present) == len(opened)
             fresh = sealed if as_foreseen else _seal(account, transfer, present, uid)
-            placed = [replace(new, flags=mark, modseq=modseq) for new, mark in zip(fresh, marks, strict=True)]
+            placed = [new._replace(flags=mark, modseq=modseq) for new, mark in zip(fresh, marks, strict=True)]
             items.add_items(connection, placed)
             pairs = [(each.row.uid, new.uid) for each, new in zip(present, placed, strict=True)]
             if transfer.is_move:
@@ -242,8 +243,8 @@ def arrivals_of(placed: Sequence[tuple[int, int]]) -> Arrivals:
     """What items placed by their owner, as (flags, padded bytes), add to a mailbox's counters."""
     return Arrivals(
         len(placed),
-        sum(not flags & Flag.SEEN for flags, _padded in placed),
-        sum(bool(flags & Flag.DELETED) for flags, _padded in placed),
+        sum(not flags & _SEEN for flags, _padded in placed),
+        sum(bool(flags & _DELETED) for flags, _padded in placed),
         0,
         sum(padded for _flags, padded in placed),
     )

@@ -206,8 +206,8 @@ def expunge(
         .where(table.c.account_id == place[0], table.c.mailbox_id == place[1])
         .values(
             exists_count=table.c.exists_count - len(gone),
-            unseen_count=table.c.unseen_count - sum(not row[1] & Flag.SEEN for row in gone),
-            deleted_count=table.c.deleted_count - sum(bool(row[1] & Flag.DELETED) for row in gone),
+            unseen_count=table.c.unseen_count - sum(not row[1] & _SEEN for row in gone),
+            deleted_count=table.c.deleted_count - sum(bool(row[1] & _DELETED) for row in gone),
             unadopted_count=table.c.unadopted_count - sum(not row[4] for row in gone),
             padded_bytes=table.c.padded_bytes - sum(row[3] for row in gone),
             highestmodseq=modseq,

@@ -25,9 +25,8 @@ UIDS_PER_STATEMENT = 500
 _item, _seal, _blob = schema.item, schema.seal, schema.blob
 
 
-@dataclass(frozen=True, slots=True)
-class NewItem:
-    """A row of ``item`` and its ``seal``, ready to insert."""
+class NewItem(NamedTuple):
+    """A row of ``item`` and its ``seal``, ready to insert. A tuple, because a COPY makes thousands of them."""
 
     account_id: AccountId
     mailbox_id: MailboxId
