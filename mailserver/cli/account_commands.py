@@ -93,8 +93,13 @@ def _add_others(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         parser.set_defaults(call=call, quiet_log=True)
     for parser in (disable, password):
         parser.add_argument("--address", required=True, metavar="A")
-    scopes = [SlotScope.IMAP_SMTP.value, SlotScope.IMAP.value, SlotScope.SMTP.value]
-    password.add_argument("--scope", choices=scopes, default=SlotScope.IMAP_SMTP.value)
+    scopes = [SlotScope.IMAP_SMTP.value, SlotScope.IMAP.value, SlotScope.SMTP.value, SlotScope.API.value]
+    password.add_argument(
+        "--scope",
+        choices=scopes,
+        default=SlotScope.IMAP_SMTP.value,
+        help="what it opens; api: the person's own space, for programs, and no mailbox (docs/api.md)",
+    )
     _add_expires(password)
     other = password.add_mutually_exclusive_group()
     other.add_argument("--list", action="store_true", help="those there are, with their ends")

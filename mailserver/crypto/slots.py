@@ -148,12 +148,10 @@ def _take(raw: bytes, at: int) -> tuple[bytes, int]:
 
 
 def slot_payload(keys: AccountKeys, scope: SlotScope) -> bytes:
-    """What a slot of ``scope`` holds (K2). An API slot holds the root it needs: its maker chooses, ValueError here."""
-    if scope is SlotScope.API:
-        raise ValueError("the maker of an API slot names its root")
+    """What a slot of ``scope`` holds (K2). An API slot holds the space root: what programs read is sealed to it."""
     if scope in {SlotScope.WEB, SlotScope.CUSTODY}:
         return keys.amk.reveal()
-    if scope is SlotScope.LOG:
+    if scope in {SlotScope.API, SlotScope.LOG}:
         return keys.space.secret.reveal()
     return b"" if scope is SlotScope.SMTP else keys.mail.secret.reveal()
 

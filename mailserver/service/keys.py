@@ -208,6 +208,8 @@ class Keys:
             mail, space = keys.mail, keys.space
         elif scope in {SlotScope.IMAP, SlotScope.IMAP_SMTP}:
             mail = Root(payload)
+        elif scope is SlotScope.API:
+            space = Root(payload)
         return self._opened(connection, account, (slot.slot_id, scope), mail, space)
 
     def _opened(

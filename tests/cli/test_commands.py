@@ -64,6 +64,8 @@ def test_accounts(config: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
     base = ["-c", str(config), "--address", "camille@a.localhost", "--json"]
     assert command.run(["account", "app-password", *base, "--scope", "smtp"]) == 0
     assert facts(capsys)["scope"] == "smtp"
+    assert command.run(["account", "app-password", *base, "--scope", "api"]) == 0
+    assert facts(capsys)["scope"] == "api"
     hidden = ["--hide", "QRESYNC", "--hide", "CONDSTORE", "--trace", "30"]
     assert command.run(["account", "imap", *base, *hidden]) == 0
     told = facts(capsys)

@@ -174,8 +174,8 @@ def test_payload_follows_the_scope():
     assert slot_payload(keys, SlotScope.IMAP) == keys.mail.secret.reveal()
     assert slot_payload(keys, SlotScope.IMAP_SMTP) == keys.mail.secret.reveal()
     assert slot_payload(keys, SlotScope.SMTP) == b""
-    with pytest.raises(ValueError):
-        slot_payload(keys, SlotScope.API)
+    space = keys.space.secret.reveal()
+    assert slot_payload(keys, SlotScope.API) == slot_payload(keys, SlotScope.LOG) == space
 
 
 def test_password():
