@@ -6,13 +6,14 @@ job was whose, as long as the queue keeps its timelines.
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from mailserver.crypto.ctx import ctx
 from mailserver.model.address import Address, parse_address
+from mailserver.model.errors import NotFound
 from mailserver.model.ids import AccountId, JobId
 from mailserver.service.filing import seal_space_record
 from mailserver.service.keys import OpenAccount
@@ -20,10 +21,14 @@ from mailserver.store import jobs
 from mailserver.store.accounts import AccountRow
 from mailserver.store.database import Connection
 from mailserver.store.jobs import AttemptRow, JobRow, JobState
-from mailserver.store.sent_rows import SentRow
+from mailserver.store.sent_rows import SentPlace, SentRow
 from mailserver.store.store import Store
 
 _LABEL = "sent"
+MOST_SENDINGS = 50
+"""Of one Message-ID."""
+PAGE_BYTES = 64 * 1024
+"""Of sealed records in one page: some hundreds of recipients, however many each sending has."""
 
 
 class DeliveryState(StrEnum):
@@ -97,16 +102,59 @@ class Timelines:
 
     def list_sent(self, account: OpenAccount) -> list[MessageTimeline]:
         """Everything that is remembered, oldest first. Raises Denied("scope") without the space's key, Corrupt."""
-        return self._open(account, None)
+        sent, account_id = self._store.sent, account.account_id
+        return self._open(account, lambda connection: sent.list_sent(connection, account_id))
 
     def find_sent(self, account: OpenAccount, message_id: str) -> list[MessageTimeline]:
-        """The sendings of one Message-ID, oldest first: more than one when it was sent on to others."""
-        return self._open(account, self._store.sent.index_of(account.account_id, message_id))
+        """The sendings of one Message-ID, oldest first: more than one when it was sent on to others. The newest
+        MOST_SENDINGS, fewer when they have many recipients.
+        """
+        index = self._store.sent.index_of(account.account_id, message_id)
 
-    def _open(self, account: OpenAccount, index: bytes | None) -> list[MessageTimeline]:
+        def list_rows(connection: Connection) -> list[SentRow]:
+            rows = self._store.sent.list_page(
+                connection, account.account_id, MOST_SENDINGS, message_mac=index
+            )
+            return _cut_page(rows)[::-1]
+
+        return self._open(account, list_rows)
+
+    def list_page(
+        self, account: OpenAccount, limit: int, before: SentPlace | None = None
+    ) -> tuple[list[MessageTimeline], SentPlace | None]:
+        """The newest older than ``before``, newest first, and where the next page begins: None at the end. At most
+        ``limit``, fewer when they have many recipients, at least one when there is one.
+        """
+        next_place: SentPlace | None = None
+
+        def list_rows(connection: Connection) -> list[SentRow]:
+            nonlocal next_place
+            rows = self._store.sent.list_page(connection, account.account_id, limit + 1, before)
+            kept = _cut_page(rows[:limit])
+            if len(kept) < len(rows):
+                next_place = (kept[-1].created_at, kept[-1].sent_id)
+            return kept
+
+        return self._open(account, list_rows), next_place
+
+    def load_sent(self, account: OpenAccount, sent_id: bytes) -> MessageTimeline:
+        """One sending of the account. Raises NotFound("sent"), Denied("scope"), Corrupt."""
+
+        def list_rows(connection: Connection) -> list[SentRow]:
+            row = self._store.sent.find_sent(connection, account.account_id, sent_id)
+            if row is None:
+                raise NotFound("sent")
+            return [row]
+
+        (found,) = self._open(account, list_rows)
+        return found
+
+    def _open(
+        self, account: OpenAccount, list_rows: Callable[[Connection], list[SentRow]]
+    ) -> list[MessageTimeline]:
         pair = account.space_root().pair(account.account.epoch)
         with self._store.database.read() as connection:
-            rows = self._store.sent.list_sent(connection, account.account_id, index)
+            rows = list_rows(connection)
             opened = [
                 json.loads(pair.open(row.record, ctx(_LABEL, account.account_id, row.sent_id)))
                 for row in rows
@@ -124,6 +172,16 @@ class Timelines:
                 )
                 for row, fields in zip(rows, opened, strict=True)
             ]
+
+
+def _cut_page(rows: list[SentRow]) -> list[SentRow]:
+    """The first rows whose sealed records are together within PAGE_BYTES: the first one in any case."""
+    total_bytes = 0
+    for count, row in enumerate(rows):
+        total_bytes += len(row.record)
+        if count and total_bytes > PAGE_BYTES:
+            return rows[:count]
+    return rows
 
 
 class _Queue:

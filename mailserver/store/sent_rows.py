@@ -5,14 +5,17 @@ see that two accounts know the same one.
 """
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, and_, delete, insert, or_, select
 
 from mailserver.model.ids import AccountId
 from mailserver.store import schema
 from mailserver.store.row_macs import RowMacs
 
 _sent = schema.sent
+SentPlace: TypeAlias = tuple[int, bytes]
+"""Where a sending stands among its account's: when, and its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,33 @@ class SentStore:
             query = query.where(_sent.c.message_mac == message_mac)
         query = query.order_by(_sent.c.created_at, _sent.c.sent_id)
         return [self._row(found) for found in connection.execute(query).all()]
+
+    def list_page(
+        self,
+        connection: Connection,
+        account_id: AccountId,
+        limit: int,
+        before: SentPlace | None = None,
+        message_mac: bytes | None = None,
+    ) -> list[SentRow]:
+        """Newest first, at most ``limit``; ``before``: those older than that one; ``message_mac``: those of one
+        Message-ID. Raises Corrupt.
+        """
+        query = select(_sent).where(_sent.c.account_id == account_id)
+        if message_mac is not None:
+            query = query.where(_sent.c.message_mac == message_mac)
+        if before is not None:
+            at, sent_id = before
+            is_elder = and_(_sent.c.created_at == at, _sent.c.sent_id < sent_id)
+            query = query.where(or_(_sent.c.created_at < at, is_elder))
+        query = query.order_by(_sent.c.created_at.desc(), _sent.c.sent_id.desc()).limit(limit)
+        return [self._row(found) for found in connection.execute(query).all()]
+
+    def find_sent(self, connection: Connection, account_id: AccountId, sent_id: bytes) -> SentRow | None:
+        """One sending of this account. Raises Corrupt when it was altered."""
+        query = select(_sent).where(_sent.c.account_id == account_id, _sent.c.sent_id == sent_id)
+        found = connection.execute(query).first()
+        return None if found is None else self._row(found)
 
     def _row(self, found: Row[tuple[object, ...]]) -> SentRow:
         values = found._mapping  # noqa: SLF001 # SQLAlchemy's public name for a row's mapping

@@ -49,3 +49,23 @@ def test_old_ones_are_forgotten(store: Store) -> None:
     kept = add(store, ME, "<b@x>", NOW + 1)
     write(store, lambda c: sent_rows.delete_sent(c, NOW + 1))
     assert read(store, lambda c: store.sent.list_sent(c, ME)) == [kept]
+
+
+def test_pages_and_one_of_an_account(store: Store) -> None:
+    rows = [add(store, ME, f"<{number}@x>", NOW + number // 2) for number in range(5)]
+    other = add(store, OTHER, "<a@x>", NOW)
+    newest_first = sorted(rows, key=lambda row: (row.created_at, row.sent_id), reverse=True)
+    page = lambda limit, place=None: read(store, lambda c: store.sent.list_page(c, ME, limit, place))
+    assert page(9) == newest_first
+    first = page(2)
+    assert first == newest_first[:2]
+    assert page(2, (first[-1].created_at, first[-1].sent_id)) == newest_first[2:4]
+    mac = store.sent.index_of(ME, "<2@x>")
+    assert read(store, lambda c: store.sent.list_page(c, ME, 9, message_mac=mac)) == [rows[2]]
+    find = lambda account, sent_id: read(store, lambda c: store.sent.find_sent(c, account, sent_id))
+    assert find(ME, rows[3].sent_id) == rows[3]
+    assert find(ME, other.sent_id) is None
+    write(store, lambda c: c.execute(schema.sent.update().values(record=b"other")))
+    for look in (lambda: page(1), lambda: find(ME, rows[0].sent_id)):
+        with pytest.raises(Corrupt, match="row-mac"):
+            look()
