@@ -22,6 +22,7 @@ from mailserver.service.contact_settings import ContactSettings
 from mailserver.service.displayed_receipts import DisplayedReceipts
 from mailserver.service.kept_fetching import KeptFetching
 from mailserver.service.known_devices import LIFE_SECONDS
+from mailserver.service.languages import choose_language
 from mailserver.service.space_documents import SpaceDocuments
 from mailserver.service.throttle import Throttle, network_of
 from mailserver.service.timelines import Timelines
@@ -32,7 +33,7 @@ from mailserver.service.web_mailbox import WebMailbox
 from mailserver.service.web_sessions import WebSession, WebSessions
 from mailserver.store.store import Store
 from webmail.form_stream import SMALL_FORM_BYTES, parse_small_form
-from webmail.words import Words, choose_language, load_words
+from webmail.words import Words, load_words
 
 T = TypeVar("T")
 COOKIE = "__Host-pli"

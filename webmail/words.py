@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from mailserver.audit.wording import Language
 
-DEFAULT = Language.FRENCH
 _ZONE = "Europe/Paris"
 _MEBIBYTE = 1024 * 1024
 
@@ -77,25 +76,3 @@ def load_words(language: Language) -> Words:
     except ZoneInfoNotFoundError:
         zone = UTC
     return Words(language, texts, zone)
-
-
-def choose_language(accepted: str) -> Language:
-    """The best of Accept-Language (RFC 9110 §12.5.4) that has a catalogue; French when none is named."""
-    best, best_weight = DEFAULT, 0.0
-    for part in accepted[:200].split(","):
-        tag, _, parameter = part.strip().partition(";")
-        weight = _weight(parameter)
-        name = tag.strip().lower().partition("-")[0]
-        if name in set(Language) and weight > best_weight:
-            best, best_weight = Language(name), weight
-    return best
-
-
-def _weight(parameter: str) -> float:
-    name, _, value = parameter.strip().partition("=")
-    if name.strip().lower() != "q":
-        return 1.0
-    try:
-        return min(1.0, max(0.0, float(value)))
-    except ValueError:
-        return 0.0

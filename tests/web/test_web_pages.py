@@ -12,11 +12,12 @@ from harness.web_stage import DOCTOR, Stage
 
 import webmail
 from mailserver.audit.wording import Language
+from mailserver.service.languages import choose_language
 from mailserver.service.shown_names import FIRST_STRONG_ISOLATE, POP_ISOLATE
 from mailserver.service.space_documents import Replacement
 from webmail.guard import HEADERS, PAGE_POLICY
 from webmail.pages_documents import plain_specialty
-from webmail.words import choose_language, load_words
+from webmail.words import load_words
 
 PUBLIC = ("/login", "/health", "/health/live", "/health/ready", "/static/pli.css", "/static/letter.css")
 PRIVATE = (
