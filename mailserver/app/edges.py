@@ -13,6 +13,7 @@ from pathlib import Path
 from mailserver.app.notice_ways import open_relay, open_sms
 from mailserver.app.rounds import end_worker_with
 from mailserver.app.services import Services
+from mailserver.app.web_site import build_api, join_site
 from mailserver.config import Config
 from mailserver.crypto.custodian import utc_now
 from mailserver.crypto.secret import random_id
@@ -173,7 +174,7 @@ async def _start_web(start: _Start, edges: Edges) -> None:
     services, listen = start.services, start.services.config.listen
     if not listen.web:
         return
-    app = create_app(
+    pages = create_app(
         WebServices(
             services.config,
             services.custody,
@@ -192,7 +193,8 @@ async def _start_web(start: _Start, edges: Edges) -> None:
     )
     context, limits = client_facing_context(*_client_files(services)), services.config.limits
     caps = Caps(limits.connections, limits.connections_per_address)
-    server = serve_web(app, listen.host, listen.web, context, caps, reuse_port=True)
+    site = join_site(pages, build_api(services, start.throttle))
+    server = serve_web(site, listen.host, listen.web, context, caps, reuse_port=True)
     task = asyncio.create_task(server.serve())
     end_worker_with(task, "web")
 

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 from harness.node import Node
 from harness.web_node import PASSWORD, WebNode
+from mailserver.app.web_site import build_api, join_site
 from mailserver.service.throttle import Throttle
 from mailserver.tls.contexts import client_facing_context
 from mailserver.tls.crowd import Caps
@@ -38,9 +39,10 @@ def web_services(node: Node) -> WebServices:
 @contextmanager
 def running(node: Node, caps: Caps = Caps(1000, 1000)) -> Iterator[WebServer]:
     config = node.services.config
-    app = create_app(web_services(node))
+    services = web_services(node)
+    site = join_site(create_app(services), build_api(node.services, services.throttle))
     context = client_facing_context(config.path(config.tls.certificate), config.path(config.tls.key))
-    server = serve_web(app, "127.0.0.1", 0, context, caps)
+    server = serve_web(site, "127.0.0.1", 0, context, caps)
     ready = threading.Event()
 
     async def main() -> None:

@@ -2,6 +2,8 @@
 message in flight, and failed logins that are in the person's log afterwards.
 """
 
+import base64
+import http.client
 import imaplib
 import json
 import smtplib
@@ -9,7 +11,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -85,6 +87,7 @@ def test_from_ready_to_stopped(operator: Operator, tmp_path: Path) -> None:
     make_operator(joining, datetime.now(UTC))
     block.release()
     assert [line["what"] for line in await_change(operator, "b.localhost")] == ["trust list changed"]
+    assert follow_what_was_sent(operator, person.address) == []
     fail_to_log_in(operator)
     client = begin_a_message(operator, person.address, person.app_password)
     assert operator.process is not None
@@ -97,6 +100,29 @@ def test_from_ready_to_stopped(operator: Operator, tmp_path: Path) -> None:
     kept = run_pli("check", "-c", str(operator.config))
     assert kept["problems"] == []
     assert count_failures(operator) == 3, "IMAP once; SMTP by PLAIN, then by LOGIN"
+
+
+def follow_what_was_sent(operator: Operator, address: str) -> list[object]:
+    """A program of the person's, on the web's port."""
+    made = run_pli(
+        "account", "app-password", "-c", str(operator.config), "--address", address, "--scope", "api"
+    )
+    credentials = base64.b64encode(f"{address}:{made['app_password']}".encode()).decode()
+    health = ask_api(operator, "/api/v1/health", {})
+    assert (health["store"], health["trust_list"], health["custodian"]) == ("ok", "ok", "ok")
+    found = ask_api(operator, "/api/v1/sent", {"Authorization": f"Basic {credentials}"})
+    assert isinstance(found["messages"], list)
+    return found["messages"]
+
+
+def ask_api(operator: Operator, path: str, headers: dict[str, str]) -> dict[str, object]:
+    client = http.client.HTTPSConnection("localhost", operator.port("web"), context=context(operator))
+    with closing(client):
+        client.request("GET", path, headers=headers)
+        answer = client.getresponse()
+        assert answer.status == 200
+        found: dict[str, object] = json.loads(answer.read())
+    return found
 
 
 def fail_to_log_in(operator: Operator) -> None:
