@@ -47,7 +47,7 @@ def create_api(services: ApiServices) -> Starlette:
     """The application, for a port behind TLS."""
     login = ApiLogin(services.keys, services.permits, services.throttle, services.clock)
     sent = SentMessages(login, Timelines(services.store))
-    health = Health(login, ReadinessCheck(services.store, services.trust, services.custody))
+    health = Health(ReadinessCheck(services.store, services.trust, services.custody), services.clock)
     app = Starlette(
         routes=[
             Route("/api/v1/health", health.show, methods=["GET"]),

@@ -59,7 +59,9 @@ class AppPasswords:
         text = new_app_password()
         slot = app_password_slot(self._store, row, keys, (text, scope), term_of(int(now.timestamp()), days))
         made = _info(slot)
-        entry = prepare_entry(row, _act(now, EventKind.SLOT_ADDED, "app-password-made", made))
+        # one of scope api opens the person's space: their log tells it apart
+        act = "api-password-made" if scope is SlotScope.API else "app-password-made"
+        entry = prepare_entry(row, _act(now, EventKind.SLOT_ADDED, act, made))
 
         def run(connection: Connection) -> None:
             self._store.accounts.add_slot(connection, slot)

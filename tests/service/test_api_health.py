@@ -1,6 +1,7 @@
 """Readiness tells the truth, to anybody, in words alone."""
 
 import json
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -72,10 +73,23 @@ def test_one_look_serves_everybody_for_a_while(node, monkeypatch):
     looks = []
     look = ReadinessCheck.look
     monkeypatch.setattr(ReadinessCheck, "look", lambda self, now: looks.append(now) or look(self, now))
+    monkeypatch.setattr(health, "KEPT_SECONDS", 600.0)
     with running(node) as server:
         for _turn in range(5):
             assert Client(server.port).get("/api/v1/health").status == 200
         assert len(looks) == 1
-        monkeypatch.setattr(health, "KEPT_SECONDS", -1.0)
-        Client(server.port).get("/api/v1/health")
-    assert len(looks) == 2
+    assert len(looks) == 1
+
+
+def test_a_look_that_hangs_is_no_good_news(node, monkeypatch):
+    may_end, look = threading.Event(), ReadinessCheck.look
+    monkeypatch.setattr(ReadinessCheck, "look", lambda self, now: may_end.wait(20) and look(self, now))
+    monkeypatch.setattr(health, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(health, "KEPT_SECONDS", 0.0)
+    with running(node) as server:
+        for _turn in range(2):
+            answer = Client(server.port).get("/api/v1/health")
+            assert (answer.status, set(json.loads(answer.body).values())) == (503, {"degraded"})
+        may_end.set()
+        monkeypatch.setattr(health, "LOOK_SECONDS", 20.0)
+        assert Client(server.port).get("/api/v1/health").status == 200

@@ -85,6 +85,11 @@ def test_a_further_one_ends_to_the_second(node: Node, address: Address) -> None:
     }
 
 
+def test_the_log_tells_one_for_programs_apart(node: Node, address: Address) -> None:
+    node.services.app_passwords.add_app_password(address, SlotScope.API, NOW)
+    assert events(node)[-1][1][ParameterName.ACT] == "api-password-made"
+
+
 def test_all_of_an_account_are_listed_and_the_log_says_so(node: Node, address: Address) -> None:
     app_passwords = node.services.app_passwords
     later = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
