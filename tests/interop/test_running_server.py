@@ -99,7 +99,7 @@ def test_from_ready_to_stopped(operator: Operator, tmp_path: Path) -> None:
     assert operator.stop() == 0
     kept = run_pli("check", "-c", str(operator.config))
     assert kept["problems"] == []
-    assert count_failures(operator) == 3, "IMAP once; SMTP by PLAIN, then by LOGIN"
+    assert count_failures(operator) == 4, "IMAP once; SMTP by PLAIN, then by LOGIN; the API once"
 
 
 def follow_what_was_sent(operator: Operator, address: str) -> list[object]:
@@ -107,20 +107,22 @@ def follow_what_was_sent(operator: Operator, address: str) -> list[object]:
     made = run_pli(
         "account", "app-password", "-c", str(operator.config), "--address", address, "--scope", "api"
     )
-    credentials = base64.b64encode(f"{address}:{made['app_password']}".encode()).decode()
-    health = ask_api(operator, "/api/v1/health", {})
+    health = ask_api(operator, "/api/v1/health")
     assert (health["store"], health["trust_list"], health["custodian"]) == ("ok", "ok", "ok")
-    found = ask_api(operator, "/api/v1/sent", {"Authorization": f"Basic {credentials}"})
+    found = ask_api(operator, "/api/v1/sent", (address, str(made["app_password"])))
     assert isinstance(found["messages"], list)
     return found["messages"]
 
 
-def ask_api(operator: Operator, path: str, headers: dict[str, str]) -> dict[str, object]:
+def ask_api(
+    operator: Operator, path: str, login: tuple[str, str] = ("", ""), status: int = 200
+) -> dict[str, object]:
     client = http.client.HTTPSConnection("localhost", operator.port("web"), context=context(operator))
+    credentials = base64.b64encode(":".join(login).encode()).decode()
     with closing(client):
-        client.request("GET", path, headers=headers)
+        client.request("GET", path, headers={"Authorization": f"Basic {credentials}"})
         answer = client.getresponse()
-        assert answer.status == 200
+        assert answer.status == status
         found: dict[str, object] = json.loads(answer.read())
     return found
 
@@ -133,6 +135,8 @@ def fail_to_log_in(operator: Operator) -> None:
     with smtplib.SMTP_SSL("localhost", operator.port("submissions"), context=context(operator)) as sender:
         with pytest.raises(smtplib.SMTPAuthenticationError):
             sender.login(PATIENT, "aaaa-bbbb-cccc-dddd-eeee-ffff-gggg-hhhh-iiii-jjjj")
+    wrong = (PATIENT, "aaaa-bbbb-cccc-dddd-eeee-ffff-gggg-hhhh-iiii-jjjj")
+    assert ask_api(operator, "/api/v1/sent", wrong, 401)["type"] == "/api/v1/problems/login"
 
 
 def begin_a_message(operator: Operator, address: str, app_password: str) -> smtplib.SMTP_SSL:
