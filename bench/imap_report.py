@@ -7,6 +7,9 @@ from bench.meter import Run, summary
 from bench.report import format_failed, format_ratio, format_table
 from bench.servers import PEER, PLI
 
+OF_MANY = frozenset({"select", COLD, "flags"})
+"""Figures of the largest mailbox, which the peer may not have filled in time: its cell then says of how many."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -74,13 +77,14 @@ def format_imap(figures: Figures, plan: ImapPlan) -> str:
         theirs = row.peer_figure or row.figure
         ours_value = figures.median(row.figure, PLI, row.key)
         peers_value = figures.median(theirs, PEER, row.key)
+        is_alike = row.figure not in OF_MANY or _is_whole(figures, row, plan)
         body.append(
             [
                 row.title,
                 row.wanted if plan is FULL else "–",
-                _cell(figures, row, (row.figure, PLI)),
-                _cell(figures, row, (theirs, PEER)),
-                format_ratio(ours_value, peers_value, more_is_better=row.more_is_better),
+                _cell(figures, row, (row.figure, PLI), plan),
+                _cell(figures, row, (theirs, PEER), plan),
+                format_ratio(ours_value, peers_value, more_is_better=row.more_is_better) if is_alike else "–",
             ]
         )
     table = format_table(["IMAP over TLS", "goal", PLI, "Dovecot", "Pli is better by"], body)
@@ -91,11 +95,19 @@ def format_imap(figures: Figures, plan: ImapPlan) -> str:
     return "\n\n".join(parts)
 
 
-def _cell(figures: Figures, row: Row, place: tuple[str, str]) -> str:
+def _is_whole(figures: Figures, row: Row, plan: ImapPlan) -> bool:
+    """Whether the peer's largest mailbox is as large as ours."""
+    return (figures.median(row.figure, PEER, "count") or 0) >= plan.many
+
+
+def _cell(figures: Figures, row: Row, place: tuple[str, str], plan: ImapPlan) -> str:
     value = figures.median(*place, row.key)
     if value is None:
         return "failed" if place in figures.failed else "not measured"
-    return f"{value:.{row.digits}f}{' *' if figures.is_noisy(*place) else ''}"
+    fewer = ""
+    if row.figure in OF_MANY and (count := figures.median(*place, "count") or 0) < plan.many:
+        fewer = f" (of {count:.0f})"
+    return f"{value:.{row.digits}f}{fewer}{' *' if figures.is_noisy(*place) else ''}"
 
 
 def format_goals(figures: Figures, plan: ImapPlan) -> str:

@@ -150,7 +150,7 @@ async def do_prefill(load: Load) -> dict[str, object]:
         *(client.append(name, share + (at < rest), pool) for at, client in enumerate(clients))
     )
     if load.options.distinct:
-        await _multiply(first, name, load.options.count)
+        await _multiply(first, name, load.options.count, start + load.options.max_seconds)
     wall = time.perf_counter() - start
     found = await first.exists(name)
     for client in clients:
@@ -158,9 +158,9 @@ async def do_prefill(load: Load) -> dict[str, object]:
     return {"after": found, "wall_s": round(wall, 2), "per_s": round((found - before) / wall, 1)}
 
 
-async def _multiply(client: ImapClient, name: str, wanted: int) -> None:
+async def _multiply(client: ImapClient, name: str, wanted: int, end: float) -> None:
     have = await client.exists(name)
-    while have < wanted:
+    while have < wanted and time.perf_counter() < end:
         copied = min(have, wanted - have, COPIED_AT_ONCE)
         await client.command(f"SELECT {name}")
         await client.command(f"COPY 1:{copied} {name}")
