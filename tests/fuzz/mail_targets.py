@@ -17,6 +17,7 @@ from mailserver.mime.encoded_words import UNSAFE, decode_words
 from mailserver.mime.envelope import build_envelope
 from mailserver.mime.headers import HeaderBlock, find_message_ids
 from mailserver.mime.limits import DEFAULT_LIMITS, MimeLimits
+from mailserver.mime.notices import RECIPIENTS, find_notice
 from mailserver.mime.parameters import find_media_type, find_parameter, parse_parameters
 from mailserver.mime.part import Part, parse_content
 from mailserver.mime.preview import first_words
@@ -62,6 +63,24 @@ def scan_message(data: bytes) -> None:
         read_list(listed)
     _check_spans(summary, len(data))
     find_original_id(root, lambda start, stop: data[start:stop])
+
+
+def read_notice(data: bytes) -> None:
+    """A message that may be a notice, and the machine part of either kind."""
+    _find_notice(data)
+    for kind in (b"disposition-notification", b"delivery-status"):
+        head = b"In-Reply-To: <a@b>\r\nContent-Type: multipart/report; boundary=n\r\n\r\n--n\r\n\r\n--n\r\n"
+        _find_notice(head + b"Content-Type: message/" + kind + b"\r\n\r\n" + data + b"\r\n--n--\r\n")
+
+
+def _find_notice(data: bytes) -> None:
+    root, _head = _scan([data], DEFAULT_LIMITS)
+    found = find_notice(root, lambda start, stop: data[start:stop])
+    if found is not None:
+        assert found.original_id[0] + found.original_id[-1] == "<>"
+        assert 1 <= len(found.news) <= RECIPIENTS
+        for news in found.news:
+            assert news.code == 0 or 900 <= news.code <= 906
 
 
 def _scan_within(pieces: list[bytes], limits: MimeLimits) -> None:

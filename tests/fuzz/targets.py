@@ -22,6 +22,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "mime_value": mail_targets.read_header_value,
     "mime_decoding": mail_targets.decode_content,
     "absence": mail_targets.read_absence,
+    "mime_notice": mail_targets.read_notice,
     "summary": mail_targets.read_summary,
     "smtp_lines": mail_targets.parse_smtp_lines,
     "smtp_data": mail_targets.read_smtp_data,

@@ -1,0 +1,195 @@
+"""Notices that come back about a message: delivery reports (RFC 3464) and disposition notifications (RFC 8098), in
+every spelling known (facts/mssante §3.6). What is malformed is no notice, only mail.
+
+A notice is known by its machine part, the child of a multipart/report, wherever that stands outside an enclosed
+message; a subject alone says nothing. Pure; reads a bounded number of octets.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from mailserver.mime.decode import decoder_of
+from mailserver.mime.encoded_words import decode_words
+from mailserver.mime.headers import HeaderBlock, find_message_id
+from mailserver.mime.part import Part
+from mailserver.model.address import Address, parse_address
+from mailserver.model.errors import Malformed
+from mailserver.model.notice import NoticeState
+
+Read = Callable[[int, int], bytes]
+"""``read(start, stop)`` gives octets of the message that the tree was scanned from."""
+
+_DISPOSITIONS = frozenset({"message/disposition-notification", "message/global-disposition-notification"})
+_STATUSES = frozenset({"message/delivery-status", "message/global-delivery-status"})
+_ORIGINALS = frozenset({"message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers"})
+MACHINE_BYTES = 64 * 1024
+HEADER_BYTES = 256 * 1024
+RECIPIENTS = 200
+_GROUP_END = re.compile(rb"\r?\n[ \t]*(?:\r?\n)+")
+_BLANK = re.compile(rb"\r?\n\r?\n")
+# disposition-mode ";" disposition-type [ "/" modifier ] (RFC 8098 §3.2.6); the mode is left out by some
+_DISPOSITION = re.compile(rb"(?:[^;^]*+;)?+[ \t]*+([A-Za-z]++)[ \t;]*+(?:/(.*+))?+", re.DOTALL)
+_IS_FAILURE = re.compile(rb"[ \t,]*+(?:error|failure|failed)\b", re.IGNORECASE)
+_CODE = re.compile(rb"(?:^|[\s:;,/])(90[0-6])(?![0-9])")
+_SUBJECT_CODE = re.compile(r"\[[^\[\]]{1,40}int[ée]gration[^\[\]]{0,20}\][ ]?\[(90[0-6])\]", re.IGNORECASE)
+_TYPES = {
+    b"displayed": NoticeState.DISPLAYED,
+    b"dispatched": NoticeState.DISPATCHED,
+    b"processed": NoticeState.PROCESSED,
+    b"deleted": NoticeState.DELETED,
+    b"failed": NoticeState.FAILED,  # RFC 2298 §3.2.6.2
+}
+_ACTIONS = {
+    b"failed": NoticeState.FAILED,
+    b"delivered": NoticeState.DELIVERED,
+    b"relayed": NoticeState.RELAYED,
+    b"expanded": NoticeState.RELAYED,  # RFC 3464 §2.3.3: delivered to a list, which answers for itself
+}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RecipientNews:
+    """What a notice says of one recipient: the addresses it may have been known by, the original one first; a code of
+    900–906 with a failure, else 0.
+    """
+
+    names: tuple[Address, ...]
+    state: NoticeState
+    code: int = 0
+
+    def __repr__(self) -> str:
+        return f"RecipientNews({self.state}, {self.code})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class MessageNotice:
+    """A notice about the message with this Message-ID, brackets kept. ``is_disposition``: of the recipient's own doing,
+    not of a server on the way.
+    """
+
+    original_id: str
+    is_disposition: bool
+    news: tuple[RecipientNews, ...]
+
+    def __repr__(self) -> str:
+        return f"MessageNotice({self.news!r})"
+
+
+def find_notice(root: Part, read: Read) -> MessageNotice | None:
+    """The one notice in a message; None for everything else."""
+    found = list(_machine_parts(root))
+    if len(found) != 1:
+        return None
+    report, part = found[0]
+    if part.is_opaque or part.size_bytes > MACHINE_BYTES:
+        return None
+    octets = _decoded(part, read, MACHINE_BYTES).lstrip(b"\r\n")
+    head = HeaderBlock(read(root.header_start, min(root.body_start, root.header_start + HEADER_BYTES)))
+    is_disposition = part.content.content_type in _DISPOSITIONS
+    stated = None
+    if is_disposition:
+        fields = HeaderBlock(octets)
+        news = _disposition_news(fields, head)
+        stated = find_message_id(fields.find(b"original-message-id") or b"")
+    else:
+        news = _status_news(octets)
+    original_id = stated or _enclosed_id(report, read) or _answered_id(head)
+    return MessageNotice(original_id, is_disposition, news) if news and original_id else None
+
+
+def _machine_parts(root: Part) -> Iterable[tuple[Part, Part]]:
+    """Each with its multipart/report; nothing inside an enclosed message, whose notice is another's."""
+    waiting = [root]
+    while waiting:
+        part = waiting.pop()
+        if part.content.media_type != "multipart" or part.is_opaque:
+            continue
+        waiting += part.children
+        if part.content.subtype == "report":
+            for child in part.children:
+                if child.content.content_type in _DISPOSITIONS | _STATUSES:
+                    yield part, child
+
+
+def _decoded(part: Part, read: Read, most: int) -> bytes:
+    decoder = decoder_of(part.content.encoding)
+    octets = read(part.body_start, min(part.body_end, part.body_start + most))
+    return decoder.update(octets) + decoder.finish()
+
+
+def _disposition_news(fields: HeaderBlock, head: HeaderBlock) -> tuple[RecipientNews, ...]:
+    value = _once(fields, b"disposition")
+    match = _DISPOSITION.fullmatch(value or b"")
+    state = _TYPES.get(match[1].lower()) if match else None
+    if match is None or state is None:
+        return ()
+    modifier = match[2] or b""
+    errors = [each for name in (b"error", b"failure") for each in fields.find_all(name) if each]
+    names = _names([fields.find(b"original-recipient"), fields.find(b"final-recipient")])
+    if not errors and not _has_failed(modifier) and state is not NoticeState.FAILED:
+        return (RecipientNews(names, state),)
+    return (RecipientNews(names, NoticeState.FAILED, _find_code([modifier, *errors], head)),)
+
+
+def _has_failed(modifier: bytes) -> bool:
+    """RFC 8098 §3.2.6.3: several modifiers are parted by commas."""
+    return any(_IS_FAILURE.match(each) for each in modifier.split(b",", 20)[:20])
+
+
+def _find_code(texts: Iterable[bytes], head: HeaderBlock) -> int:
+    for text in texts:
+        if match := _CODE.search(text[:500]):
+            return int(match[1])
+    stated = _SUBJECT_CODE.search(decode_words(head.find(b"subject") or b"")[:500])
+    return int(stated[1]) if stated else 0
+
+
+def _status_news(octets: bytes) -> tuple[RecipientNews, ...]:
+    """RFC 3464 §2.1: groups of fields parted by empty lines; those of a recipient have an action."""
+    found = []
+    for group in _GROUP_END.split(octets, RECIPIENTS + 1)[: RECIPIENTS + 1]:
+        fields = HeaderBlock(group.lstrip(b"\r\n"))
+        words = (_once(fields, b"action") or b"").split(None, 1)
+        state = _ACTIONS.get(words[0].lower()) if words else None
+        names = _names([fields.find(b"original-recipient"), fields.find(b"final-recipient")])
+        if state is not None and names:
+            found.append(RecipientNews(names, state))
+    return tuple(found)
+
+
+def _once(fields: HeaderBlock, name: bytes) -> bytes | None:
+    return fields.find(name) if fields.count(name) == 1 else None
+
+
+def _names(values: Iterable[bytes | None]) -> tuple[Address, ...]:
+    """``type;address`` each (RFC 3464 §2.3.1); the type is left out by some, and some write angles."""
+    found: list[Address] = []
+    for value in values:
+        text = (value or b"")[:1000].rpartition(b";")[2].strip().removeprefix(b"<").removesuffix(b">")
+        try:
+            address = parse_address(text.decode())
+        except (Malformed, UnicodeDecodeError):
+            continue
+        if address not in found:
+            found.append(address)
+    return tuple(found)
+
+
+def _enclosed_id(report: Part, read: Read) -> str | None:
+    """The Message-ID of the original that came back with the report, whole or its header."""
+    for part in report.children:
+        if part.content.content_type not in _ORIGINALS:
+            continue
+        octets = _decoded(part, read, HEADER_BYTES).lstrip(b"\r\n")
+        return _one_id(HeaderBlock(_BLANK.split(octets, 1)[0] + b"\r\n"), b"message-id")
+    return None
+
+
+def _answered_id(head: HeaderBlock) -> str | None:
+    return _one_id(head, b"in-reply-to")
+
+
+def _one_id(fields: HeaderBlock, name: bytes) -> str | None:
+    value = _once(fields, name)
+    return find_message_id(value) if value is not None else None
