@@ -25,6 +25,15 @@ class ColumnClass(StrEnum):
 COLUMN_CLASSES: dict[str, dict[str, ColumnClass]] = {}
 
 Id = LargeBinary(16)
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
 
 
 def clear(name: str, kind: TypeEngine[T], *, primary_key: bool = False, nullable: bool = False) -> Column[T]:

@@ -269,6 +269,7 @@ def count_rows(connection: Connection) -> dict[str, int]:
         schema.log_entry,
         schema.job,
         schema.sent,
+        schema.sent_recipient,
     )
     return {
         table.name: int(connection.execute(select(func.count()).select_from(table)).scalar() or 0)

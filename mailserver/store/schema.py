@@ -5,19 +5,12 @@ Three tables carry the mail: ``item`` is narrow (flags change there), ``seal`` i
 vacuums, ``blob`` holds the sealed octets or says that they are a file.
 """
 
-from sqlalchemy import BigInteger, Boolean, Index, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import BigInteger, Boolean, Index, Integer, LargeBinary, String, Table
 
+from mailserver.store import columns, sent_tables
 from mailserver.store.columns import Id, clear, key, person_sealed, register, service_sealed
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+metadata = columns.metadata
 
 account = Table(
     "account",
@@ -355,18 +348,8 @@ attempt = Table(
     clear("reply_code", Integer()),
 )
 
-sent = Table(
-    "sent",
-    metadata,
-    key("account_id", Id),
-    key("sent_id", Id),
-    clear("message_mac", LargeBinary(32)),
-    clear("created_at", BigInteger()),
-    person_sealed("record"),
-    clear("row_mac", LargeBinary(32)),
-    Index(None, "account_id", "message_mac"),
-    Index(None, "created_at"),
-)
+sent = sent_tables.sent
+sent_recipient = sent_tables.sent_recipient
 
 session = Table(
     "session",

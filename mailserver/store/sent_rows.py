@@ -97,5 +97,8 @@ class SentStore:
 
 
 def delete_sent(connection: Connection, before: int) -> None:
-    """Forget what was sent before ``before``, as the queue forgets its timelines."""
+    """Forget what was sent before ``before`` with all that is known of it, as the queue forgets its timelines."""
+    known = schema.sent_recipient
+    old = select(_sent.c.sent_id).where(_sent.c.created_at < before)
+    connection.execute(delete(known).where(known.c.sent_id.in_(old)))
     connection.execute(delete(_sent).where(_sent.c.created_at < before))

@@ -14,6 +14,7 @@ from mailserver.store.jobs import JobStore
 from mailserver.store.kept_rows import KeptStore
 from mailserver.store.members import MemberStore
 from mailserver.store.row_macs import RowMacs
+from mailserver.store.sent_recipients import SentRecipientStore
 from mailserver.store.sent_rows import SentStore
 from mailserver.store.space_rows import SpaceStore
 from mailserver.store.web_rows import WebStore
@@ -34,6 +35,7 @@ class Store:
     jobs: JobStore
     sent: SentStore
     kept: KeptStore
+    sent_recipients: SentRecipientStore
 
     def close(self) -> None:
         """Commit what waits, then let go of the database."""
@@ -60,4 +62,5 @@ def open_store(
         JobStore(macs),
         SentStore(macs),
         KeptStore(macs),
+        SentRecipientStore(macs),
     )

@@ -43,6 +43,7 @@ def test_a_store_of_the_first_release_is_upgraded(database_url: str) -> None:
         assert is_current(connection)
         assert inspect(connection).has_table("text_segment")
         assert inspect(connection).has_table("sent")
+        assert inspect(connection).has_table("sent_recipient")
     database.close()
 
 

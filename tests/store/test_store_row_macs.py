@@ -18,10 +18,12 @@ from mailserver.model.ids import (
     BlobId,
     DocumentId,
     EntryId,
+    JobId,
     KeptId,
     SessionId,
     SlotId,
 )
+from mailserver.model.notice import Expectation, NoticeState
 from mailserver.store import leases, log_rows, schema
 from mailserver.store.absence_rows import AbsenceRow
 from mailserver.store.jobs import Lane
@@ -29,6 +31,7 @@ from mailserver.store.kept_rows import KeptRow
 from mailserver.store.log_rows import LogHead, NewEntry
 from mailserver.store.members import MemberRow
 from mailserver.store.row_macs import RowMacs
+from mailserver.store.sent_recipients import SentRecipientRow
 from mailserver.store.sent_rows import SentRow
 from mailserver.store.space_rows import DocumentRow, SealedRecord
 from mailserver.store.store import Store
@@ -63,6 +66,13 @@ class Family:
     reads: tuple[Callable[[Store, Connection, Key], object], ...]
     free: frozenset[str] = frozenset()
     is_single: bool = False
+
+
+def _recipient(key: Key) -> SentRecipientRow:
+    state, expected = NoticeState.SENT, Expectation.RECEIPT
+    return SentRecipientRow(
+        key.account, key.id, 0, key.mac, JobId(key.id), state, expected, 0, NOW, NOW + 9, NOW, b"o"
+    )
 
 
 def _entry(store: Store, connection: Connection, key: Key) -> None:
@@ -152,6 +162,10 @@ FAMILIES = {
         lambda s, c, k: s.sent.add_sent(c, SentRow(k.account, k.id, k.mac, NOW, b"record")),
         (lambda s, c, k: s.sent.list_sent(c, k.account),),
     ),
+    "sent_recipient": Family(
+        lambda s, c, k: s.sent_recipients.add_recipients(c, [_recipient(k)]),
+        (lambda s, c, k: s.sent_recipients.list_recipients(c, k.account, k.id),),
+    ),
     "log_pending": Family(_entry, (lambda s, c, k: log_rows.list_pending(c, s.macs, 10),)),
     "log_head": Family(_entry, (lambda s, c, k: _head(s, c, k, log_rows.load_head), lambda s, c, k: _head(s, c, k, log_rows.head_of)), is_single=True),
     "lease": Family(
@@ -219,6 +233,7 @@ KEYS = {
     "account_id",
     "person_id",
     "slot_id",
+    "sent_id",
     "session_id",
     "document_id",
     "kept_id",
@@ -343,7 +358,9 @@ def test_a_refused_read_keeps_no_old_snapshot(store: Store, name: str) -> None:
     last = list(table.primary_key.columns)[-1]
     values = [_altered(name, last.name, honest[last.name])]
     values.append(
-        _altered(name, last.name, values[0]) if last.name == "sequence" else b"\xfe" * len(values[0])
+        _altered(name, last.name, values[0])
+        if last.name in {"sequence", "position"}
+        else b"\xfe" * len(values[0])
     )
     planted = [honest | {last.name: value, "row_mac": bytes(32)} for value in values]
     kept = []
