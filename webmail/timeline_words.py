@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mailserver.audit.wording import Language
+from mailserver.model.notice import NoticeState
 from mailserver.service.delivery_reports import Cause, explain_attempt
+from mailserver.service.notice_words import STATE_WORDS, explain_code
 from mailserver.service.shown_names import isolated
-from mailserver.service.timelines import DeliveryState, MessageTimeline, RecipientTimeline
+from mailserver.service.timelines import DeliveryState, HeardState, MessageTimeline, RecipientTimeline
 from mailserver.store.jobs import AttemptRow
 from webmail.words import Words
 
@@ -23,11 +25,12 @@ _STATES = {
 
 @dataclass(frozen=True, slots=True)
 class RecipientLine:
-    """``attempts``: when, and what became of it."""
+    """``attempts``: when, and what became of it; ``heard``: what notices said since, why and what to do about it."""
 
     address: str
     state: str
     attempts: Sequence[tuple[str, str]]
+    heard: Sequence[str] = ()
 
     def __repr__(self) -> str:
         return "RecipientLine(…)"
@@ -42,7 +45,22 @@ def _line(found: RecipientTimeline, words: Words) -> RecipientLine:
     due = "" if found.next_try_at is None else _moment(found.next_try_at, words)
     state = words(_STATES[found.state], when=due)
     attempts = [(_moment(each.at, words), _attempt(each, words)) for each in found.attempts]
-    return RecipientLine(isolated(str(found.recipient)), state, attempts)
+    heard = [] if found.heard is None else _heard(found.heard, words)
+    return RecipientLine(isolated(str(found.recipient)), state, attempts, heard)
+
+
+def _heard(heard: HeardState, words: Words) -> list[str]:
+    is_french = words.language is Language.FRENCH
+    french, english = STATE_WORDS[heard.state]
+    what = words("timeline.heard", when=_moment(heard.at, words), what=french if is_french else english)
+    if heard.state is not NoticeState.FAILED:
+        return [what]
+    why = explain_code(heard.code)
+    return [
+        what,
+        words("timeline.why", why=why.why_fr if is_french else why.why_en),
+        words("timeline.todo", todo=why.todo_fr if is_french else why.todo_en),
+    ]
 
 
 def _attempt(attempt: AttemptRow, words: Words) -> str:

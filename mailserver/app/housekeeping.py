@@ -17,6 +17,7 @@ from mailserver.store.writer import Unit
 SWEEP_SECONDS = 86400.0
 VACUUM_SECONDS = 3600.0
 FLUSH_SECONDS = 300.0
+OVERDUE_SECONDS = 60.0
 SHREDDED = tuple(
     table.name
     for table in (
@@ -29,6 +30,7 @@ SHREDDED = tuple(
         schema.kept,
         schema.job,
         schema.sent,
+        schema.sent_recipient,
     )
 )
 """Where keys and what they open are deleted (K18): PostgreSQL keeps deleted rows until it is told to forget them."""
@@ -61,7 +63,14 @@ class Housekeeping:
             failures = self._services.login_failures
             await asyncio.get_running_loop().run_in_executor(pool, failures.flush, datetime.now(UTC))
 
+        async def tell() -> None:
+            loop = asyncio.get_running_loop()
+            count = await loop.run_in_executor(pool, self._services.overdue.tell_once, datetime.now(UTC))
+            if count:
+                logger.info("senders told of missing or late notices", extra={"count": count})
+
         await asyncio.gather(
+            keep_doing("overdue notices", OVERDUE_SECONDS, tell),
             keep_doing("sweep", SWEEP_SECONDS, sweep),
             keep_doing("vacuum", VACUUM_SECONDS, vacuum),
             keep_doing("login failures", FLUSH_SECONDS, flush),

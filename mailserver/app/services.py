@@ -7,6 +7,7 @@ from mailserver.app.trust_lists import open_trust_store
 from mailserver.config import Config
 from mailserver.config.rules import is_web_source, split_sources
 from mailserver.crypto.custodian import CustodianVerbs
+from mailserver.crypto.secret import random_id
 from mailserver.crypto.slots import ARGON2_DEFAULT, Argon2Parameters
 from mailserver.model.address import DomainName
 from mailserver.model.errors import Unavailable
@@ -21,13 +22,15 @@ from mailserver.service.absences import Absences
 from mailserver.service.administration import Administration
 from mailserver.service.antivirus import Antivirus
 from mailserver.service.app_passwords import AppPasswords
+from mailserver.service.awaited_notices import AwaitedNotices
 from mailserver.service.box_members import BoxMembers
 from mailserver.service.box_rights import BoxRights
 from mailserver.service.boxes import Boxes
-from mailserver.service.delivery import Delivery
+from mailserver.service.delivery import Delivery, Effects
 from mailserver.service.directory import Directory
 from mailserver.service.entrance import Entrance
 from mailserver.service.filing import Archives
+from mailserver.service.integration_receipts import IntegrationReceipts
 from mailserver.service.kept_files import KeptFiles, KeptSettings
 from mailserver.service.keys import Keys
 from mailserver.service.login_bindings import LoginBindingActs
@@ -38,6 +41,7 @@ from mailserver.service.mailboxes import Mailboxes
 from mailserver.service.messages import Messages
 from mailserver.service.notices import Notices
 from mailserver.service.outbound import Outbound
+from mailserver.service.overdue_notices import OverdueNotices
 from mailserver.service.peers import Peers
 from mailserver.service.queue_control import QueueControl
 from mailserver.service.quotas import Amount, Quotas
@@ -84,6 +88,7 @@ class Services:
     reception: Reception
     submission: Submission
     reports: SenderReports
+    overdue: OverdueNotices
     queue: QueueControl
     absence_settings: AbsenceSettings
     wakeups: Wakeups
@@ -117,14 +122,13 @@ def build_services(
     directory = Directory(store, seals, config.domains)
     trust = open_trust_store(config, keeps=keeps_trust)
     outbound = Outbound(seals)
-    notices, delivery = _delivery(config, store, seals, directory, outbound)
+    notices, delivery, reports = _delivery(config, store, (seals, outbound), directory, trust)
     entrance = _entrance(config, store)
     rights = BoxRights(store, directory)
     keys = Keys(store, directory, custody)
-    reports = SenderReports(store, delivery, DomainName(config.operator.hostname), config.operator.name)
     revocations = make_revocations(config, tells=keeps_trust)
     peers = Peers(_peer_rules(config), revocations)
-    sendings = Sendings(store, outbound, reports)
+    sendings = Sendings(store, outbound, reports, delivery.awaited)
     submission = Submission(store, directory, delivery, sendings, trust, entrance)
     return Services(
         config,
@@ -154,6 +158,7 @@ def build_services(
         Reception(store, directory, delivery, trust, peers, entrance),
         submission,
         reports,
+        OverdueNotices(store, delivery.awaited, reports, random_id()),
         QueueControl(store, outbound, reports, custody),
         AbsenceSettings(store, directory, delivery.absences, submission.decide_recipient),
         Wakeups(),
@@ -168,14 +173,23 @@ def login_policy(config: Config) -> LoginPolicy:
 
 
 def _delivery(
-    config: Config, store: Store, seals: ServiceSeals, directory: Directory, outbound: Outbound
-) -> tuple[Notices, Delivery]:
-    """What mail brings about when it is put into a box: notices, and the replies of who is away."""
+    config: Config,
+    store: Store,
+    queue: tuple[ServiceSeals, Outbound],
+    directory: Directory,
+    trust: TrustStore,
+) -> tuple[Notices, Delivery, SenderReports]:
+    """What mail brings about when it is put into a box: notices, the replies of who is away, receipts; and reports."""
+    seals, outbound = queue
+    hostname = DomainName(config.operator.hostname)
     notices = Notices(directory, outbound, config.operator.name, config.web_url, has_sms=bool(config.sms.url))
     absences = Absences(store, seals)
     replies = AbsenceReplies(store, directory, absences, outbound, config.operator.product_reference)
-    kept = _kept_files(config, store)
-    return notices, Delivery(store, directory, Archives(), notices, replies, kept)
+    awaited = AwaitedNotices(store, seals, directory, trust, config.queue.notice_hours * 3600)
+    receipts = IntegrationReceipts(store, directory, outbound, hostname)
+    effects = Effects(notices, replies, awaited, receipts)
+    delivery = Delivery(store, directory, Archives(), effects, _kept_files(config, store))
+    return notices, delivery, SenderReports(store, delivery, hostname, config.operator.name)
 
 
 def _entrance(config: Config, store: Store) -> Entrance:

@@ -205,6 +205,16 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueConfig:
+    notice_hours: int = _key(
+        24,
+        "How long after a message is handed over the receipt or report that its sender asked for is waited for; then the "
+        "sender is told that nothing came.",
+        rules.HOURS,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class PatientsConfig:
     pharmacies: list[str] = _key(  # noqa: RUF009 # a field
         [],
@@ -249,6 +259,7 @@ class Config:
     trust: TrustConfig
     limits: LimitsConfig
     large: LargeConfig
+    queue: QueueConfig
     patients: PatientsConfig
     antivirus: AntivirusConfig
     relay: RelayConfig

@@ -22,6 +22,7 @@ Read = Callable[[int, int], bytes]
 
 _DISPOSITIONS = frozenset({"message/disposition-notification", "message/global-disposition-notification"})
 _STATUSES = frozenset({"message/delivery-status", "message/global-delivery-status"})
+_MACHINE_TYPES = _DISPOSITIONS | _STATUSES
 _ORIGINALS = frozenset({"message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers"})
 MACHINE_BYTES = 64 * 1024
 HEADER_BYTES = 256 * 1024
@@ -38,7 +39,7 @@ _TYPES = {
     b"dispatched": NoticeState.DISPATCHED,
     b"processed": NoticeState.PROCESSED,
     b"deleted": NoticeState.DELETED,
-    b"failed": NoticeState.FAILED,  # RFC 2298 §3.2.6.2
+    b"failed": NoticeState.FAILED,  # of the standard before RFC 8098
 }
 _ACTIONS = {
     b"failed": NoticeState.FAILED,
@@ -107,9 +108,8 @@ def _machine_parts(root: Part) -> Iterable[tuple[Part, Part]]:
             continue
         waiting += part.children
         if part.content.subtype == "report":
-            for child in part.children:
-                if child.content.content_type in _DISPOSITIONS | _STATUSES:
-                    yield part, child
+            machine = [each for each in part.children if each.content.content_type in _MACHINE_TYPES]
+            yield from ((part, each) for each in machine)
 
 
 def _decoded(part: Part, read: Read, most: int) -> bytes:
@@ -129,7 +129,7 @@ def _disposition_news(fields: HeaderBlock, head: HeaderBlock) -> tuple[Recipient
     names = _names([fields.find(b"original-recipient"), fields.find(b"final-recipient")])
     if not errors and not _has_failed(modifier) and state is not NoticeState.FAILED:
         return (RecipientNews(names, state),)
-    return (RecipientNews(names, NoticeState.FAILED, _find_code([modifier, *errors], head)),)
+    return (RecipientNews(names, NoticeState.FAILED, _code_of([modifier, *errors], head)),)
 
 
 def _has_failed(modifier: bytes) -> bool:
@@ -137,7 +137,7 @@ def _has_failed(modifier: bytes) -> bool:
     return any(_IS_FAILURE.match(each) for each in modifier.split(b",", 20)[:20])
 
 
-def _find_code(texts: Iterable[bytes], head: HeaderBlock) -> int:
+def _code_of(texts: Iterable[bytes], head: HeaderBlock) -> int:
     for text in texts:
         if match := _CODE.search(text[:500]):
             return int(match[1])

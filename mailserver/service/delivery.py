@@ -22,14 +22,14 @@ from mailserver.audit.events import (
 )
 from mailserver.documents.reasons import SetAside, SetAsideReason
 from mailserver.documents.subject import display_subject
-from mailserver.mime.summary import HeaderSummary
+from mailserver.mime.notices import find_notice
 from mailserver.mime.summary_wire import format_summary
 from mailserver.mime.trace import format_return_path
 from mailserver.model.account import AccountKind, Flag, Role
-from mailserver.model.address import Address
-from mailserver.model.ids import AccountId
 from mailserver.service.absence_replies import AbsenceReplies, AbsenceReply, Answerable
 from mailserver.service.access_log import PreparedEntry, add_entries, prepare_entry
+from mailserver.service.arrival import Arrival
+from mailserver.service.awaited_notices import AwaitedNotices, HeardNews
 from mailserver.service.directory import Directory
 from mailserver.service.filing import (
     Archives,
@@ -40,9 +40,10 @@ from mailserver.service.filing import (
     seal_case,
     seal_space_record,
 )
-from mailserver.service.header_facts import HeaderFacts, read_header_facts
+from mailserver.service.header_facts import read_header_facts
 from mailserver.service.intake import Intake, SharedBlob
-from mailserver.service.kept_files import Kept, KeptFiles
+from mailserver.service.integration_receipts import IntegrationReceipts, PreparedReceipt
+from mailserver.service.kept_files import KeptFiles
 from mailserver.service.notices import Notices, WaitingNotice, claim_waiting
 from mailserver.service.sealing import (
     AwayItem,
@@ -63,25 +64,6 @@ from mailserver.store.writer import Unit
 
 REPLY_BYTES = 64 * 1024
 """More than the texts of an absence can make."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """An accepted message. ``source`` is the peer's DN or the submitting account: what folds retries (R2).
-
-    ``away``: recipients who may be away; ``is_told``: the sender was shown who is, before sending.
-    """
-
-    intake: Intake
-    summary: HeaderSummary
-    facts: HeaderFacts
-    sender: Address | None
-    source: str
-    received_at: datetime
-    away: frozenset[AccountId] = frozenset()
-    is_told: bool = False
-    kept: Kept | None = None
-    """Files that stay here: the sender's Unit writes them."""
 
 
 class Outcome(StrEnum):
@@ -107,25 +89,38 @@ class _Prepared:
     """What this delivery brings about."""
     due: AbsenceReply | None = None
     """What this delivery is itself."""
+    heard: HeardNews | None = None
+    receipt: PreparedReceipt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """Who acts when mail is put into a box: notices that something waits, replies for those who are away, what arriving
+    notices say of sent messages, receipts of patients' spaces.
+    """
+
+    notices: Notices
+    replies: AbsenceReplies
+    awaited: AwaitedNotices
+    receipts: IntegrationReceipts
 
 
 class Delivery:
-    """``replies`` speak for those who are away."""
-
     def __init__(
         self,
         store: Store,
         directory: Directory,
         archives: Archives,
-        notices: Notices,
-        replies: AbsenceReplies,
+        effects: Effects,
         kept: KeptFiles,
     ) -> None:
         self._store = store
-        self._replies = replies
-        self.absences = replies.absences
-        self._notices = notices
+        self._replies = effects.replies
+        self.absences = effects.replies.absences
+        self._notices = effects.notices
         self._directory = directory
+        self.awaited = effects.awaited
+        self._receipts = effects.receipts
         self.archives = archives
         self.kept = kept
 
@@ -178,13 +173,41 @@ class Delivery:
             intake.write_trace(format_return_path(None))
             intake.write(reply.octets)
             intake.finish()
-            parsed = parse_intake(intake)
-            facts = read_header_facts(parsed.head)
-            arrival = Arrival(intake, parsed.summary, facts, None, "absence-reply", now)
-            blob = seal_octets(intake.small or b"")
-            prepared = self._prepare(arrival, to, blob, format_summary(parsed.summary), None)
-            unit = self._unit(replace(prepared, due=reply), arrival)
-            return self._store.writer.submit(unit)
+            return self._deliver_own(intake, to, "absence-reply", now, reply)
+
+    def answer_here(
+        self, arrival: Arrival, recipients: Sequence[AccountRow], found: PatientFile | SetAside | None
+    ) -> list[Future[Outcome]]:
+        """Receipts of patients' spaces for a sender of ours, whose own Unit has been committed."""
+        futures = []
+        for account in recipients if found is not None else ():
+            judged = self._judge(account, found)
+            aside = judged if isinstance(judged, SetAside) else None
+            is_patient = account.kind is AccountKind.PATIENT
+            answer = self._receipts.write_here(arrival, account, aside) if is_patient else None
+            if answer is not None:
+                to, intake = answer
+                with contextlib.closing(intake):
+                    now = arrival.received_at
+                    futures.append(self._deliver_own(intake, to, "integration-receipt", now))
+        return futures
+
+    def _deliver_own(
+        self,
+        intake: Intake,
+        to: AccountRow,
+        source: str,
+        now: datetime,
+        due: AbsenceReply | None = None,
+    ) -> Future[Outcome]:
+        """A mail of the server's own, in a Unit of its reader's account."""
+        parsed = parse_intake(intake)
+        facts, notice = read_header_facts(parsed.head), find_notice(parsed.root, intake.read)
+        arrival = Arrival(intake, parsed.summary, facts, None, source, now, notice=notice)
+        small = intake.small
+        blob = seal_octets(small) if small is not None else shared_octets(intake.keep())
+        prepared = self._prepare(arrival, to, blob, format_summary(parsed.summary), None)
+        return self._store.writer.submit(self._unit(replace(prepared, due=due), arrival))
 
     def _prepare(
         self,
@@ -198,14 +221,14 @@ class Delivery:
         fingerprint = self._fingerprint(arrival, account)
         is_patient = account.kind is AccountKind.PATIENT
         now = arrival.received_at
-        if is_patient and isinstance(found, PatientFile) and not self._is_of(account, found):
-            found = SetAside(SetAsideReason.PATIENT_NOT_RECIPIENT)
+        found = self._judge(account, found)
         case = None
         if isinstance(found, SetAside):
             case = seal_case(account, found, arrival.facts.message_id, now)
         flags = int(Flag.SET_ASIDE) if case else 0
+        heard = self.awaited.hear(arrival, account.account_id)
         if not is_patient:
-            return _Prepared(account, item, fingerprint, flags, case=case)
+            return _Prepared(account, item, fingerprint, flags, case=case, heard=heard)
         who, claimed = sender_actor(arrival), claimed_name(arrival)
         words = readable(display_subject(arrival.facts.subject), 200)
         what = AuditObject(ObjectKind.MESSAGE, words, claimed)
@@ -220,7 +243,21 @@ class Delivery:
             contact = self._contact(arrival, account)
         if documents or not is_unattended(arrival):
             notice = self._notices.waiting_job(account, now, has_documents=bool(documents))
-        return _Prepared(account, item, fingerprint, flags, documents, entries, contact, case, notice)
+        receipt = None
+        if found is not None:
+            aside = found if isinstance(found, SetAside) else None
+            receipt = self._receipts.prepare(arrival, account, aside)
+        prepared = _Prepared(account, item, fingerprint, flags, documents, entries, contact, case, notice)
+        return replace(prepared, heard=heard, receipt=receipt)
+
+    def _judge(
+        self, account: AccountRow, found: PatientFile | SetAside | None
+    ) -> PatientFile | SetAside | None:
+        """What this account makes of the message's archive."""
+        is_patient = account.kind is AccountKind.PATIENT
+        if is_patient and isinstance(found, PatientFile) and not self._is_of(account, found):
+            return SetAside(SetAsideReason.PATIENT_NOT_RECIPIENT)
+        return found
 
     def _is_of(self, account: AccountRow, file: PatientFile) -> bool:
         """Number and OID: a patient keyed by number alone would merge two identities."""
@@ -278,6 +315,10 @@ class Delivery:
                 store.space.add_set_aside(connection, account.account_id, prepared.case)
             if prepared.notice is not None and claim_waiting(store, connection, prepared.notice, now):
                 store.jobs.add_jobs(connection, [prepared.notice.job])
+            if prepared.receipt is not None:
+                prepared.receipt.place(store, connection)
+            if prepared.heard is not None:
+                self.awaited.apply(connection, account.account_id, prepared.heard)
             add_entries(connection, store.macs, prepared.entries)
             if prepared.reply is not None:
                 self._replies.add_reply(connection, prepared.reply)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mailserver.crypto.x509 import DistinguishedName, format_dn
+from mailserver.mime.notices import find_notice
 from mailserver.mime.trace import Hop
 from mailserver.model.account import AccountKind
 from mailserver.model.address import Address
@@ -24,7 +25,8 @@ from mailserver.policy.mail_rules import (
 )
 from mailserver.policy.patient_rules import PatientFacts, decide_patient
 from mailserver.policy.trust_store import TrustStore
-from mailserver.service.delivery import Arrival, Delivery, Outcome
+from mailserver.service.arrival import Arrival
+from mailserver.service.delivery import Delivery, Outcome
 from mailserver.service.directory import Directory
 from mailserver.service.entrance import Entrance
 from mailserver.service.header_facts import HeaderFacts, read_header_facts
@@ -147,7 +149,11 @@ class Reception:
             return Verdict(decision)
         source = format_dn(envelope.peer_dn)
         away = frozenset(each.account.account_id for each in envelope.recipients if each.may_be_away)
-        arrival = Arrival(intake, parsed.summary, facts, envelope.sender, source, now, away)
+        names = frozenset(recipient.address.key for recipient in envelope.recipients)
+        notice = find_notice(parsed.root, intake.read)
+        arrival = Arrival(
+            intake, parsed.summary, facts, envelope.sender, source, now, away, notice=notice, written_to=names
+        )
         accounts = [recipient.account for recipient in envelope.recipients]
         with self._delivery.archives.reading(intake, parsed.summary, facts.mss, accounts, now) as attached:
             if attached.mismatch is not None and self._limits.refuses_mss_mismatch:

@@ -16,6 +16,7 @@ from mailserver.crypto.ctx import ctx
 from mailserver.mime.reports import DeliveryAction
 from mailserver.model.errors import Conflict, Corrupt, PliError, Unavailable
 from mailserver.model.ids import AccountId, BlobId, JobId
+from mailserver.service.awaited_notices import mark_relayed
 from mailserver.service.delivery_reports import AttemptResult, Cause, Fate, refused
 from mailserver.service.outbound import DAY_SECONDS, NoticeOrder, Outbound, RelayOrder, SmsOrder
 from mailserver.service.sender_reports import (
@@ -169,6 +170,8 @@ class RelayQueue:
             jobs.add_attempt(connection, row.job_id, row.attempts + 1, at, (result.name, result.reply_code))
             if place is not None:
                 place(connection)
+            if plan.report is DeliveryAction.RELAYED:
+                mark_relayed(self._store, connection, row.job_id, at)
             if plan.state is JobState.WAITING:
                 noticed = row.delay_noticed or plan.report is DeliveryAction.DELAYED
                 jobs.mark_retry(connection, row, plan.next_try_at, delay_noticed=noticed)

@@ -4,19 +4,20 @@ None is ever made for the null sender, and none that was not asked for (RFC 3461
 writer and placed in the very Unit that settles what it tells: it is there exactly when that is true.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from mailserver.crypto.secret import random_id
-from mailserver.mime.composer import Letter, Person
+from mailserver.mime.composer import Letter, Person, format_notice
 from mailserver.mime.reports import DeliveryAction, DsnFacts, Original, RecipientStatus, stream_dsn
 from mailserver.mime.trace import format_return_path
 from mailserver.model.account import AccountState
 from mailserver.model.address import Address, DomainName
 from mailserver.model.dsn import MessageAsk, Notify, RecipientAsk, Returned
 from mailserver.model.ids import AccountId
-from mailserver.service.delivery import Arrival, Delivery
+from mailserver.service.arrival import Arrival
+from mailserver.service.delivery import Delivery
 from mailserver.service.delivery_reports import AttemptResult, Cause, Fate, explanation_for
 from mailserver.service.header_facts import read_header_facts
 from mailserver.service.intake import Intake
@@ -99,6 +100,19 @@ class Report:
     octets: SentOctets
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class NoticeDraft:
+    """A letter to one of our senders; ``answered`` is the Message-ID that it is about, None when it cannot be written."""
+
+    sender: Address
+    subject: str
+    text: str
+    answered: str | None
+
+    def __repr__(self) -> str:
+        return "NoticeDraft(…)"
+
+
 def is_asked(ask: RecipientAsk, action: DeliveryAction) -> bool:
     """Whether the sender of a message to this recipient is to hear of this."""
     return ask.wants(_ASKED[action])
@@ -118,14 +132,37 @@ class SenderReports:
 
         Blocks: pool threads only. Raises Unavailable, and Corrupt when the octets that are to be returned were altered.
         """
+        most_bytes = 2 * report.octets.size_bytes + _WORDS_BYTES
+        return self._prepare(report.account_id, self._stream(report, now), most_bytes, now)
+
+    def prepare_letter(self, account_id: AccountId, draft: NoticeDraft, now: datetime) -> Place | None:
+        """As ``prepare``, for a letter of the server's own that is no report."""
+        letter = Letter(
+            self._daemon(draft.sender),
+            (Person(draft.sender),),
+            draft.subject,
+            draft.text,
+            now,
+            f"<notice.{random_id().hex()}@{self._hostname}>",
+            in_reply_to=draft.answered,
+            references=() if draft.answered is None else (draft.answered,),
+        )
+        return self._prepare(account_id, [format_notice(letter, random_id().hex())], _WORDS_BYTES, now)
+
+    def _daemon(self, sender: Address) -> Person:
+        return Person(Address("mailer-daemon", sender.domain), self._operator)
+
+    def _prepare(
+        self, account_id: AccountId, chunks: Iterable[bytes], most_bytes: int, now: datetime
+    ) -> Place | None:
         with self._store.database.read() as connection:
-            account = self._store.accounts.load_account(connection, report.account_id)
+            account = self._store.accounts.load_account(connection, account_id)
         if account.state is not AccountState.ACTIVE:
             return None
-        intake = Intake(self._store.blobs, 2 * report.octets.size_bytes + _WORDS_BYTES)
+        intake = Intake(self._store.blobs, most_bytes)
         try:
             intake.write_trace(format_return_path(None))
-            for chunk in self._stream(report, now):
+            for chunk in chunks:
                 intake.write(chunk)
             intake.finish()
             parsed = parse_intake(intake)
@@ -138,7 +175,7 @@ class SenderReports:
 
     def _stream(self, report: Report, now: datetime) -> Iterator[bytes]:
         letter = Letter(
-            Person(Address("mailer-daemon", report.sender.domain), self._operator),
+            self._daemon(report.sender),
             (Person(report.sender),),
             _SUBJECTS[report.action],
             format_explanation(report),

@@ -27,9 +27,12 @@ from mailserver.model.dsn import (
     MessageAsk,
     Notify,
 )
+from mailserver.model.ids import JobId
 from mailserver.service.access_log import PreparedEntry, add_entries, prepare_entry
+from mailserver.service.arrival import Arrival
+from mailserver.service.awaited_notices import AwaitedNotices
 from mailserver.service.correspondence import Destination
-from mailserver.service.delivery import Arrival, Outcome
+from mailserver.service.delivery import Outcome
 from mailserver.service.intake import Intake, SharedBlob
 from mailserver.service.keys import OpenAccount
 from mailserver.service.mail_permit import actor_of
@@ -57,10 +60,13 @@ class SubmittedEnvelope:
 
 
 class Sendings:
-    def __init__(self, store: Store, outbound: Outbound, reports: SenderReports) -> None:
+    def __init__(
+        self, store: Store, outbound: Outbound, reports: SenderReports, awaited: AwaitedNotices
+    ) -> None:
         self._store = store
         self._outbound = outbound
         self._reports = reports
+        self._awaited = awaited
 
     def queue(
         self,
@@ -83,7 +89,9 @@ class Sendings:
             jobs = [self._job(account, (envelope.ask, each), arrival, blob) for each in remote]
         place = self._success_report(account, envelope, arrival, delivered)
         # a notice is nothing that its sender follows, or waits for a notice of
-        sent = None if is_notice(envelope, arrival) else self._sent(account, envelope, arrival, jobs)
+        places = _places(envelope, jobs)
+        sent = None if is_notice(envelope, arrival) else self._sent(account, arrival, places)
+        followed = [] if sent is None else self._awaited.follow(sent, arrival, places)
         entry = _log_entry(account, envelope, arrival)
         fingerprint = self._fingerprint(account, envelope, arrival)
         at = int(arrival.received_at.timestamp())
@@ -102,6 +110,7 @@ class Sendings:
                 arrival.kept.add(self._store, connection)
             if sent is not None:
                 self._store.sent.add_sent(connection, sent)
+                self._store.sent_recipients.add_recipients(connection, followed)
             add_entries(connection, self._store.macs, [entry])
             return Outcome.PLACED
 
@@ -139,13 +148,9 @@ class Sendings:
         return self._reports.prepare(report, arrival.received_at)
 
     def _sent(
-        self, account: OpenAccount, envelope: SubmittedEnvelope, arrival: Arrival, jobs: Sequence[JobRow]
+        self, account: OpenAccount, arrival: Arrival, places: Sequence[tuple[Destination, JobId | None]]
     ) -> SentRow:
-        remote = iter(jobs)
-        recipients = [
-            (each.address, next(remote).job_id if each.account is None else None)
-            for each in envelope.destinations
-        ]
+        recipients = [(each.address, job_id) for each, job_id in places]
         message_id, now = arrival.facts.message_id, arrival.received_at
         return seal_sent(self._store, account.account, message_id, recipients, now)
 
@@ -175,6 +180,12 @@ class Sendings:
             destination.ask,
         )
         return self._outbound.relay_job(account.account_id, order, blob.row.blob_id, arrival.received_at)
+
+
+def _places(envelope: SubmittedEnvelope, jobs: Sequence[JobRow]) -> list[tuple[Destination, JobId | None]]:
+    """Each recipient with its job, None for one of this operator."""
+    remote = iter(jobs)
+    return [(each, next(remote).job_id if each.account is None else None) for each in envelope.destinations]
 
 
 def _log_entry(account: OpenAccount, envelope: SubmittedEnvelope, arrival: Arrival) -> PreparedEntry:

@@ -4,6 +4,7 @@ one becomes a queue job, in the same Unit as the log entry.
 
 from datetime import datetime
 
+from mailserver.mime.notices import MessageNotice, find_notice
 from mailserver.mime.part import Part
 from mailserver.mime.receipts import find_original_id
 from mailserver.mime.trace import Hop
@@ -19,8 +20,9 @@ from mailserver.policy.mail_rules import (
 )
 from mailserver.policy.patient_rules import PATIENT_MESSAGE_BYTES
 from mailserver.policy.trust_store import TrustStore
+from mailserver.service.arrival import Arrival
 from mailserver.service.correspondence import Correspondence, Destination, Mailing, load_correspondence
-from mailserver.service.delivery import Arrival, Delivery
+from mailserver.service.delivery import Delivery, Outcome
 from mailserver.service.directory import Directory
 from mailserver.service.entrance import Entrance
 from mailserver.service.header_facts import HeaderFacts
@@ -141,7 +143,8 @@ class Submission:
         with self._delivery.kept.travelling(account, intake, parsed, parts, now) as travelling:
             if isinstance(travelling, Decision):
                 return Verdict(travelling)
-            return self._send(account, envelope, travelling, facts, now)
+            said = (facts, find_notice(parsed.root, intake.read))
+            return self._send(account, envelope, travelling, said, now)
 
     def _choose_parts(
         self, envelope: SubmittedEnvelope, intake: Intake, parsed: Parsed
@@ -156,19 +159,21 @@ class Submission:
         account: OpenAccount,
         envelope: SubmittedEnvelope,
         travelling: Travelling,
-        facts: HeaderFacts,
+        said: tuple[HeaderFacts, MessageNotice | None],
         now: datetime,
     ) -> Verdict:
         """A message that may go. Its archive is read in the form that was handed in, so that none is too large to file."""
         source, intake = account.account_id.hex(), travelling.intake
         sender, told = envelope.sender, envelope.is_told
+        facts, notice = said
         away = frozenset(
             each.account.account_id
             for each in envelope.destinations
             if each.account is not None and each.may_be_away
         )
         summary, kept = travelling.summary, travelling.kept
-        arrival = Arrival(intake, summary, facts, sender, source, now, away, told, kept)
+        names = frozenset(each.address.key for each in envelope.destinations)
+        arrival = Arrival(intake, summary, facts, sender, source, now, away, told, kept, notice, names)
         here = [each.account for each in envelope.destinations if each.account is not None]
         original = (travelling.original, travelling.original_summary)
         with self._delivery.archives.reading(*original, facts.mss, here, now) as attached:
@@ -177,6 +182,10 @@ class Submission:
             shared = None if intake.small is not None else intake.keep()
             commits = self._delivery.deliver(arrival, here, shared, attached.found) if here else []
         mine = self._sendings.queue(account, envelope, arrival, shared, commits)
+        is_asked = attached.found is not None and facts.receipt_to is not None
+        # only then is known what was sent; if this process ends in between, the sender's timer tells
+        if is_asked and mine.result() is Outcome.PLACED:
+            commits += self._delivery.answer_here(arrival, here, attached.found)
         return Verdict(ACCEPT, [*commits, mine])
 
     def correspondence(self, account: OpenAccount) -> Correspondence:

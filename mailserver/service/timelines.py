@@ -7,7 +7,7 @@ job was whose, as long as the queue keeps its timelines.
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -15,6 +15,7 @@ from mailserver.crypto.ctx import ctx
 from mailserver.model.address import Address, parse_address
 from mailserver.model.errors import NotFound
 from mailserver.model.ids import AccountId, JobId
+from mailserver.model.notice import NoticeState
 from mailserver.service.filing import seal_space_record
 from mailserver.service.keys import OpenAccount
 from mailserver.store import jobs
@@ -52,13 +53,23 @@ _STATES = {
 
 
 @dataclass(frozen=True, slots=True)
+class HeardState:
+    """What notices said of a recipient, when, with the code of a failed integration (0: none)."""
+
+    state: NoticeState
+    at: int
+    code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class RecipientTimeline:
-    """``next_try_at`` is None unless the message waits for it."""
+    """``next_try_at`` is None unless the message waits for it; ``heard`` unless a notice came, or is missing."""
 
     recipient: Address
     state: DeliveryState
     attempts: Sequence[AttemptRow] = ()
     next_try_at: int | None = None
+    heard: HeardState | None = None
 
     def __repr__(self) -> str:
         return f"RecipientTimeline({self.state})"
@@ -168,10 +179,23 @@ class Timelines:
                     row.sent_id,
                     fields["message_id"],
                     row.created_at,
-                    [queue.find(parse_address(address), job_id) for address, job_id in fields["recipients"]],
+                    [
+                        replace(queue.find(parse_address(address), job_id), heard=heard.get(position))
+                        for position, (address, job_id) in enumerate(fields["recipients"])
+                    ],
                 )
                 for row, fields in zip(rows, opened, strict=True)
+                for heard in [self._heard(connection, row)]
             ]
+
+    def _heard(self, connection: Connection, sent: SentRow) -> dict[int, HeardState]:
+        """By the recipient's place in the sending."""
+        rows = self._store.sent_recipients.list_recipients(connection, sent.account_id, sent.sent_id)
+        return {
+            row.position: HeardState(row.state, row.changed_at, row.code)
+            for row in rows
+            if row.state is not (NoticeState.DELIVERED if row.job_id is None else NoticeState.SENT)
+        }
 
 
 def _cut_page(rows: list[SentRow]) -> list[SentRow]:
