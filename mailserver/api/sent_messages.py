@@ -15,10 +15,10 @@ from starlette.responses import JSONResponse
 
 from mailserver.api.login import ApiLogin
 from mailserver.api.problems import language_of
-from mailserver.api.wording import attempt_words, state_words
+from mailserver.api.wording import attempt_words, notice_words, state_words
 from mailserver.audit.wording import Language
 from mailserver.model.errors import Malformed, NotFound, OverLimit
-from mailserver.service.timelines import MessageTimeline, RecipientTimeline, Timelines
+from mailserver.service.timelines import HeardState, MessageTimeline, RecipientTimeline, Timelines
 from mailserver.store.jobs import AttemptRow
 from mailserver.store.sent_rows import SentPlace
 
@@ -135,6 +135,16 @@ def _recipient(found: RecipientTimeline, language: Language) -> dict[str, object
         "text": state_words(found.state, language),
         "next_try_at": None if due is None else _instant(due),
         "attempts": [_attempt(each, language) for each in found.attempts],
+        "notice": None if found.heard is None else _notice(found.heard, language),
+    }
+
+
+def _notice(heard: HeardState, language: Language) -> dict[str, object]:
+    return {
+        "state": heard.state.value,
+        "at": _instant(heard.at),
+        "code": heard.code or None,
+        "text": notice_words(heard, language),
     }
 
 

@@ -1,8 +1,10 @@
 """What became of a message, in words, for a program that shows them to a person."""
 
 from mailserver.audit.wording import Language
+from mailserver.model.notice import NoticeState
 from mailserver.service.delivery_reports import Cause, explain_attempt
-from mailserver.service.timelines import DeliveryState
+from mailserver.service.notice_words import STATE_WORDS, explain_code
+from mailserver.service.timelines import DeliveryState, HeardState
 from mailserver.store.jobs import AttemptRow
 
 _STATES = {  # state: (French, English)
@@ -53,6 +55,15 @@ def attempt_words(attempt: AttemptRow, language: Language) -> str:
     if attempt.result == Cause.DELIVERED:
         return _choose(_DELIVERED, language)
     return _choose(_REFUSED if attempt.reply_code // 100 == 5 else _LATER, language)
+
+
+def notice_words(heard: HeardState, language: Language) -> str:
+    """What a notice said: with a failure why, and what to do."""
+    french, english = STATE_WORDS[heard.state]
+    if heard.state is NoticeState.FAILED:
+        why = explain_code(heard.code)
+        french, english = f"{french} : {why.why_fr} {why.todo_fr}", f"{english}: {why.why_en} {why.todo_en}"
+    return _choose((french[0].upper() + french[1:], english[0].upper() + english[1:]), language)
 
 
 def _choose(words: tuple[str, str], language: Language) -> str:

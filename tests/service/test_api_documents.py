@@ -10,12 +10,13 @@ from starlette.routing import Route
 
 from mailserver.api.problems import PROBLEMS, TYPES
 from mailserver.api.sent_messages import _message
-from mailserver.api.wording import state_words
+from mailserver.api.wording import notice_words, state_words
 from mailserver.app.web_site import build_api
 from mailserver.audit.wording import Language
 from mailserver.model.address import parse_address
 from mailserver.model.ids import JobId
-from mailserver.service.timelines import DeliveryState, MessageTimeline, RecipientTimeline
+from mailserver.model.notice import NoticeState
+from mailserver.service.timelines import DeliveryState, HeardState, MessageTimeline, RecipientTimeline
 from mailserver.store.jobs import AttemptRow
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -43,7 +44,11 @@ def test_the_same_paths_and_methods(tmp_path):
 def test_the_same_fields():
     attempt = AttemptRow(JobId(bytes(16)), 1, 0, "delivered", 250)
     recipient = RecipientTimeline(
-        parse_address("a@b.localhost"), DeliveryState.HANDED_OVER, [attempt], next_try_at=0
+        parse_address("a@b.localhost"),
+        DeliveryState.HANDED_OVER,
+        [attempt],
+        next_try_at=0,
+        heard=HeardState(NoticeState.FAILED, 0, 902),
     )
     shown = _message(MessageTimeline(bytes(16), "<a@b>", 0, [recipient]), Language.ENGLISH)
     of_recipient = shown["recipients"][0]
@@ -51,6 +56,7 @@ def test_the_same_fields():
         ("Message", shown),
         ("Recipient", of_recipient),
         ("Attempt", of_recipient["attempts"][0]),
+        ("Notice", of_recipient["notice"]),
     ):
         assert list(found) == SCHEMAS[name]["required"] == list(SCHEMAS[name]["properties"]), name
         assert all(f'"{field}"' in TEXT for field in found)
@@ -83,3 +89,12 @@ def test_every_reference_leads_somewhere():
                 yield from walk(each)
 
     assert set(walk(OPENAPI)) == SCHEMAS.keys()
+
+
+@pytest.mark.parametrize("state", [each for each in NoticeState if each is not NoticeState.SENT])
+def test_each_state_of_a_notice_is_told_and_worded(state):
+    assert f"`{state.value}`" in TEXT
+    assert state.value in SCHEMAS["Notice"]["properties"]["state"]["description"]
+    french, english = (notice_words(HeardState(state, 0, 902), language) for language in Language)
+    assert french != english
+    assert ("902" in french) == (state is NoticeState.FAILED)
