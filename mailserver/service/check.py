@@ -110,6 +110,7 @@ def _check_space(
         counted |= _open_records(pair, account, label, records, problems)
     sent = [(row.sent_id, row.record) for row in _rows(store, account, store.sent.list_sent, problems)]
     counted |= _open_records(pair, account, "sent", sent, problems)
+    counted["sent_recipients"] = len(_rows(store, account, store.sent_recipients.list_recipients, problems))
     counted["documents_opened"] = _open_documents(store, account, reading, problems)
     try:
         permit = permit_reading(store, account, origin, now, logs_in=True)

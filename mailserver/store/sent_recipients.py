@@ -80,11 +80,14 @@ class SentRecipientStore:
         connection.execute(update(_table).where(*_place(row)).values(**self._values(row)))
 
     def list_recipients(
-        self, connection: Connection, account_id: AccountId, sent_id: bytes
+        self, connection: Connection, account_id: AccountId, sent_id: bytes | None = None
     ) -> list[SentRecipientRow]:
-        """Those of one sending that are followed, in its order. Raises Corrupt when one was altered."""
-        query = select(_table).where(_table.c.account_id == account_id, _table.c.sent_id == sent_id)
-        return [self._row(found) for found in connection.execute(query.order_by(_table.c.position)).all()]
+        """Those that are followed, of one sending or of all, in order. Raises Corrupt when one was altered."""
+        query = select(_table).where(_table.c.account_id == account_id)
+        if sent_id is not None:
+            query = query.where(_table.c.sent_id == sent_id)
+        query = query.order_by(_table.c.sent_id, _table.c.position)
+        return [self._row(found) for found in connection.execute(query).all()]
 
     def find_by_job(self, connection: Connection, job_id: JobId) -> SentRecipientRow | None:
         """Raises Corrupt when the row was altered."""

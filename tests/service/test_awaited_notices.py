@@ -24,6 +24,7 @@ from mailserver.model.address import parse_address
 from mailserver.model.dsn import Notify, RecipientAsk
 from mailserver.model.errors import Corrupt, Unavailable
 from mailserver.model.notice import Expectation, NoticeState
+from mailserver.service.check import check_account
 from mailserver.service.receive import PeerEnvelope
 from mailserver.service.timelines import Timelines
 from mailserver.store import schema
@@ -398,6 +399,16 @@ def test_an_altered_row_is_refused_and_the_notice_arrives(desk, caplog):
         "a sent record was altered, its notice is not counted",
         "followed recipients were altered, no time runs for them",
     ]
+
+
+def test_the_check_of_a_store_tells_an_altered_row(desk):
+    desk.send()
+    report = check_account(desk.services.store, desk.sender)
+    assert (report.problems, report.counted["sent_recipients"]) == ((), 1)
+    with desk.services.store.database.write() as connection:
+        connection.execute(schema.sent_recipient.update().values(code=902))
+    problems = check_account(desk.services.store, desk.sender).problems
+    assert problems == (("does not open (row-mac)", "sent_recipient"),)
 
 
 def test_nothing_private_is_logged_or_stored(desk, caplog):
