@@ -35,8 +35,8 @@ def _no(code: str, english: str, french: str) -> Reply:
 
 LOGIN_FAILED = _no(
     "AUTHENTICATIONFAILED",
-    "Login refused: use your full address and an app password made in your web space, not your own password.",
-    "Connexion refusée : utilisez votre adresse complète et un mot de passe d’application créé dans votre espace web, pas votre mot de passe personnel.",
+    "Login refused: use your full address and an app password, not your web password. Your operator gives you one.",
+    "Connexion refusée : utilisez votre adresse complète et un mot de passe d’application, pas celui du web. Votre opérateur vous en donne un.",
 )
 TOKEN_REFUSED = _no(
     "AUTHENTICATIONFAILED",
@@ -134,8 +134,8 @@ _BY_CODE: dict[str, Reply] = {
     ),
     "not-shared": _no(
         "NOPERM",
-        "This mailbox is yours alone: rights are keys, and nobody else has one. Share documents from your web space.",
-        "Cette boîte est à vous seul : les droits sont des clés, et personne d’autre n’en a. Partagez depuis votre espace web.",
+        "This mailbox is yours alone: rights are keys, and nobody else has one. To work with others, ask your operator for a shared box.",
+        "Cette boîte est à vous seul : les droits sont des clés, et personne d’autre n’en a. Pour travailler à plusieurs, demandez une boîte partagée à votre opérateur.",
     ),
     "not-a-member": _no(
         "NOPERM",

@@ -125,8 +125,8 @@ TROUBLES: dict[str, Wording] = {
     ),
     "auth-failed": Wording(
         535, "5.7.8",
-        "Address or password not accepted. Use an app password of your account (not the web one); make one on the web page.",
-        "Adresse ou mot de passe refusé. Utilisez un mot de passe d’application (pas celui du web), créé sur la page web.",
+        "Address or password not accepted. Use an app password (not the web one); your operator gives you one.",
+        "Adresse ou mot de passe refusé. Utilisez un mot de passe d’application (pas celui du web) ; votre opérateur vous en donne un.",
     ),
     "token-refused": Wording(
         535, "5.7.8",
@@ -150,8 +150,8 @@ TROUBLES: dict[str, Wording] = {
     ),
     "scope": Wording(
         550, "5.7.0",
-        "The password used here may not do this. Make another app password on the web page.",
-        "Le mot de passe utilisé ne permet pas cela. Créez un autre mot de passe d’application sur la page web.",
+        "The app password used here may not send mail. Ask your operator for one that may.",
+        "Ce mot de passe d’application ne permet pas d’envoyer. Demandez à votre opérateur un mot de passe qui le permet.",
     ),
     "withdrawn": Wording(
         421, "4.7.0",
