@@ -134,7 +134,7 @@ class DocumentPages:
         for each in history.events:
             event = each.event
             line = {
-                "what": describe(event, words.language),
+                "what": words.unbroken(describe(event, words.language)),
                 "when": words.moment(event.when),
                 "network": event.origin.network,
                 "client": event.origin.client,

@@ -11,6 +11,8 @@ from mailserver.audit.wording import Language
 
 _ZONE = "Europe/Paris"
 _MEBIBYTE = 1024 * 1024
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+_SPACED_BEFORE = ("»", ":", ";", "–")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,12 @@ class Words:
         if number == 0 and f"{key}.none" in self.texts:
             return self(f"{key}.none")
         return self(f"{key}.{'one' if number == 1 else 'many'}", number=number)
+
+    def unbroken(self, sentence: str) -> str:
+        """The sentence with its marks kept on the line of the word that they belong to, as French has them."""
+        for mark in _SPACED_BEFORE:
+            sentence = sentence.replace(f" {mark}", f"{_NO_BREAK}{mark}")
+        return sentence.replace("« ", f"«{_NO_BREAK}")
 
     def day(self, when: datetime) -> str:
         return self._date("date.day", when)

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from mailserver.audit.events import (
     Actor,
+    ActorKind,
     AuditEvent,
     AuditObject,
     EventKind,
@@ -64,8 +65,8 @@ _VERBS: dict[EventKind, tuple[tuple[str, str], tuple[str, str]]] = {
         ("used the kept key for", "use the kept key for"),
     ),
     EventKind.ADMINISTRATOR_ACT: (
-        ("est intervenu, comme administration, sur", "intervenir, comme administration, sur"),
-        ("acted as administrator on", "act as administrator on"),
+        ("est intervenu, pour l’opérateur, sur", "intervenir, pour l’opérateur, sur"),
+        ("acted for the operator on", "act for the operator on"),
     ),
     EventKind.SUPPORT_ACT: (
         ("est intervenu, comme assistance, sur", "intervenir, comme assistance, sur"),
@@ -107,10 +108,36 @@ _PARAMETERS: dict[ParameterName, tuple[str, str]] = {
     ParameterName.UNTIL: ("jusqu’au", "until"),
 }
 
+_ACTS: dict[str, tuple[str, str]] = {
+    "account-disabled": ("compte fermé", "account closed"),
+    "account-made": ("compte créé", "account made"),
+    "app-password-made": ("mot de passe créé", "password made"),
+    "app-password-revoked": ("mot de passe retiré", "password withdrawn"),
+    "app-passwords-listed": ("mots de passe d’application listés", "app passwords listed"),
+    "by-certificate": ("par un certificat", "by a certificate"),
+    "by-token": ("par un jeton d’accès", "by an access token"),
+    "certificate-added": ("certificat rattaché", "certificate bound"),
+    "certificate-removed": ("certificat détaché", "certificate unbound"),
+    "certificates-listed": ("certificats listés", "certificates listed"),
+    "contact-changed": ("coordonnées changées", "contact changed"),
+    "member-added": ("nouveau membre", "new member"),
+    "member-removed": ("n’est plus membre", "no longer a member"),
+    "member-responsible": ("nouveau responsable", "newly responsible"),
+    "removed-from-queue": ("retiré de la file d’attente", "taken out of the queue"),
+    "token-subject-added": ("identité rattachée", "identity bound"),
+    "token-subject-removed": ("identité détachée", "identity unbound"),
+    "token-subjects-listed": ("identités listées", "identities listed"),
+}
+"""Values of ACT that are ours; any other (rights of a mailbox) is shown as it is."""
+_TO_SEVERAL = ("nombre de destinataires", "number of recipients")
+"""What COUNT is of a message that was sent; of one recipient it says nothing."""
+
 _CLAIMANTS = frozenset({EventKind.DELIVERED, EventKind.FILED})
 """Acts of a sender: who is the address that was verified, and AUTHOR the name that it gives itself."""
 _CLAIMED = (" (qui se nomme ", " (who goes by ")
 _NOBODY = ("Une personne non identifiée", "An unidentified person")
+_ADMINISTRATOR = ("Un administrateur", "An administrator")
+"""No name of theirs is kept: whoever runs the command is this."""
 _QUOTES = (("« ", " »"), ("“", "”"))
 _INNER_QUOTES = str.maketrans({"«": "‹", "»": "›", "“": "‘", "”": "’"})
 """Words that come from outside stand between quotes, and cannot end them."""
@@ -138,10 +165,11 @@ def describe(event: AuditEvent, language: Language) -> str:
         who += f"{_CLAIMED[at]}{_quote(claimed, at)})"
         rest = tuple(each for each in what.parameters if each[0] is not ParameterName.AUTHOR)
         what = AuditObject(what.kind, what.words, rest)
+    counted = _TO_SEVERAL if event.kind is EventKind.SENT else _PARAMETERS[ParameterName.COUNT]
     if event.on_behalf_of is not None:
         who += _BEHALF[at] + _actor_words(event.on_behalf_of, at) + ","
     verb = f" {done}" if event.result is EventResult.DONE else _attempt(tried, at)
-    return f"{who}{verb} {_object_words(what, at)}{_OUTCOMES[event.result][at]}."
+    return f"{who}{verb} {_object_words(what, at, counted[at])}{_OUTCOMES[event.result][at]}."
 
 
 def _attempt(tried: str, at: int) -> str:
@@ -151,20 +179,27 @@ def _attempt(tried: str, at: int) -> str:
 
 def _actor_words(actor: Actor, at: int) -> str:
     position = ", ".join(filter(None, (actor.profession, actor.structure)))
-    name = actor.name or _NOBODY[at]
+    name = _ADMINISTRATOR[at] if actor.kind is ActorKind.ADMINISTRATOR else actor.name or _NOBODY[at]
     return f"{name} ({position})" if position else name
 
 
-def _object_words(what: AuditObject, at: int) -> str:
+def _object_words(what: AuditObject, at: int, counted: str) -> str:
     words = _OBJECTS[what.kind][at]
     if what.words:
         words += f" {_quote(what.words, at)}"
-    if what.parameters:
-        said = _SEMICOLON[at].join(
-            f"{_PARAMETERS[name][at]}{_COLON[at]}{value}" for name, value in what.parameters
-        )
-        words += f" ({said})"
-    return words
+    said = _SEMICOLON[at].join(
+        _parameter_words(name, value, at, counted)
+        for name, value in what.parameters
+        if (name, value) != (ParameterName.COUNT, "1")
+    )
+    return f"{words} ({said})" if said else words
+
+
+def _parameter_words(name: ParameterName, value: str, at: int, counted: str) -> str:
+    if name is ParameterName.ACT and value in _ACTS:
+        return _ACTS[value][at]
+    label = counted if name is ParameterName.COUNT else _PARAMETERS[name][at]
+    return f"{label}{_COLON[at]}{value}"
 
 
 def _quote(text: str, at: int) -> str:

@@ -304,6 +304,14 @@ def test_languages(accepted: str, language: str) -> None:
     assert choose_language(accepted) == language
 
 
+def test_marks_stay_on_the_line_of_their_word():
+    words = load_words(Language.FRENCH)
+    said = words.unbroken("Alix a lu « Bilan » (auteur : a@b.example ; acte : x) – sans succès.")
+    assert said.replace("\N{NO-BREAK SPACE}", "~") == (
+        "Alix a lu «~Bilan~» (auteur~: a@b.example~; acte~: x)~– sans succès."
+    )
+
+
 def test_catalogues_have_the_same_keys_and_holes() -> None:
     french, english = (load_words(language).texts for language in Language)
     assert french.keys() == english.keys()

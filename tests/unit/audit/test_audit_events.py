@@ -23,6 +23,7 @@ from mailserver.audit.events import (
 )
 from mailserver.audit.wording import Language, describe
 from mailserver.model.errors import Malformed
+from mailserver.service.administrator import administrator_act
 
 DOCTOR = Actor(ActorKind.PROFESSIONAL, "Dr Alix Demo", "alix@med.example", "médecin", "Cabinet des Lilas")
 NURSE = Actor(ActorKind.PROFESSIONAL, "Noa Demo", "", "infirmier")
@@ -178,6 +179,36 @@ SENTENCES = [
         ),
         "Camille Demo a partagé le document « Bilan » (destinataire : Dr Y ; jusqu’au : 1er mai).",
         "Camille Demo shared the document “Bilan” (recipient: Dr Y; until: 1er mai).",
+    ),
+    (
+        AuditEvent(
+            EventKind.SENT,
+            NOW,
+            PATIENT,
+            AuditObject(ObjectKind.MESSAGE, "Merci", ((ParameterName.COUNT, "1"),)),
+        ),
+        "Camille Demo a envoyé le message « Merci ».",
+        "Camille Demo sent the message “Merci”.",
+    ),
+    (
+        AuditEvent(
+            EventKind.SENT,
+            NOW,
+            PATIENT,
+            AuditObject(ObjectKind.MESSAGE, "Merci", ((ParameterName.COUNT, "3"),)),
+        ),
+        "Camille Demo a envoyé le message « Merci » (nombre de destinataires : 3).",
+        "Camille Demo sent the message “Merci” (number of recipients: 3).",
+    ),
+    (
+        administrator_act(NOW, EventKind.ADMINISTRATOR_ACT, ObjectKind.ACCOUNT, "account-made"),
+        "Un administrateur est intervenu, pour l’opérateur, sur le compte (compte créé).",
+        "An administrator acted for the operator on the account (account made).",
+    ),
+    (
+        administrator_act(NOW, EventKind.SETTING_CHANGED, ObjectKind.MAILBOX, "Projet lrs"),
+        "Un administrateur a modifié la boîte aux lettres (acte : Projet lrs).",
+        "An administrator modified the mailbox (act: Projet lrs).",
     ),
     (
         AuditEvent(EventKind.DELETED, NOW, PATIENT, REPORT, result=EventResult.FAILED),
