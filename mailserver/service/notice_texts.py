@@ -58,7 +58,7 @@ NOTICE_TEXTS: dict[NoticeKind, NoticeText] = {
         "Ne donnez à personne votre mot de passe ni un code, même à quelqu'un qui se dit de nos services.",
         "Somebody gave the password of your {operator} space, then several wrong codes, and did not get in.\n\n"
         "If it was you, do nothing: only check that your phone's clock is right.\n"
-        "If it was not you, somebody knows your password: call the support to change it.\n"
+        "If it was not you, somebody knows your password: call support to change it.\n"
         "Give your password or a code to nobody, even to somebody who says they work for us.",
         "{operator} : des codes faux ont été essayés. Si ce n'était pas vous, appelez l'assistance. / Wrong codes were tried.",
     ),
@@ -79,7 +79,7 @@ NOTICE_TEXTS: dict[NoticeKind, NoticeText] = {
         "Si ce n'était pas vous, appelez l'assistance tout de suite.",
         "The address or phone of your {operator} notices was changed.\n\n"
         "If it was you, do nothing.\n"
-        "If it was not you, call the support at once.",
+        "If it was not you, call support at once.",
         "{operator} : vos coordonnées ont été changées. Si ce n'était pas vous, appelez l'assistance. / Your contact changed.",
     ),
 }

@@ -238,7 +238,7 @@ def test_the_person_is_told_of_slow_guesses_once_a_day(tmp_path: Path) -> None:
     assert [guess(hours, 3) for hours in range(3)] == [[], [], []]
     (text,) = guess(3, 3)
     assert "Si ce n'était pas vous" in text
-    assert "call the support" in text
+    assert "call support" in text
     assert len(guess(4, 9)) == 1, "once a day"
     assert len(guess(28, 1)) == 2
     right_code(web, name, start + timedelta(hours=28))

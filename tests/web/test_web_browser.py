@@ -22,7 +22,7 @@ OPTIONS = [
 ]
 PHONE = {"width": 320, "height": 640}
 IDENTIFIER = "279035121518989"
-SMALL_TARGETS = """() => [...document.querySelectorAll('button, nav a, input, textarea')]
+SMALL_TARGETS = """() => [...document.querySelectorAll('button, nav a, .more, input, textarea')]
     .filter(each => each.type !== 'hidden').map(each => each.getBoundingClientRect())
     .filter(box => box.height > 0 && box.height < 44).length"""
 UNLABELLED = """() => [...document.querySelectorAll('input, textarea')]
