@@ -10,7 +10,9 @@ from enum import StrEnum
 from mailserver.policy.decision import Reason
 from mailserver.policy.wording import wording_for
 
-WORDS_CHARACTERS = 200
+WORDS_CHARACTERS = 400
+"""Room for a sentence in each of two languages, as our own replies have them."""
+_CUT = " ..."
 _STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}\b")
 _NOT_PRINTABLE = re.compile(r"[^ -~]+")
 
@@ -119,8 +121,10 @@ def answered(code: int, text: str) -> AttemptResult:
 
 
 def clean_words(text: str) -> str:
-    """A peer's text as one line of printable ASCII, at most 200 characters."""
-    return " ".join(_NOT_PRINTABLE.sub(" ", text).split())[:WORDS_CHARACTERS].strip()
+    """A peer's text as one line of printable ASCII; one that is longer than the room ends in dots."""
+    words = " ".join(_NOT_PRINTABLE.sub(" ", text).split())
+    is_long = len(words) > WORDS_CHARACTERS
+    return f"{words[: WORDS_CHARACTERS - len(_CUT)]}{_CUT}" if is_long else words
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,9 +283,11 @@ _BY_CAUSE = {
 }  # fmt: skip
 _ADDRESS_UNKNOWN = Explanation(
     "le serveur du destinataire dit que cette boîte n'existe pas ou est fermée.",
-    "Vérifiez l'adresse dans l'annuaire, puis renvoyez.",
+    "Vérifiez l'adresse (d'un professionnel : dans l'annuaire ; d'un patient : son matricule INS), puis renvoyez ; sinon, "
+    "joignez-le par un autre moyen.",
     "the recipient's server says that this mailbox does not exist or is closed.",
-    "Check the address in the directory, then send again.",
+    "Check the address (a professional's in the directory, a patient's against their INS), then send again; otherwise "
+    "reach them by another way.",
 )
 _BOX_FULL = Explanation(
     "la boîte du destinataire est pleine.", _RESEND_FR, "the recipient's mailbox is full.", _RESEND_EN

@@ -12,7 +12,9 @@ from mailserver.gateway.peer_connection import judge_handshake
 from mailserver.mime.reports import DeliveryAction
 from mailserver.model.ids import AccountId, JobId
 from mailserver.policy.decision import Reason
+from mailserver.policy.wording import format_reply
 from mailserver.service.delivery_reports import (
+    WORDS_CHARACTERS,
     Cause,
     Fate,
     answered,
@@ -73,7 +75,13 @@ def test_replies(code, text, fate, status):
 
 def test_words_are_one_short_line_of_ascii():
     assert clean_words("5.1.1 no\r\n5.1.1 <script>\x1b[0m é") == "5.1.1 no 5.1.1 <script> [0m"
-    assert len(clean_words("x" * 999)) == 200
+    assert clean_words("x" * 999) == "x" * (WORDS_CHARACTERS - 4) + " ..."
+
+
+def test_both_languages_of_our_own_replies_have_room():
+    for reason in Reason:
+        said = " ".join(line[4:] for line in format_reply(reason).decode().splitlines())
+        assert clean_words(said) == said
 
 
 LATER = passing(Cause.UNREACHABLE)
