@@ -70,8 +70,8 @@ def read_status(config: Config, trust: TrustStore, now: datetime) -> TrustStatus
 
 def format_status(status: TrustStatus) -> list[str]:
     """The same in words, one text a line."""
-    why = f"NOBODY is trusted ({status.refusal}). {words_for_code(status.refusal)}"
-    lines = [f"In force: {status.domains} domains." if status.in_force else why]
+    why = f"NOBODY is trusted ({status.refusal}): the reason of each list is below."
+    lines = [f"In force: {_number(status.domains, 'domain')}." if status.in_force else why]
     for each in status.lists:
         lines += ["", *_list_lines(each)]
     return [*lines, "", *(f"{domain}: {_OWN[state]}" for domain, state in status.own.items())]
@@ -104,14 +104,14 @@ def _list_status(config: Config, source: TrustSource, now: datetime) -> ListStat
 
 def _list_lines(status: ListStatus) -> list[str]:
     lines = [f"{status.name}: {'in force' if status.in_force else 'NOT in force'}"]
-    if status.refusal:
+    if status.refusal and not (status.error and not status.generated_at):
         lines.append(f"  why         {status.refusal}: {words_for_code(status.refusal)}")
     if status.generated_at:
         spoiled = f", and {status.unreadable} entries that cannot be read" if status.unreadable else ""
         signed = f"{status.signer}, certificate {status.fingerprint[:_FINGERPRINT_SHOWN]}…"
         lines += [
             f"  generated   {status.generated_at}, {status.age_hours} h ago",
-            f"  names       {status.domains} domains in {status.entries} entries{spoiled}",
+            f"  names       {_number(status.domains, 'domain')} in {status.entries} {'entry' if status.entries == 1 else 'entries'}{spoiled}",
             f"  signed by   {signed} until {status.signer_until}",
         ]
     lines.append(f"  file        {status.file}")
@@ -123,6 +123,10 @@ def _list_lines(status: ListStatus) -> list[str]:
         failed = f"{status.fetch_tried_at} {status.fetch_error}: {words_for_code(status.fetch_error)}"
         lines.append(f"  last error  {failed}")
     return lines
+
+
+def _number(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def _find_own_dn(config: Config) -> DistinguishedName | None:

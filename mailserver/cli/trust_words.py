@@ -28,7 +28,7 @@ _OF_STEP: dict[Step, str] = {
     Step.LIST: f"What was signed is no trust list in the known form. {_WRONG_AT_THE_SOURCE}",
 }
 _OF_CODE = {
-    "trust-list-unreadable": "The file cannot be read. Check the path and its rights.",
+    "trust-list-unreadable": "The file is not there, or this account may not read it. Put the list there, or name its url in [trust].",
     "xml-length": "The file is over 32 MiB. Check that it is the trust list.",
     "xml-unsigned": "The file is not signed, so nobody vouches for it. Fetch the signed list from where it is published.",
     "xml-signer-not-pinned": "Another certificate signed it than those of signers (further_signers) in [trust] of pli.toml. If the "

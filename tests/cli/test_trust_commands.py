@@ -167,7 +167,7 @@ def test_status_in_force(run: Run, signer: IssuedCertificate, say: Callable[...,
     assert (main["name"], main["in_force"], main["error"], main["age_hours"]) == ("main", True, "", 0)
     assert main["fingerprint"] == facts_of(signer).fingerprint_sha256
     text = say("status")
-    assert text.startswith("In force: 1 domains.")
+    assert text.startswith("In force: 1 domain.")
     assert f"{OURS}: listed for our certificate" in text
     assert "fetched" not in text  # this list has no address
 
@@ -188,6 +188,8 @@ def test_status_says_why_not(
     assert facts["own"] == {OURS: "no"}
     text = say("status")
     assert "NOBODY is trusted" in text
+    assert "not signed, so nobody vouches for it" in text
+    assert "names nobody" not in text  # the list was not taken: that is the reason
     assert f"{OURS}: NOT listed" in text
     (folder / "a/tls/operator.pem").unlink()
     put(folder / "ca/list.xml", signed_list(signer, NOW, OURS))
