@@ -30,6 +30,8 @@ class RevocationWatch:
     async def run(self, pool: Executor) -> None:
         """Until cancelled."""
         if not self._revocations.are_configured:
+            if self._fetches:
+                logger.critical("revocation is not checked: peer_crl and peer_ocsp in [tls] are empty")
             return
         loop = asyncio.get_running_loop()
 

@@ -29,7 +29,10 @@ class OperatorConfig:
     name: str = _key("Pli", "Name of the operator, shown to people.", rules.NAME)
     domains: list[str] = _key([], "Mail domains that this server holds; at least one.", rules.DOMAINS)  # noqa: RUF009 # a field
     hostname: str = _key(
-        "localhost", "Name that the server gives itself in greetings and trace lines.", rules.HOSTNAME
+        "localhost",
+        "Name of this machine in the DNS: in greetings, trace lines and links. The certificates name it too. Do not change it later: "
+        "the access log bears it.",
+        rules.HOSTNAME,
     )
     product_reference: str = _key(
         "",
@@ -52,7 +55,11 @@ class StoreConfig:
 
 @dataclass(frozen=True, slots=True)
 class ListenConfig:
-    host: str = _key("127.0.0.1", "Address to listen on; 0.0.0.0 for every interface.", rules.LISTEN_HOST)
+    host: str = _key(
+        "127.0.0.1",
+        "Address to listen on; 127.0.0.1 is this machine alone, 0.0.0.0 every interface.",
+        rules.LISTEN_HOST,
+    )
     mx: int = _key(
         25,
         "Mail from other operators (SMTP with STARTTLS, mutual TLS). 0 switches a port off.",
@@ -80,11 +87,15 @@ class TlsConfig:
     )
     key: str = _key("tls/server.key", "Its private key.", rules.PATH)
     peer_certificate: str = _key(
-        "tls/operator.pem", "Operator certificate (both usages) shown to other operators.", rules.PATH
+        "tls/operator.pem",
+        "Operator certificate (usages client and server) shown to other operators, with its chain.",
+        rules.PATH,
     )
     peer_key: str = _key("tls/operator.key", "Its private key.", rules.PATH)
     peer_authority: str = _key(
-        "tls/authority.pem", "The only authority trusted for other operators (IGC-Santé).", rules.PATH
+        "tls/authority.pem",
+        "The only authority trusted for other operators (PEM): the one that issued their certificates.",
+        rules.PATH,
     )
     peer_crl: str = _key(
         "",
@@ -99,7 +110,8 @@ class TlsConfig:
     )
     revocation: str = _key(
         "require",
-        "When nothing of these can tell: require refuses the peer for now, prefer lets it in with a warning in the log.",
+        "When the lists and the responder cannot tell: require refuses the peer for now, prefer lets it in with a warning. "
+        "With neither set nothing is checked, and the log says so at each start.",
         rules.REVOCATION,
     )
     peer_server_certificate_suffices: bool = _key(
@@ -193,7 +205,7 @@ class LimitsConfig:
     )
     storage_bytes: int = _key(
         53687091200,
-        "Most octets of messages in one account, padding included; refused and not refused as above.",
+        "Most octets of messages in one account, padding included; over it as for messages.",
         rules.COUNT,
     )
     connections: int = _key(

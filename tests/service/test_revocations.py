@@ -1,9 +1,11 @@
 """Lists fetched and kept, the responder asked and its silence survived: what is known of a peer's certificate, when."""
 
+import asyncio
 import contextlib
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -212,6 +214,15 @@ def test_the_operator_hears_once_of_a_list_out_of_date(make, forge, web, caplog)
     with caplog.at_level("INFO"):
         watch.round(NOW + 2 * DAY, is_due=True)
     assert "every revocation list is in date again" in caplog.text
+
+
+@pytest.mark.parametrize("fetches", [True, False])
+def test_the_operator_hears_at_each_start_that_nothing_is_checked(make, caplog, fetches):
+    with ThreadPoolExecutor(1) as pool:
+        asyncio.run(RevocationWatch(make(), fetches=fetches).run(pool))
+    said = [(each.levelname, each.message) for each in caplog.records]
+    nothing = "revocation is not checked: peer_crl and peer_ocsp in [tls] are empty"
+    assert said == ([("CRITICAL", nothing)] if fetches else []), "one worker says it"
 
 
 class Pages(BaseHTTPRequestHandler):
