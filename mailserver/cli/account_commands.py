@@ -31,6 +31,14 @@ from mailserver.service.one_time import new_totp_secret, otpauth_uri
 
 PRIVATE_FIELDS = ("name", "ins", "contact_email", "contact_phone", "profession", "structure", "password")
 MOST_DAYS = 3660
+NO_WEB_LOGIN = (
+    "No web password was given: mail for this person is kept, and they cannot log in on the web. There is no command that "
+    "gives one later: use --password-stdin here."
+)
+NO_CODES = (
+    "There is nowhere to send login codes to, so this person cannot log in on the web yet. Give an address or a "
+    "telephone with: pli account contact --fields-stdin"
+)
 
 
 def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -201,6 +209,10 @@ def _add(options: argparse.Namespace) -> int:
     print(f"Made {address} ({kind.value}).")
     if made.app_password:
         print(f"App password, shown once, good for {new.days} days, for the mail client: {made.app_password}")
+    if new.password is None and kind is AccountKind.PATIENT:
+        print(NO_WEB_LOGIN)
+    elif new.password is not None and not (otpauth or new.profile.contact_email or new.profile.contact_phone):
+        print(NO_CODES)
     if otpauth:
         print(f"Second factor, shown once: {otpauth}")
     return 0

@@ -30,7 +30,9 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         "export", help="write the log of one account; its web password on standard input"
     )
     add_config(export)
-    export.add_argument("--as", dest="address", required=True, metavar="ADDRESS")
+    export.add_argument(
+        "--as", "--address", dest="address", required=True, metavar="ADDRESS", help="whose log"
+    )
     export.add_argument(
         "--by",
         metavar="ADDRESS",
@@ -57,7 +59,7 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     export.add_argument("--json", action="store_true")
     export.set_defaults(call=_export, quiet_log=True)
     verify = acts.add_parser("verify", help="check an exported log offline")
-    verify.add_argument("file", type=Path)
+    verify.add_argument("file", type=Path, metavar="FILE", help="what pli audit export wrote")
     verify.add_argument("--checkpoint", type=Path, metavar="FILE", help="a receipt saved earlier")
     verify.add_argument("--lang", choices=["fr", "en"], default="fr")
     verify.add_argument("--json", action="store_true")

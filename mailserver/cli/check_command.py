@@ -15,7 +15,7 @@ from mailserver.service.keys import Keys, OpenAccount
 
 def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """The options of this module's commands."""
-    parser = commands.add_parser("check", help="row MACs, digests, names both ways, counters, log chain")
+    parser = commands.add_parser("check", help="is the store whole and untouched?")
     add_config(parser)
     parser.add_argument("--as", dest="address", metavar="ADDRESS", help="open everything of one account too")
     parser.add_argument("--json", action="store_true")

@@ -48,6 +48,8 @@ def demo(folder: Path, *, once: bool, as_json: bool) -> int:
         relay = DemoRelay()
         at_end.callback(relay.server_close)
         at_end.callback(relay.shutdown)
+        if not as_json:
+            print("making keys, certificates and two operators (about ten seconds)", flush=True)
         try:
             stage = set_up(folder, relay.port, at_end)
         except PliError as error:
@@ -110,7 +112,7 @@ def _end(stage: Stage, teller: Teller) -> int:
 
 def _print_settings(stage: Stage) -> None:
     print(
-        "\nBoth operators keep serving. For a mail client (the demo authority must be trusted, or accept once):\n"
+        "\nBoth operators keep serving. For a mail client (trust the demo authority below, or accept its certificate once):\n"
     )
     for operator, person in ((stage.a, stage.cardiologist), (stage.b, stage.doctor)):
         _print_person(operator, person)

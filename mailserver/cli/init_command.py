@@ -8,6 +8,14 @@ from pathlib import Path
 from mailserver.cli.numbers import whole_number
 from mailserver.cli.operator_folder import CLAMD, PORTS, OperatorPlan, make_operator, parse_domains
 
+_TO_DO = (
+    "Before it serves (docs/operating.md has each step with its check):",
+    "  [listen]     host is 127.0.0.1, this machine alone: 0.0.0.0 for every interface",
+    "  [tls]        put the certificates where the keys say; name the revocation lists (peer_crl) or the responder",
+    "  [trust]      name the list's signers, and its url, or put the list where file says; until then no mail passes",
+    f"  [antivirus]  without clamd at {CLAMD} mail is put off: install clamav-daemon, or leave it out with an empty clamd",
+    "  [relay]      where login codes leave by e-mail (or [sms]): without one of them nobody gets a code",
+)
 MOST_PORT = 65535
 MOST_BASE_PORT = MOST_PORT - max(PORTS.values())
 
@@ -52,13 +60,9 @@ def _init(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"config": str(path), "domains": options.domain}))
     else:
-        print(f"Made {path}. Next: pli account add -c {path} …, then pli serve -c {path}")
+        print(f"Made {path}, which says what each key is for.")
         if options.demo_authority is None:
-            print(
-                "Put your certificates and the signed trust list where pli.toml says; until then no mail passes."
-            )
-            print(
-                f"Mail is put off while ClamAV's clamd does not answer at {CLAMD}: install clamav-daemon with "
-                "StreamMaxLength above message_bytes and [large] limit_bytes, or empty clamd in [antivirus]."
-            )
+            for line in _TO_DO:
+                print(line)
+        print(f"Next: pli account add -c {path} …, then pli serve -c {path}")
     return 0

@@ -82,6 +82,31 @@ def test_accounts(config: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
     assert facts(capsys)["problems"] == []
 
 
+def test_a_patient_who_could_not_log_in_is_told_of(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient = ["account", "add", "-c", str(config), "--kind", "PATIENT", "--name", "D"]
+    assert command.run([*patient, "--address", "d@a.localhost", "--ins", INS]) == 0
+    assert "use --password-stdin here" in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin", io.StringIO("un mot de passe long\n"))
+    other = [
+        "--address",
+        "e@a.localhost",
+        "--ins",
+        "1.2.250.1.213.1.4.10|255069999999934",
+        "--password-stdin",
+    ]
+    assert command.run([*patient, *other]) == 0
+    assert "pli account contact" in capsys.readouterr().out
+
+
+def test_init_says_what_comes_before_serving(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.run(["init", str(tmp_path / "b"), "--domain", "b.localhost"]) == 0
+    said = capsys.readouterr().out
+    for section in ("[listen]", "[tls]", "[trust]", "[antivirus]", "[relay]", "docs/operating.md"):
+        assert section in said
+
+
 def test_members_of_a_box(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("camille", "alix"):
         person = ["--kind", "PER", "--address", f"{name}@a.localhost", "--name", f"{name} FICTIF"]
