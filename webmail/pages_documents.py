@@ -138,7 +138,7 @@ class DocumentPages:
                 "when": words.moment(event.when),
                 "network": event.origin.network,
                 "client": event.origin.client,
-                "address": event.who.handle,
+                "address": event.who.handle if "@" in event.who.handle else "",
             }
             months.setdefault(words.month(event.when), []).append(line)
         values: dict[str, object] = {"months": months, "history": history, "shown": len(history.events)}

@@ -25,6 +25,14 @@ IDENTIFIER = "279035121518989"
 SMALL_TARGETS = """() => [...document.querySelectorAll('button, nav a, .more, input, textarea')]
     .filter(each => each.type !== 'hidden').map(each => each.getBoundingClientRect())
     .filter(box => box.height > 0 && box.height < 44).length"""
+PAGES_OF_A_DOCTOR = {
+    "/": "Mes messages",
+    "/sent": "Messages envoyés",
+    "/away": "Mon absence",
+    "/kept": "Mes grands fichiers envoyés",
+    "/settings": "Réglages",
+    "/history": "Qui a consulté",
+}
 UNLABELLED = """() => [...document.querySelectorAll('input, textarea')]
     .filter(each => each.type !== 'hidden' && !each.labels.length).length"""
 
@@ -198,6 +206,26 @@ def choose_notices(walk: Walk) -> None:
     page.get_by_label("Un nouveau message").check()
     page.get_by_role("button", name="Enregistrer").click()
     walk.see("11-saved")
+
+
+def test_a_doctor_finds_the_pages(context: BrowserContext, own_stage: Stage, tmp_path: Path) -> None:
+    context.add_cookies(
+        [
+            {
+                "name": "__Host-pli",
+                "value": own_stage.doctor().cookie,
+                "url": f"https://localhost:{own_stage.port}",
+                "secure": True,
+            }
+        ]
+    )
+    walk = Walk(context.new_page(), tmp_path)
+    for path, title in PAGES_OF_A_DOCTOR.items():
+        walk.page.goto(path)
+        expect(walk.page.get_by_role("heading", level=1)).to_have_text(title)
+        walk.see(title)
+    walk.page.goto("/")
+    expect(walk.page.get_by_text("Aucun message pour l’instant.", exact=True)).to_be_visible()
 
 
 def test_a_wrong_password_says_what_to_do(context: BrowserContext, own_stage: Stage, tmp_path: Path) -> None:
