@@ -95,7 +95,8 @@ _WORDS = {
     "slot": "This secret is not there any more. Look at what the account has, then try again.",
     "stopping": "The server is stopping. Try again when it runs.",
     "sms-token": "The token of [sms] cannot be used: {detail}. See token_file in pli.toml.",
-    "tls-authority": "The authority's certificate cannot be used. See peer_authority and client_authority in [tls] of pli.toml.",
+    "tls-authority": "An authority's certificates cannot be used. See peer_authority and client_authority in [tls] of pli.toml: the file must "
+    "exist and hold certificates in PEM.",
     "tls-certificate": "A certificate or its key cannot be used. See certificate, key, peer_certificate and peer_key "
     "in [tls] of pli.toml: the files must exist and belong together.",
     "tls-purpose": "This Python cannot take a server certificate from a caller ({detail}). Set "
