@@ -179,7 +179,8 @@ class ImapConnection(asyncio.Protocol):
     def _flush(self) -> None:
         octets, self._unsent = self._unsent, b""
         if octets and self._transport is not None:
-            self._transport.write(octets)
+            with contextlib.suppress(RuntimeError):  # uvloop's word for a transport that is closing already
+                self._transport.write(octets)
 
     async def drain(self) -> None:
         """Wait until the peer took most of it. Raises ConnectionResetError when it is gone."""
@@ -380,8 +381,7 @@ class ImapConnection(asyncio.Protocol):
             self._expire(BYE_LATE)
 
     def _expire(self, text: str) -> None:
-        with contextlib.suppress(RuntimeError):  # the transport is closing already
-            self.send(format_untagged(Word.BYE, text))
+        self.send(format_untagged(Word.BYE, text))
         self.close()
 
 

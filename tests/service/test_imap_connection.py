@@ -153,6 +153,26 @@ def test_an_append_that_sends_almost_nothing_is_ended(
     assert client.line() == "* BYE Too slow"
 
 
+def test_a_transport_that_is_gone_does_not_end_the_sweep(running: RunningImap, clients: Clients) -> None:
+    """uvloop's raises RuntimeError between the end of its handle and ``connection_lost``."""
+    clients.connect()
+
+    class Gone:
+        def write(self, _octets: bytes) -> None:
+            raise RuntimeError("unable to perform operation; the handler is closed")
+
+        def close(self) -> None: ...
+
+    async def sweep() -> None:
+        (connection,) = running.server._hub.connections
+        real, connection._transport = connection._transport, Gone()
+        connection.expire(running.loop.time() + 61)
+        await asyncio.sleep(0)
+        connection._transport = real
+
+    running.on_loop(sweep())
+
+
 def test_reading_is_logged_once_before_the_first_octet(
     running: RunningImap, clients: Clients, name: str
 ) -> None:
