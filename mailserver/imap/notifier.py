@@ -5,7 +5,7 @@ What a mailbox looked like when it was last told is remembered; one look at the 
 different. The change feed only says that there is something.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mailserver.imap.commands import Notify, NotifyEvent, NotifyFilter, NotifyGroup, StatusItem
@@ -116,9 +116,12 @@ class Notifier:
         is_utf8 = not enabled.isdisjoint({Feature.UTF8, Feature.REV2})
         before, now = self._known, {each.mailbox_id: _known(each) for each in mailboxes}
         events = {each.mailbox_id: self._events_of(each) for each in mailboxes}
+        affected = self._names_affected(now, events)
+        by_name = {each.name: each for each in now.values()} if affected else {}
+        superiors = {above for name in by_name for above in _superiors(name)}
         responses = [
-            _format_name(name, old, now.values(), is_utf8=is_utf8)
-            for name, old in self._names_affected(now, events).items()
+            _format_name(name, old, by_name.get(name), has_children=name in superiors, is_utf8=is_utf8)
+            for name, old in affected.items()
         ]
         for mailbox_id, each in now.items():
             was = before.get(mailbox_id)
@@ -140,7 +143,7 @@ class Notifier:
             if mailbox_id not in now and NotifyEvent.MAILBOX_NAME in self._events_named(gone.name):
                 self._affect(found, gone.name)
         both = [(self._known[each], now[each]) for each in now.keys() & self._known.keys()]
-        moves = [(was.name, each.name) for was, each in both if was.name != each.name]
+        moves = {was.name: each.name for was, each in both if was.name != each.name}
         for mailbox_id, each in now.items():
             was, wanted = self._known.get(mailbox_id), events[mailbox_id]
             if was is None:
@@ -195,11 +198,20 @@ class Notifier:
         return frozenset[NotifyEvent]().union(*groups)
 
 
-def _follows(old: str, new: str, moves: Iterable[tuple[str, str]]) -> bool:
+def _follows(old: str, new: str, moves: Mapping[str, str]) -> bool:
     """Whether a mailbox has its new name from a superior that was renamed: no event of its own (RFC 5465 §5.4)."""
     return any(
-        old.startswith(above + DELIMITER) and new == renamed + old[len(above) :] for above, renamed in moves
+        new == renamed + old[len(above) :]
+        for above in _superiors(old)
+        if (renamed := moves.get(above)) is not None
     )
+
+
+def _superiors(name: str) -> Iterator[str]:
+    """The names above a name, the nearest first."""
+    while DELIMITER in name:
+        name = name.rpartition(DELIMITER)[0]
+        yield name
 
 
 def _is_near(one: str, other: str) -> bool:
@@ -207,15 +219,15 @@ def _is_near(one: str, other: str) -> bool:
     return one == other or one.startswith(other + DELIMITER) or other.startswith(one + DELIMITER)
 
 
-def _format_name(name: str, old_name: str | None, now: Collection[_Known], *, is_utf8: bool) -> bytes:
-    """LIST of a name as it is after the event, accurate in all attributes."""
-    found = next((each for each in now if each.name == name), None)
+def _format_name(
+    name: str, old_name: str | None, found: _Known | None, *, has_children: bool, is_utf8: bool
+) -> bytes:
+    """LIST of a name as it is after the event, accurate in all attributes; ``found`` is the mailbox that has it."""
     attributes = [] if found is not None else ["\\NonExistent"]
     if found is not None and found.role in SPECIAL_USE:
         attributes.append(SPECIAL_USE[found.role])
     if found is not None and found.is_subscribed:
         attributes.append("\\Subscribed")
-    has_children = any(each.name.startswith(name + DELIMITER) for each in now)
     attributes.append("\\HasChildren" if has_children else "\\HasNoChildren")
     more = b"" if old_name is None else format_old_name(old_name, is_utf8=is_utf8)
     return format_list(attributes, name, is_utf8=is_utf8, more=more)
