@@ -232,7 +232,7 @@ class Administration:
     ) -> Profile:
         """Where codes and notices go from now on; logged, and told to where they went."""
         row = self._load(address)
-        told = notices.contact_changed_job(row, now)
+        told = notices.contact_changed_jobs(row, now)
         return self._mark_profile(row, change, "contact-changed", now, told)
 
     def _mark_profile(
@@ -241,7 +241,7 @@ class Administration:
         change: Callable[[Profile], Profile],
         act_name: str,
         now: datetime,
-        told: JobRow | None = None,
+        told: Sequence[JobRow] = (),
     ) -> Profile:
         profile = change(self._directory.open_profile(row))
         changed = replace(row, profile=self._directory.seal_profile(row.account_id, profile))
@@ -250,8 +250,8 @@ class Administration:
 
         def run(connection: Connection) -> None:
             self._store.accounts.replace_account(connection, changed)
-            if told is not None:
-                self._store.jobs.add_jobs(connection, [told])
+            if told:
+                self._store.jobs.add_jobs(connection, told)
             add_entries(connection, self._store.macs, [entry])
 
         self._store.writer.commit(Unit(row.account_id, run))

@@ -1,7 +1,7 @@
 """A person's own choices of notices, and the change of where they are reached, with a code that went there.
 
 Codes of logins go to that address or number, so its change is an act like a login: the page asks for the password
-again, the new address proves itself, the old one is told, the person's log has an entry.
+again, the new address proves itself, the old address and number are told, the person's log has an entry.
 """
 
 from dataclasses import dataclass, replace
@@ -18,7 +18,6 @@ from mailserver.service.notices import Contact, News, Notices, Way
 from mailserver.service.web_codes import Take, WebCodes
 from mailserver.store.accounts import AccountRow
 from mailserver.store.database import Connection
-from mailserver.store.jobs import JobRow
 from mailserver.store.store import Store
 from mailserver.store.writer import Unit
 
@@ -105,13 +104,11 @@ class ContactSettings:
         now: datetime,
         take: Take | None = None,
     ) -> None:
-        """One Unit: the code is used up, the profile written, the entry added, the old address told."""
+        """One Unit: the code is used up, the profile written, the entry added, the old address and number told."""
         row, profile = change
         old = self._directory.open_profile(row)
         is_contact = (old.contact_email, old.contact_phone) != (profile.contact_email, profile.contact_phone)
-        told: list[JobRow] = []
-        if is_contact and (job := self._notices.contact_changed_job(row, now)) is not None:
-            told = [job]
+        told = self._notices.contact_changed_jobs(row, now) if is_contact else []
         changed = replace(row, profile=self._directory.seal_profile(row.account_id, profile))
         what = AuditObject(ObjectKind.CONTACT if is_contact else ObjectKind.SETTING)
         event = AuditEvent(EventKind.SETTING_CHANGED, now, actor_of(account), what, origin)

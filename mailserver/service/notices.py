@@ -77,12 +77,16 @@ class Notices:
 
     def find_contact(self, profile: Profile, *, is_code: bool = False) -> Contact | None:
         """Where this person is reached; None when nowhere."""
-        mail = Contact(Way.MAIL, profile.contact_email)
-        sms = Contact(Way.SMS, profile.contact_phone if self.has_sms else "")
-        known = [each for each in ((sms, mail) if profile.prefers_sms else (mail, sms)) if each.target]
+        known = self._contacts_of(profile)
         alive = [each for each in known if each.way is not Way.MAIL or not profile.is_email_dead]
         found = alive or (known if is_code else [])
         return found[0] if found else None
+
+    def _contacts_of(self, profile: Profile) -> list[Contact]:
+        """Address and number, the preferred way first."""
+        mail = Contact(Way.MAIL, profile.contact_email)
+        sms = Contact(Way.SMS, profile.contact_phone if self.has_sms else "")
+        return [each for each in ((sms, mail) if profile.prefers_sms else (mail, sms)) if each.target]
 
     def waiting_job(
         self, account: AccountRow, now: datetime, *, has_documents: bool = False
@@ -111,10 +115,13 @@ class Notices:
         """The code that shows that a new address or number is the person's own; None when it cannot be one."""
         return self._job(account, contact, NoticeKind.CONTACT_CODE, CODE_LIFE_SECONDS, now, code)
 
-    def contact_changed_job(self, account: AccountRow, now: datetime) -> JobRow | None:
-        """To where the person was reached until now: ``account`` is the row before the change."""
-        contact = self.find_contact(self._directory.open_profile(account), is_code=True)
-        return self._job(account, contact, NoticeKind.CONTACT_CHANGED, DAY_SECONDS, now)
+    def contact_changed_jobs(self, account: AccountRow, now: datetime) -> list[JobRow]:
+        """To the address and the number until now, both: whoever holds one of them cannot keep the change from the
+        other. ``account`` is the row before the change.
+        """
+        known = self._contacts_of(self._directory.open_profile(account))
+        jobs = [self._job(account, each, NoticeKind.CONTACT_CHANGED, DAY_SECONDS, now) for each in known]
+        return [job for job in jobs if job is not None]
 
     def _job(
         self,

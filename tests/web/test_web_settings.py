@@ -133,6 +133,17 @@ def test_a_new_way_proves_itself(stage: Stage, way: str, typed: str, kept: str) 
     assert ask(client, way, kept, path="/settings/contact/code", code=code).status == 403
 
 
+def test_address_and_number_are_both_told_of_a_change(stage: Stage) -> None:
+    """Who reads somebody's ordinary mail cannot take over their number unseen: it hears of it itself."""
+    change(stage, contact_phone=PHONE)
+    client, number = stage.patient(), "+33600000099"
+    before = len(notices(stage))
+    ask(client, "sms", number)
+    code = code_for(stage, number)
+    assert ask(client, "sms", number, path="/settings/contact/code", code=code).status == 303
+    assert {target_of(each) for each in notices(stage)[before:]} == {number, "dominique@example.org", PHONE}
+
+
 def test_a_code_is_for_its_address_and_its_session(stage: Stage) -> None:
     client, other = stage.patient(), stage.patient()
     ask(client, "mail", NEW)
