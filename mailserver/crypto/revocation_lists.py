@@ -1,8 +1,8 @@
 """Revocation lists of the pinned authorities, checked before one is believed (RFC 5280 §5, §6.3), and what they say.
 
 A list counts only when an authority of the operator's own file signed it, with SHA-2; never one that a certificate
-points to. Partial lists (delta, indirect, by reason) and lists without an end are refused: what is not understood
-must not vouch for anybody. Input is bounded, and only Malformed escapes.
+points to. Partial lists (delta, indirect, by reason) and lists without an end are refused, and one of several that an
+issuer cuts by place speaks of its own place alone: what is not understood must not vouch for anybody. Input is bounded, and only Malformed escapes.
 """
 
 from collections.abc import Collection
@@ -46,10 +46,22 @@ class ChainLink:
     issuer: x509.Certificate = field(repr=False)
     is_authority: bool
 
+    @property
+    def points(self) -> frozenset[x509.GeneralName]:
+        """Where it says that the whole of its issuer's word on it is published (RFC 5280 §4.2.1.13)."""
+        try:
+            found = find_extension(self.certificate.extensions, x509.CRLDistributionPoints)
+        except UNREADABLE:
+            return frozenset()
+        whole = (each for each in found or () if each.reasons is None and each.crl_issuer is None)
+        return frozenset(name for each in whole for name in each.full_name or ())
+
 
 @dataclass(frozen=True, slots=True)
 class RevocationList:
-    """A list whose signature was checked. ``issuer`` is the fingerprint of the authority that signed it."""
+    """A list whose signature was checked. ``issuer`` is the fingerprint of the authority that signed it; ``points``,
+    when there are any, the places whose certificates alone it speaks of.
+    """
 
     issuer: bytes
     this_update: datetime
@@ -57,6 +69,7 @@ class RevocationList:
     serials: frozenset[int] = field(repr=False)
     covers_users: bool = True
     covers_authorities: bool = True
+    points: frozenset[x509.GeneralName] = field(default=frozenset(), repr=False)
 
     def is_current_at(self, now: datetime) -> bool:
         return now <= self.next_update
@@ -64,6 +77,10 @@ class RevocationList:
     def covers(self, link: ChainLink) -> bool:
         """Whether it speaks of this kind of certificate."""
         return self.covers_authorities if link.is_authority else self.covers_users
+
+    def vouches_for(self, link: ChainLink, now: datetime) -> bool:
+        """Whether its silence counts: in date, and not another part of the issuer's lists (RFC 5280 §6.3.3 b 2)."""
+        return self.is_current_at(now) and (not self.points or not self.points.isdisjoint(link.points))
 
 
 class Authorities:
@@ -118,7 +135,7 @@ class Authorities:
         signer = next((each for each in named if is_sound and _has_signed(each, parsed)), None)
         if signer is None:
             raise Malformed("crl-signature")
-        users, authorities = _scope(parsed.extensions)
+        users, authorities, points = _scope(parsed.extensions)
         if parsed.next_update_utc is None:  # RFC 5280 §5.1.2.5
             raise Malformed("crl-syntax")
         if parsed.last_update_utc > now + CLOCK_TOLERANCE:
@@ -130,6 +147,7 @@ class Authorities:
             frozenset(entry.serial_number for entry in parsed),
             users,
             authorities,
+            points,
         )
 
 
@@ -144,7 +162,7 @@ def judge_by_lists(
         if any(link.certificate.serial_number in each.serials for each in found):
             return Standing.REVOKED
         is_pinned = link.is_authority and not found
-        is_known = is_known and (is_pinned or any(each.is_current_at(now) for each in found))
+        is_known = is_known and (is_pinned or any(each.vouches_for(link, now) for each in found))
     return Standing.GOOD if is_known else Standing.UNKNOWN
 
 
@@ -169,8 +187,8 @@ def _has_signed(signer: x509.Certificate, parsed: x509.CertificateRevocationList
     return isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey) and parsed.is_signature_valid(key)
 
 
-def _scope(extensions: x509.Extensions) -> tuple[bool, bool]:
-    """Whether it covers users' certificates, and authorities'. Raises Malformed("crl-scope") for a part of a list."""
+def _scope(extensions: x509.Extensions) -> tuple[bool, bool, frozenset[x509.GeneralName]]:
+    """Whether it covers users' certificates, and authorities'; of which places. Raises Malformed("crl-scope")."""
     point = find_extension(extensions, x509.IssuingDistributionPoint)
     known = (x509.IssuingDistributionPoint.oid, x509.CRLNumber.oid, x509.AuthorityKeyIdentifier.oid)
     if any(each.critical and each.oid not in known for each in extensions):  # RFC 5280 §5.2
@@ -178,10 +196,12 @@ def _scope(extensions: x509.Extensions) -> tuple[bool, bool]:
     if find_extension(extensions, x509.DeltaCRLIndicator) is not None:
         raise Malformed("crl-scope")
     if point is None:
-        return True, True
-    if point.indirect_crl or point.only_some_reasons or point.only_contains_attribute_certs:
+        return True, True, frozenset()
+    is_partial = point.indirect_crl or point.only_some_reasons or point.only_contains_attribute_certs
+    if is_partial or point.relative_name is not None:
         raise Malformed("crl-scope")
-    return not point.only_contains_ca_certs, not point.only_contains_user_certs
+    users, authorities = not point.only_contains_ca_certs, not point.only_contains_user_certs
+    return users, authorities, frozenset(point.full_name or ())
 
 
 E = TypeVar("E", bound=x509.ExtensionType)

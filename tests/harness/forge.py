@@ -49,6 +49,8 @@ class Wanted:
     key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey = field(default_factory=lambda: rsa_key("leaf"))
     is_authority: bool = False
     hash: hashes.HashAlgorithm = field(default_factory=hashes.SHA256)
+    point: str = ""
+    """Where its authority publishes the list for it."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,10 @@ class Forge:
         )
         if wanted.usages:
             builder = builder.add_extension(x509.ExtendedKeyUsage(wanted.usages), critical=False)
+        if wanted.point:
+            names = [x509.UniformResourceIdentifier(wanted.point)]
+            points = [x509.DistributionPoint(names, relative_name=None, reasons=None, crl_issuer=None)]
+            builder = builder.add_extension(x509.CRLDistributionPoints(points), critical=False)
         return builder.sign(self.key, wanted.hash)
 
     def revoke(

@@ -66,6 +66,16 @@ BAD = {
     "from tomorrow": (lambda f: f.revoke(starts=DAY, ends=2 * DAY), "crl-from-future"),
     "a delta": (lambda f: f.revoke(extensions=((x509.DeltaCRLIndicator(1), True),)), "crl-scope"),
     "indirect": (lambda f: f.revoke(extensions=point(indirect_crl=True)), "crl-scope"),
+    "a place by half a name": (
+        lambda f: f.revoke(
+            extensions=point(
+                relative_name=x509.RelativeDistinguishedName(
+                    [x509.NameAttribute(x509.NameOID.COMMON_NAME, "b")]
+                )
+            )
+        ),
+        "crl-scope",
+    ),
     "some reasons": (
         lambda f: f.revoke(
             extensions=point(only_some_reasons=frozenset([x509.ReasonFlags.key_compromise]), full_name=FULL)
@@ -179,6 +189,22 @@ def test_a_list_of_authorities_alone_says_nothing_of_a_server(forge, authorities
     assert judge_by_lists(chain, [only], NOW) is Standing.UNKNOWN
     users = authorities.read_list(forge.revoke(extensions=point(only_contains_user_certs=True)), NOW)
     assert judge_by_lists(chain, [only, users], NOW) is Standing.GOOD
+
+
+def test_one_of_several_lists_of_an_issuer_vouches_for_its_own_place_alone(forge, authorities):
+    """Whoever hands over another part, as genuine and as fresh, does not make a revoked certificate good."""
+    here, other = (
+        forge.issue(Wanted(point=FULL[0].value)),
+        forge.issue(Wanted(point="http://igc.example/b.crl")),
+    )
+    nowhere = forge.issue()
+    part = authorities.read_list(forge.revoke(extensions=point(full_name=FULL)), NOW)
+    said = [judge_by_lists(authorities.find_chain(each.der), [part], NOW) for each in (here, other, nowhere)]
+    assert said == [Standing.GOOD, Standing.UNKNOWN, Standing.UNKNOWN]
+    whole = authorities.read_list(forge.revoke(), NOW)
+    assert judge_by_lists(authorities.find_chain(other.der), [part, whole], NOW) is Standing.GOOD
+    named = authorities.read_list(forge.revoke(other, extensions=point(full_name=FULL)), NOW)
+    assert judge_by_lists(authorities.find_chain(other.der), [named, whole], NOW) is Standing.REVOKED
 
 
 def test_a_clock_a_little_ahead_is_no_future(forge, authorities):
