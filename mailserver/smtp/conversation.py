@@ -55,7 +55,9 @@ MOST_ERRORS = 20
 """Refused commands of form, unknown recipients and logins that one connection may make."""
 MOST_LOGINS = 5
 _BEFORE_TLS = (Verb.NOOP, Verb.QUIT, Verb.STARTTLS)
-_UNKNOWN = (Reason.UNKNOWN_RECIPIENT, Reason.DISABLED_ACCOUNT)
+_UNKNOWN = frozenset(
+    {Reason.UNKNOWN_RECIPIENT, Reason.DISABLED_ACCOUNT, Reason.UNKNOWN_PATIENT, Reason.CLOSED_PATIENT}
+)
 
 
 @dataclass(frozen=True, slots=True)

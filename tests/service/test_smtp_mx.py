@@ -271,13 +271,16 @@ def test_too_many_recipients(smtp, as_peer, operators):
     client.close()
 
 
-def test_guessing_recipients_ends(smtp, as_peer):
-    """S4: a few unknown recipients are answered at once, then each waits longer, and the connection ends."""
+@pytest.mark.parametrize("guess", ["x{}", "18401758811{:04}"])
+def test_guessing_recipients_ends(smtp, as_peer, guess):
+    """S4: a few unknown recipients are answered at once, then each waits longer, and the connection ends. So it is for
+    who tries insurance numbers.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mailserver.smtp.conversation.MOST_ERRORS", 4)
         client = smtp.call_mx(as_peer)
         client.mail(PEER)
-        codes = [client.rcpt(f"x{number}@a.localhost")[0] for number in range(4)]
+        codes = [client.rcpt(f"{guess.format(number)}@a.localhost")[0] for number in range(4)]
         assert codes == [550] * 4
         assert client.getreply()[0] == 421
         client.close()
