@@ -175,11 +175,10 @@ async def _secure(
     link: SmtpLink, hop: NextHop, context: ssl.SSLContext, calls: PeerCalls
 ) -> CertificateFacts:
     """Connect and bring the link into TLS with a peer whose certificate may be used at all. Raises LinkEnded."""
-    await link.connect(hop)
-    if not link.has_extension("starttls"):
-        raise LinkEnded(refused_by_policy(Reason.NO_TLS))
     try:
-        await link.start_tls(context)
+        await _begin_tls(link, hop, context)
+    except LinkEnded as ended:
+        raise LinkEnded(_of_anybody(ended.result)) from None
     except ssl.SSLError as error:
         raise LinkEnded(judge_handshake(error, calls.clock())) from None
     der = link.find_certificate()
@@ -196,6 +195,21 @@ async def _secure(
     if not decision.accepted:
         raise LinkEnded(refused_by_policy(decision.reason))
     return certificate
+
+
+async def _begin_tls(link: SmtpLink, hop: NextHop, context: ssl.SSLContext) -> None:
+    """Raises LinkEnded, ssl.SSLError."""
+    await link.connect(hop)
+    if not link.has_extension("starttls"):
+        raise LinkEnded(refused_by_policy(Reason.NO_TLS))
+    await link.start_tls(context)
+
+
+def _of_anybody(result: AttemptResult) -> AttemptResult:
+    """Whoever answers before TLS may be anybody: their replies end no message, and their words reach no sender."""
+    if result.cause is not Cause.PEER_REPLY:
+        return result
+    return passing(Cause.UNREACHABLE, f"reply {result.reply_code} before TLS")
 
 
 def judge_handshake(error: ssl.SSLError, now: datetime) -> AttemptResult:

@@ -222,7 +222,10 @@ class Script:
     end: list[bytes] = field(default_factory=list)
     extensions: tuple[bytes, ...] = (b"SIZE 99999999", b"8BITMIME", b"SMTPUTF8")
     auth: list[bytes] = field(default_factory=list)
+    greeting: bytes = b"220 b.localhost ready\r\n"
     offers_tls: bool = True
+    starttls: bytes = b""
+    """A refusal in place of the handshake."""
     is_tls_at_once: bool = False
     closes_at: bytes = b""
     """The command after which it hangs up without a word."""
@@ -280,7 +283,7 @@ class Peer:
 
     async def _talk(self, reader, writer):
         is_tls = self.script.is_tls_at_once
-        writer.write(b"220 b.localhost ready\r\n")
+        writer.write(self.script.greeting)
         while line := (await reader.readline()).rstrip(b"\r\n"):
             self.lines.append(line)
             verb = line.split(b" ")[0].upper()
@@ -293,6 +296,8 @@ class Peer:
                         offered.append(b"STARTTLS")
                     text = [b"250-%b\r\n" % each for each in offered[:-1]]
                     writer.write(b"".join([*text, b"250 %b\r\n" % offered[-1]]))
+                case b"STARTTLS" if self.script.starttls:
+                    writer.write(self.script.starttls)
                 case b"STARTTLS":
                     writer.write(b"220 go ahead\r\n")
                     await writer.start_tls(self.context)

@@ -56,6 +56,26 @@ def peer_that(authority):
     return make
 
 
+@pytest.mark.parametrize(
+    "said",
+    [{"greeting": b"554 5.7.1 ring the stranger\r\n"}, {"starttls": b"554 5.7.1 ring the stranger\r\n"}],
+)
+def test_nobody_ends_a_message_before_they_prove_who_they_are(gateway, peer_that, said):
+    """Anybody may have answered so far: it is tried again, and no word of theirs reaches the sender."""
+    gateway.submit()
+    deliver(gateway, peer_that(**said))
+    assert gateway.attempts() == [(1, "unreachable", 0)]
+    assert gateway.job().state == JobState.WAITING.value
+    gateway.clock.pass_by(hours=5)
+    deliver(gateway, peer_that(**said))
+    (report,) = gateway.inbox()
+    assert b"Action: delayed" in report
+    assert b"stranger" not in report
+    gateway.clock.pass_by(hours=2)
+    deliver(gateway, peer_that())
+    assert gateway.job().state == JobState.DONE.value
+
+
 def test_4xx_then_2xx(gateway, peer_that):
     gateway.submit()
     peer = peer_that(end=[LATER])
