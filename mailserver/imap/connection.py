@@ -35,6 +35,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 LOG = logging.getLogger("pli.imap")
+EVENTS_IN_A_TURN = 32
+"""So many of one client's events, and the event loop looks after the others."""
 UNREAD_BYTES = 256 * 1024
 """More than this from a client whose command still runs, and reading pauses."""
 JOINED_BYTES = 16 * 1024
@@ -322,12 +324,16 @@ class ImapConnection(asyncio.Protocol):
     async def _run(self) -> None:
         """Handle events until there are none left."""
         assert self._talk is not None
+        handled = 0
         try:
             while self._transport is not None and not self._transport.is_closing():
                 if not await self._talk.step():
                     self._unread_bytes = 0
                     self._resume_reading()
                     break
+                handled += 1
+                if handled % EVENTS_IN_A_TURN == 0:
+                    await asyncio.sleep(0)
                 if self._is_stopping:
                     self._say_stopping()
         except ConnectionError:

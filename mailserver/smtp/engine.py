@@ -34,6 +34,8 @@ READ_BYTES = 256 * 1024
 BUFFER_BYTES = 64 * 1024
 """Twice this unread, and reading pauses."""
 WRITE_BYTES = 64 * 1024
+COMMANDS_IN_A_TURN = 32
+"""So many that came together, and the event loop looks after the others."""
 
 
 class Guests(Protocol):
@@ -153,6 +155,7 @@ class Engine(SMTP):
 
     async def _converse(self, talk: Conversation) -> None:
         await self._send(replies.format_greeting(self._port.setting.services.hostname))
+        answered = 0
         while not self._is_ending:
             line = self._framer.next_line()
             if line is None:
@@ -160,6 +163,9 @@ class Engine(SMTP):
                 continue
             answer = await talk.answer(line)
             await self._perform(talk, answer)
+            answered += 1
+            if answered % COMMANDS_IN_A_TURN == 0:
+                await asyncio.sleep(0)
             if self._is_stopping:
                 self._end_with("stopping")
 
