@@ -10,13 +10,14 @@ from urllib.parse import quote, urlencode
 
 from mailserver.config import Config
 from mailserver.crypto.tokens import IntrospectionCheck, JwtCheck, KeySource, TokenCheck, TokenPolicy
-from mailserver.model.errors import PliError, Unavailable
+from mailserver.model.errors import Denied, PliError, Unavailable
 from mailserver.sync.https_fetch import NO_VALIDATORS, FetchLimits, Request, fetch
 from mailserver.tls.contexts import web_client_context
 
 LIMITS = FetchLimits(256 * 1024, 5.0)
 _JSON = "application/json"
 _SECRET_BYTES = 1024
+_BAD_REQUEST = "400"
 
 logger = logging.getLogger("pli.tokens")
 
@@ -49,7 +50,9 @@ def build_token_check(config: Config) -> TokenCheck | None:
 
 
 def _ask(endpoint: _Endpoint, client_id: str, secret_path: Path, token: bytes) -> bytes:
-    """RFC 7662 §2.1, with our name and secret as RFC 6749 §2.3.1 writes them."""
+    """RFC 7662 §2.1, with our name and secret as RFC 6749 §2.3.1 writes them. Raises Denied("token-inactive") when the
+    issuer will not read this very token.
+    """
     secret = _read(secret_path, _SECRET_BYTES).decode("utf-8", "replace").strip()
     pair = f"{quote(client_id, safe='')}:{quote(secret, safe='')}".encode()
     headers = (
@@ -57,7 +60,12 @@ def _ask(endpoint: _Endpoint, client_id: str, secret_path: Path, token: bytes) -
         ("Content-Type", "application/x-www-form-urlencoded"),
     )
     body = urlencode({"token": token, "token_type_hint": "access_token"}).encode()
-    return _fetch(endpoint, Request(_JSON, headers, body))
+    try:
+        return _fetch(endpoint, Request(_JSON, headers, body))
+    except Unavailable as error:
+        if error.detail == _BAD_REQUEST:
+            raise Denied("token-inactive") from None
+        raise
 
 
 def _fetch(endpoint: _Endpoint, request: Request) -> bytes:
@@ -68,7 +76,7 @@ def _fetch(endpoint: _Endpoint, request: Request) -> bytes:
     except PliError as error:
         fields = {"code": error.code, "detail": error.detail}
         logger.error("the issuer of tokens does not answer", extra=fields)  # noqa: TRY400 # no trace of use
-        raise Unavailable("token-issuer") from None
+        raise Unavailable("token-issuer", error.detail if error.code == "fetch-status" else "") from None
     return fetched.body or b""
 
 

@@ -121,7 +121,7 @@ class JwtCheck:
 
 class IntrospectionCheck:
     """Tokens that only their issuer understands. ``ask`` posts a token and gives the answer's octets, within a time and
-    a size; it raises Unavailable.
+    a size; it raises Unavailable, and Denied for a token that the issuer will not read.
     """
 
     def __init__(self, policy: TokenPolicy, ask: Callable[[bytes], bytes]) -> None:

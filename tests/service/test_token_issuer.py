@@ -84,6 +84,24 @@ def test_questions(issuer: Issuer, tls: TlsFiles, tmp_path: Path) -> None:
     assert body == f"token={ACTIVE}&token_type_hint=access_token".encode()
 
 
+def test_a_token_that_the_issuer_will_not_read_silences_nobody_else(
+    issuer: Issuer, tls: TlsFiles, tmp_path: Path
+) -> None:
+    """RFC 7662 §2.2 says "inactive"; some say 400. A stranger's nonsense must not hold up everybody's logins."""
+    (tmp_path / "secret").write_text(f"{SECRET}\n")
+    real = issuer.answer
+    issuer.answer = lambda path, body: (400, b"{}") if b"token=nonsense" in body else real(path, body)
+    asked = {
+        "introspection_url": issuer.url("/introspect"),
+        "client_id": "pli",
+        "client_secret_file": "secret",
+    }
+    check = build_token_check(configured(tmp_path, tls, **asked))
+    with pytest.raises(Denied, match="token-inactive"):
+        check.check(b"nonsense", now())
+    assert check.check(ACTIVE.encode(), now()).subject == RPPS
+
+
 @pytest.mark.parametrize("status", [302, 401, 500])
 def test_whatever_else_it_says(issuer: Issuer, tls: TlsFiles, tmp_path: Path, status: int) -> None:
     """No redirect is followed."""
