@@ -4,6 +4,7 @@ Host names found this way are believed no further than to be called: the certifi
 kept as long as they say, at most 1000 of them. Blocks for a bounded time: pool threads only.
 """
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
@@ -23,6 +24,8 @@ SMTP_PORT = 25
 ANSWERS = 1000
 QUERY_SECONDS = 8.0
 """For one question, all its tries and all resolvers together."""
+QUESTIONS = 2
+"""So many times as long for all that a look-up asks: who names ten hosts and is silent about each holds no thread."""
 MOST_HOSTS = 10
 MOST_ADDRESSES = 4
 """Of one host and family: who answers with hundreds keeps nobody busy."""
@@ -45,12 +48,12 @@ class MxResolver:
         if resolvers:
             self._resolver.nameservers = [each.host for each in resolvers]
             self._resolver.nameserver_ports = {each.host: each.port for each in resolvers}
-        self._resolver.lifetime = seconds
         self._resolver.timeout = seconds / 3
         self._resolver.cache = dns.resolver.LRUCache(ANSWERS)
         self._resolver.search = []
         self._shuffle = shuffle
         self._port = port
+        self._seconds = seconds
 
     def look_up(self, domain: DomainName) -> tuple[NextHop, ...]:
         """Most preferred first; hosts of equal preference in the order of ``shuffle``.
@@ -58,7 +61,8 @@ class MxResolver:
         Raises NotFound("mx-no-domain") when nobody takes mail for it, Denied("mx-null") when it says so itself
         (RFC 7505 §3), Unavailable("mx-unanswered") when the DNS does not answer for now.
         """
-        records = self._find_mx(domain)
+        ends_at = time.monotonic() + QUESTIONS * self._seconds
+        records = self._find_mx(domain, ends_at)
         if [str(each.exchange) for each in records] == ["."]:
             raise Denied("mx-null")
         # no MX record: the domain is its own server (RFC 5321 §5.1)
@@ -67,7 +71,7 @@ class MxResolver:
         unanswered = 0
         for host in hosts:
             try:
-                found += self._find_addresses(host)
+                found += self._find_addresses(host, ends_at)
             except Unavailable:
                 unanswered += 1
         if not found and unanswered:
@@ -76,8 +80,8 @@ class MxResolver:
             raise NotFound("mx-no-domain")
         return tuple(dict.fromkeys(found))
 
-    def _find_mx(self, domain: DomainName) -> list[MX]:
-        return [each for each in self._ask(domain.name, dns.rdatatype.MX) if isinstance(each, MX)]
+    def _find_mx(self, domain: DomainName, ends_at: float) -> list[MX]:
+        return [each for each in self._ask(domain.name, dns.rdatatype.MX, ends_at) if isinstance(each, MX)]
 
     def _order(self, records: Iterable[MX]) -> list[str]:
         """RFC 5321 §5.1: by preference, at random among equals. A root name beside others is no host."""
@@ -89,17 +93,20 @@ class MxResolver:
             hosts += equals
         return list(dict.fromkeys(hosts))[:MOST_HOSTS]
 
-    def _find_addresses(self, host: str) -> list[NextHop]:
+    def _find_addresses(self, host: str, ends_at: float) -> list[NextHop]:
         addresses: list[str] = []
         for kind in (dns.rdatatype.AAAA, dns.rdatatype.A):
-            found = [each.address for each in self._ask(host, kind) if isinstance(each, A | AAAA)]
+            found = [each.address for each in self._ask(host, kind, ends_at) if isinstance(each, A | AAAA)]
             addresses += found[:MOST_ADDRESSES]
         return [NextHop(each, self._port) for each in addresses]
 
-    def _ask(self, name: str, kind: dns.rdatatype.RdataType) -> list[object]:
+    def _ask(self, name: str, kind: dns.rdatatype.RdataType, ends_at: float) -> list[object]:
         """The records; none for a name that does not exist or has none. Raises Unavailable("mx-unanswered")."""
+        left = ends_at - time.monotonic()
+        if left <= 0:
+            raise Unavailable("mx-unanswered", "too long")
         try:
-            answer = self._resolver.resolve(dns.name.from_text(name), kind)
+            answer = self._resolver.resolve(dns.name.from_text(name), kind, lifetime=min(left, self._seconds))
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return []
         except (dns.exception.DNSException, OSError) as error:

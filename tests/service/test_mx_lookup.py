@@ -1,6 +1,8 @@
 """MX records by a real DNS server on the loopback: the order, the end of the road, and what may pass."""
 
 import asyncio
+import threading
+import time
 
 import pytest
 from harness.dns_server import DnsServer
@@ -102,6 +104,28 @@ def test_a_host_that_the_dns_is_silent_about_is_passed_over(look_up):
 def test_no_server(look_up, zone, error):
     with pytest.raises(error):
         look_up(zone)
+
+
+def test_ten_silent_hosts_take_no_longer_than_two(look_up):
+    records = [f"{number} mx{number}.b.example." for number in range(1, 11)]
+    silent = {(f"mx{number}.b.example", "AAAA"): "silent" for number in range(1, 11)}
+    started = time.monotonic()
+    with pytest.raises(Unavailable):
+        look_up(silent | {("b.example", "MX"): records})
+    assert time.monotonic() - started < 4 * SECONDS
+
+
+def test_a_silent_dns_holds_none_of_the_threads_that_serve_people(gateway):
+    gateway.submit()
+    threads = []
+
+    def look_up(_domain):
+        threads.append(threading.current_thread())
+        raise Unavailable("mx-unanswered")
+
+    asyncio.run(gateway.worker(routes=Routes({}, None, look_up)).run_due())
+    assert len(threads) == 1
+    assert not set(threads) & set(gateway.pool._threads)
 
 
 def test_answers_are_kept_while_they_count(look_up):

@@ -18,7 +18,7 @@ from mailserver.crypto.secret import Secret
 from mailserver.gateway.sms_provider import SmsAccess, SmsProvider
 from mailserver.model.errors import Malformed
 from mailserver.model.phone import PhoneNumber
-from mailserver.service.delivery_reports import Fate
+from mailserver.service.delivery_reports import Cause, Fate, passing
 from mailserver.service.outbound import SmsOrder
 from mailserver.store.jobs import JobState
 from mailserver.store.writer import Unit
@@ -155,6 +155,20 @@ def test_an_sms_waits_in_the_queue_sealed_and_leaves(gateway, authority, caplog)
     assert (line["result"], line["code"]) == ("delivered", 200)
     for private in (NUMBER, "123456", TOKEN):
         assert private not in JsonLines(caplog).text()
+
+
+def test_a_slow_provider_holds_none_of_the_threads_that_serve_people(gateway):
+    threads = []
+
+    class Slow:
+        def send(self, _order):
+            threads.append(threading.current_thread())
+            return passing(Cause.UNREACHABLE)
+
+    gateway.sms = Slow()
+    deliver(gateway, Peer(Script()))
+    assert len(threads) == 1
+    assert not set(threads) & set(gateway.pool._threads)
 
 
 def test_without_a_provider_the_log_says_what_to_set(gateway, caplog):
