@@ -7,7 +7,7 @@ one hop each. A 250 after DATA is given only when every commit is done (R1).
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import ParamSpec, TypeVar, assert_never
 
@@ -54,6 +54,8 @@ T = TypeVar("T")
 MOST_ERRORS = 20
 """Refused commands of form, unknown recipients and logins that one connection may make."""
 MOST_LOGINS = 5
+JUDGED_AT_ONCE = 6
+"""Messages of one port in the pool's 16 threads: antivirus and archives may hold each for long, and people wait for none."""
 _BEFORE_TLS = (Verb.NOOP, Verb.QUIT, Verb.STARTTLS)
 _UNKNOWN = frozenset(
     {Reason.UNKNOWN_RECIPIENT, Reason.DISABLED_ACCOUNT, Reason.UNKNOWN_PATIENT, Reason.CLOSED_PATIENT}
@@ -62,11 +64,14 @@ _UNKNOWN = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What every conversation of a server shares. ``guesses`` slows down who tries recipients (S4)."""
+    """What every conversation of a server shares. ``guesses`` slows down who tries recipients (S4); ``turns`` are those
+    of messages that are judged.
+    """
 
     services: SmtpServices
     pool: Executor
     guesses: Throttle
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(JUDGED_AT_ONCE))
 
 
 class Conversation:
@@ -317,7 +322,7 @@ class Conversation:
     async def _finish(self, incoming: Incoming) -> Answer:
         now = _now()
         try:
-            verdict = await incoming.finish(now)
+            verdict = await incoming.finish(now, self._setting.turns)
         except PliError as error:
             return self._refuse_error(error)
         if verdict.decision.accepted:

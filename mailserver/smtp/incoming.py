@@ -47,10 +47,13 @@ class Incoming:
         last, self._last = self._last, []
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._sink.add_chunk, last)
 
-    async def finish(self, now: datetime) -> Verdict:
-        """The verdict on the whole, after every commit. Raises Unavailable: nothing was acknowledged."""
+    async def finish(self, now: datetime, turns: asyncio.Semaphore) -> Verdict:
+        """The verdict on the whole, after every commit. ``turns``: how many are judged at once. Raises Unavailable:
+        nothing was acknowledged.
+        """
         loop, finish = asyncio.get_running_loop(), self._sink.finish
-        verdict = await loop.run_in_executor(self._pool, finish, self._last, self._transaction, now)
+        async with turns:
+            verdict = await loop.run_in_executor(self._pool, finish, self._last, self._transaction, now)
         commits = [asyncio.wrap_future(commit) for commit in verdict.commits]
         results = await asyncio.gather(*commits, return_exceptions=True)
         failed = [result for result in results if isinstance(result, BaseException)]

@@ -1,5 +1,6 @@
 """DATA on the wire: smuggling, pipelining, size, memory, a full disk, slow peers and the server's end."""
 
+import contextlib
 import hashlib
 import threading
 import time
@@ -9,6 +10,7 @@ from harness.smtp_harness import Wire, inbox, letter, open_mail, operator_contex
 from harness.web_node import make_peers
 
 from mailserver.model.errors import Unavailable
+from mailserver.service.entrance import Entrance
 from mailserver.smtp.server import Timing
 from mailserver.store.blob_folder import Spool
 
@@ -354,3 +356,32 @@ def test_stop_lets_data_finish_and_then_cuts(operators, password, as_peer):
         assert smtp.counts()["item"] == before + 1
         with pytest.raises(OSError):
             Wire(smtp.mx_port)
+
+
+def test_messages_that_are_judged_slowly_leave_threads_to_the_others(
+    operators, password, as_peer, monkeypatch
+):
+    """As many as the pool has threads, and each waits for the antivirus: another's command is answered all the same."""
+    threads, is_over = 8, threading.Event()
+    real = Entrance.scan
+
+    def scan(entrance, intake):
+        assert is_over.wait(20)
+        return real(entrance, intake)
+
+    monkeypatch.setattr(Entrance, "scan", scan)
+    with running_smtp(operators[0], threads=threads) as smtp:
+        wires = [dial(smtp, as_peer) for _number in range(threads)]
+        try:
+            for number, wire in enumerate(wires):
+                open_letter(wire)
+                wire.send(letter(PEER, OURS, f"slow {number}") + b"\r\n.\r\n")
+            with contextlib.closing(dial(smtp, as_peer)) as other:
+                other.socket.settimeout(5)
+                open_letter(other)
+            is_over.set()
+            assert [wire.reply()[:3] for wire in wires] == [b"250"] * threads
+        finally:
+            is_over.set()
+            for wire in wires:
+                wire.close()
