@@ -34,7 +34,7 @@ _PATH = re.compile(
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([\x21-\x3c\x3e-\x7e]+))?")
 _HOST = re.compile(r"[A-Za-z0-9.:_\-\[\]]{1,255}")
 _SIZE = re.compile(r"[0-9]{1,20}")
-_CHUNK = re.compile(r"([0-9]{1,20})( +LAST)?", re.IGNORECASE)
+_CHUNK = re.compile(rb"([0-9]{1,20})( +LAST)?", re.IGNORECASE)
 _MECHANISM = re.compile(r"[A-Za-z0-9_-]{1,20}")
 _ORIGINAL = re.compile(r"rfc822;(.*)", re.IGNORECASE)
 _POSTMASTER = "postmaster"
@@ -107,6 +107,8 @@ Command = Hello | Mail | Rcpt | Auth | Bdat | Verb
 def parse_command(line: bytes) -> Command:
     """One line without its CRLF → Command. Raises Malformed."""
     head, _, argument = line.rstrip(b" \t").partition(b" ")
+    if head.upper() == b"BDAT":  # first: whatever is wrong with it, its octets follow and are no commands
+        return _parse_chunk(argument)
     if len(line) > COMMAND_OCTETS and head.upper() != b"AUTH":
         raise Malformed("line-too-long")
     try:
@@ -122,8 +124,6 @@ def parse_command(line: bytes) -> Command:
             return _parse_rcpt(text)
         case "AUTH":
             return _parse_auth(text)
-        case "BDAT":
-            return _parse_chunk(text)
         case _:
             return _parse_verb(word, text)
 
@@ -253,8 +253,8 @@ def _u_labels(domain: DomainName) -> str:
     return domain.name.encode("ascii").decode("idna")
 
 
-def _parse_chunk(text: str) -> Bdat:
-    found = _CHUNK.fullmatch(text)
+def _parse_chunk(argument: bytes) -> Bdat:
+    found = _CHUNK.fullmatch(argument)
     if found is None:
         raise Malformed("chunk-syntax")
     return Bdat(int(found[1]), found[2] is not None)

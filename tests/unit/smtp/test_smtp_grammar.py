@@ -70,6 +70,8 @@ def test_read(line, expected):
         (b"MAIL FROM:<a@b.example> REQUIRETLS=1", "parameter-value", 501),
         (b"BDAT", "chunk-syntax", 501),
         (b"BDAT 12 13", "chunk-syntax", 501),
+        (b"BDAT 12 \xff", "chunk-syntax", 501),
+        (b"bdat 12 " + b"x" * 3000, "chunk-syntax", 501),
         (b"MAIL FROM:<a@b.example> SIZE", "parameter-value", 501),
         (b"MAIL FROM:<a@b.example> SIZE=1 size=2", "parameter-value", 501),
         (b"MAIL FROM:<a@b.example> BODY=BINARYMIME", "parameter-value", 501),
