@@ -10,6 +10,8 @@ ARGS ?=
 PIP := .venv/bin/python -m pip install -qq --disable-pip-version-check --root-user-action=ignore
 IMAPFLOW := tests/interop/imap/imapflow
 PINNED := $(PIP) --require-hashes --only-binary :all:
+# published as a source archive alone: built with the tools of requirements/build.txt
+SOURCE_ONLY := --no-binary dkimpy --no-build-isolation
 
 .PHONY: help demo demo-once test check bench fuzz clean
 
@@ -55,7 +57,7 @@ clean:
 
 .venv/.dev: .venv/.run requirements/dev.txt
 	@echo "installing what the checks and tests run on"
-	@$(PINNED) -r requirements/dev.txt
+	@$(PINNED) $(SOURCE_ONLY) -r requirements/dev.txt
 	@touch $@
 
 .venv/.fuzz: .venv/.dev requirements/fuzz.txt
