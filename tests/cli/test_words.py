@@ -50,6 +50,7 @@ OTHERWISE = {
     "receipt-mismatch": "nobody: a fault of the caller's",
     "release-basis": "nobody: a fault of the caller's",
     "service-purpose": "nobody: a fault of the caller's",
+    "token-inactive": "the mail client, as above",
     "token-off": "the mail client, as above",
     "xtext": "the SMTP client that says it, as a wrong parameter",
 }

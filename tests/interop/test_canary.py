@@ -95,7 +95,7 @@ def test_no_word_lies_readable_in_any_file(tmp_path: Path) -> None:
         use_the_doors_of_a_patient(stage, relay)
         assert count_segments(stage.a.folder) > 0
         assert find_traces(stage.a.folder, EVERY_WORD) == []
-    assert count_waiting(stage.a) == 3, "the professional's letter, the patient's answer and read receipt"
+    assert count_waiting(stage.a) == 4, "the letter, the patient's answer, read receipt and receipt of filing"
     assert find_traces(stage.a.folder, EVERY_WORD) == []
 
 
