@@ -77,7 +77,8 @@ class Figures:
         try:
             self.add(figure, server.name, measure(server))
         except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
-            self.failed[figure, server.name] = f"{type(error).__name__}: {str(error).strip()[-300:]}"
+            said = str(error).strip().splitlines() or [""]
+            self.failed[figure, server.name] = f"{type(error).__name__}: {said[-1][:200]}"
             print(f"\n{server.name}, {figure}: {error}", file=sys.stderr)
 
     def add(self, figure: str, server: str, run: Run) -> None:
