@@ -1,10 +1,12 @@
-"""``docs/figures.md``: one section for each suite, each with its day and its machine; writing one leaves the others."""
+"""``docs/figures.md``: one section for each suite, each with its day and its machine; writing one leaves the others.
+The last section is written by hand.
+"""
 
 import re
 from pathlib import Path
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "figures.md"
-TITLES = ("Delivery", "IMAP")
+TITLES = ("Delivery", "IMAP", "Where the time goes")
 _SECTION = re.compile(r"^## (?P<title>[^\n]+)\n\n(?P<body>.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 
 

@@ -145,7 +145,8 @@ IMAP_NOTES = """\
   implicit TLS port, by the same client (`bench/mailload.py`), which shares the machine with the server.
 - `*`: fewer than three quiet runs (in a quiet one, other processes took under 10 % of the machine). Medians are over
   the quiet runs when there are at least three, else over all. Run once: the first sight, the first SEARCH TEXT and
-  memory; of the peer twice: bodies, COPY, MOVE and IDLE.
+  memory; of the peer twice: bodies, COPY and MOVE, and
+  once: IDLE.
 - The peer is Dovecot (mdbox, mail_crypt with secp521r1 and a key per user, mail handed over by Postfix and LMTP).
   mail_crypt leaves Dovecot's index cache in clear (addresses and subjects among it): its listings, SEARCH FROM, SORT
   and THREAD open nothing; Pli opens each sealed summary. It has no index of texts: its SEARCH TEXT is measured once.
