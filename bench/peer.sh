@@ -137,6 +137,8 @@ message_size_limit = 52428800
 in_flow_delay = 0
 smtpd_client_connection_count_limit = 0
 lmtp_destination_concurrency_limit = 20
+# With several recipients in one transaction Dovecot's LMTP held copies back for minutes.
+lmtp_destination_recipient_limit = 1
 smtpd_tls_chain_files = $folder/key.pem, $folder/cert.pem
 smtpd_tls_security_level = may
 smtpd_tls_loglevel = 0

@@ -27,8 +27,8 @@ from mailserver.store.writer import Unit
 LOGIN_CHARACTERS = 320
 PASSWORD_CHARACTERS = 1024
 PASSWORD_AND_MAIL = "password+mail"  # noqa: S105 # names of factors
-PASSWORD_AND_SMS = "password+sms"  # noqa: S105
-PASSWORD_AND_APPLICATION = "password+totp"  # noqa: S105
+PASSWORD_AND_SMS = "password+sms"  # noqa: S105 # as above
+PASSWORD_AND_APPLICATION = "password+totp"  # noqa: S105 # as above
 _FACTORS = {
     Factor.MAIL: PASSWORD_AND_MAIL,
     Factor.SMS: PASSWORD_AND_SMS,
