@@ -9,6 +9,7 @@ import pytest
 from harness.imap_harness import RunningImap, TlsFiles, make_node, make_tls, running_imap
 from harness.imap_session import open_session
 
+from mailserver.imap import progress, verbs_search, verbs_sort
 from mailserver.imap.commands import Search, Sort, SortCriterion, SortKey
 from mailserver.imap.search_keys import EveryKey
 from mailserver.imap.sequence_set import parse_sequence_set
@@ -235,3 +236,31 @@ def test_imap4rev2_hears_esearch_alone(running: RunningImap, client: imaplib.IMA
     asyncio.run(run_search(session, Search(EveryKey())))
     asyncio.run(run_sort(session, Sort((SortCriterion(SortKey.ARRIVAL),), EveryKey(), "UTF-8")))
     assert session.wire.sent == [b'* ESEARCH (TAG "a1") ALL 1:5\r\n', b"* SORT 1 2 3 4 5\r\n"]
+
+
+@pytest.mark.parametrize(
+    ("command", "page"),
+    [
+        ("SEARCH BODY nothing", "BODY_PAGE_ITEMS"),
+        ("SORT (SUBJECT) UTF-8 FROM camille", "SUMMARY_PAGE_ITEMS"),
+        ("THREAD REFERENCES UTF-8 FROM camille", "SUMMARY_PAGE_ITEMS"),
+    ],
+)
+def test_a_long_command_says_how_far_it_is(
+    client: imaplib.IMAP4_SSL, monkeypatch: pytest.MonkeyPatch, command: str, page: str
+) -> None:
+    """RFC 9585 §4 on the wire: the command's tag, what was looked at, and of how many."""
+    monkeypatch.setattr(progress, "NOTICE_SECONDS", 0.0)
+    for module in (verbs_search, verbs_sort):
+        monkeypatch.setattr(module, page, 2, raising=False)
+    client.send(f"t1 {command}\r\n".encode())
+    lines: list[bytes] = []
+    while not lines or not lines[-1].startswith(b"t1 "):
+        lines.append(client.readline().rstrip())
+    assert lines[-1].startswith(b"t1 OK")
+    told = [re.search(rb'\[INPROGRESS \("t1" (\d+) (\d+)\)\]', line) for line in lines]
+    steps = [(int(found[1]), int(found[2])) for found in told if found]
+    assert steps
+    assert steps == sorted(steps)
+    assert all(0 <= done < goal for done, goal in steps)
+    assert all(line.startswith(b"* OK ") for line, found in zip(lines, told, strict=True) if found)
