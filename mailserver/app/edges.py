@@ -5,7 +5,6 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +24,7 @@ from mailserver.gateway.worker import GatewayWorker
 from mailserver.imap.server import ImapServer, ImapServices
 from mailserver.model.address import parse_domain
 from mailserver.model.hop import parse_hop
+from mailserver.pool import Pool
 from mailserver.service.contacts import Contacts
 from mailserver.service.relay import RelayQueue
 from mailserver.service.throttle import Throttle
@@ -75,7 +75,7 @@ class _Start:
     """What each family of listeners needs to start."""
 
     services: Services
-    pool: Executor
+    pool: Pool
     throttle: Throttle
     logs_listeners: bool
 
@@ -86,7 +86,7 @@ class _Start:
             logger.info("listening", extra={"service": name, "address": f"{host}:{port}"})
 
 
-async def start_edges(services: Services, pool: Executor, *, logs_listeners: bool) -> Edges:
+async def start_edges(services: Services, pool: Pool, *, logs_listeners: bool) -> Edges:
     """Open every port that the configuration names. Raises Malformed when a certificate cannot be used."""
     edges = Edges()
 

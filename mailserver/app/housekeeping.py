@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from mailserver.app.rounds import keep_doing
 from mailserver.app.services import Services
-from mailserver.model.ids import AccountId, BlobId
+from mailserver.model.ids import NOBODY, BlobId
 from mailserver.store import absence_rows, jobs, schema, sent_rows, space_rows
 from mailserver.store.database import Connection
 from mailserver.store.items import has_holder
@@ -37,7 +37,6 @@ SHREDDED = tuple(
 FOLD_SECONDS = 48 * 3600
 TIMELINE_SECONDS = 180 * 86400
 """Finished jobs keep their timeline (times and codes, no address) for six months: mssante §3.5."""
-_NOBODY = AccountId(bytes(16))
 
 logger = logging.getLogger("pli.housekeeping")
 
@@ -91,7 +90,7 @@ class Housekeeping:
             sent_rows.delete_sent(connection, forgotten)
             return delete_expired(connection, int(now.timestamp()))
 
-        for blob_id in store.writer.commit(Unit(_NOBODY, run, shreds=True)):
+        for blob_id in store.writer.commit(Unit(NOBODY, run, shreds=True)):
             store.blobs.delete(blob_id)
 
         def is_held(blob_id: BlobId) -> bool:

@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import struct
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -27,6 +26,8 @@ from mailserver.app.trust_watch import TrustWatch
 from mailserver.config import Config
 from mailserver.crypto.custodian_channel import CustodianClient
 from mailserver.model.errors import PliError, Unavailable
+from mailserver.model.ids import NOBODY
+from mailserver.pool import Pool
 from mailserver.store.feed import Feed
 
 POOL_THREADS = 16
@@ -103,7 +104,7 @@ async def _serve(services: Services, links: WorkerLinks) -> None:
         loop.add_signal_handler(number, stopping.set)
     feed = Feed(services.config.data_folder / "run", f"worker-{links.index}-{os.getpid()}")
     services.store.writer.on_commit(feed.publish)
-    with ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="pool") as pool:
+    with Pool(POOL_THREADS, "pool") as pool:
         edges = await start_edges(services, pool, logs_listeners=links.index == 0)
         loop.add_reader(feed.fileno(), _read_feed, feed, services, edges)
         tasks = [
@@ -147,10 +148,11 @@ def _flush_failures(services: Services) -> None:
 def _read_feed(feed: Feed, services: Services, edges: Edges) -> None:
     news = feed.read()
     services.wakeups.notify(news)
-    edges.wake_gateway()
+    if NOBODY in news:
+        edges.wake_gateway()
 
 
-async def _poll_revocations(services: Services, pool: ThreadPoolExecutor) -> None:
+async def _poll_revocations(services: Services, pool: Pool) -> None:
     """A deleted secret or a disabled account ends its connections within half a second (K4)."""
 
     async def look() -> None:

@@ -11,7 +11,6 @@ import logging
 import ssl
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import ParamSpec, TypeVar, cast
@@ -27,6 +26,7 @@ from mailserver.imap.tracer import Tracer
 from mailserver.log import incident_id
 from mailserver.model.errors import PliError, Unavailable
 from mailserver.model.ids import AccountId
+from mailserver.pool import Pool
 from mailserver.service.keys import OpenAccount
 from mailserver.service.named_mailboxes import NamedMailboxes
 from mailserver.service.wakeups import Waiter
@@ -58,7 +58,7 @@ class Hub:
     """What the connections of one server share."""
 
     services: ImapServices
-    pool: Executor
+    pool: Pool
     loop: asyncio.AbstractEventLoop
     connections: "set[ImapConnection]" = field(default_factory=set)
     peers: Counter[str] = field(default_factory=Counter)
@@ -192,7 +192,7 @@ class ImapConnection(asyncio.Protocol):
 
     async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking work in the pool. Raises ConnectionResetError when the peer left meanwhile."""
-        result = await self._hub.loop.run_in_executor(self._hub.pool, partial(work, *args, **kwargs))
+        result = await self._hub.pool.hop(partial(work, *args, **kwargs))
         self._demand_peer()
         return result
 
@@ -289,7 +289,7 @@ class ImapConnection(asyncio.Protocol):
     async def _recheck(self, names: NamedMailboxes, box_id: AccountId) -> None:
         assert self._session is not None
         try:
-            account = await self._hub.loop.run_in_executor(self._hub.pool, names.open_box, box_id)
+            account = await self._hub.pool.hop(names.open_box, box_id)
         except Unavailable:
             pass  # the next poll asks again
         except PliError:

@@ -5,10 +5,10 @@ One instance per process and event loop. 993 is implicit TLS; 143 begins in the 
 
 import asyncio
 import contextlib
-from concurrent.futures import Executor
 
 from mailserver.imap.connection import HANDSHAKE_SECONDS, Hub, ImapConnection
 from mailserver.imap.session import ImapServices
+from mailserver.pool import Pool
 from mailserver.tls.crowd import Caps
 from mailserver.tls.door import Door, Handshakes, bind_listener
 from mailserver.tls.reloading import ContextSource, current_context
@@ -27,7 +27,7 @@ __all__ = ["ImapServer", "ImapServices"]
 class ImapServer:
     """``listen`` as often as there are ports, then ``stop``. All on the event loop."""
 
-    def __init__(self, services: ImapServices, pool: Executor) -> None:
+    def __init__(self, services: ImapServices, pool: Pool) -> None:
         self._services = services
         self._pool = pool
         self._hub: Hub | None = None

@@ -21,3 +21,5 @@ SessionId = NewType("SessionId", bytes)
 AbsenceId = NewType("AbsenceId", bytes)
 
 ID_BYTES = 16
+NOBODY = AccountId(bytes(ID_BYTES))
+"""The account of what belongs to none: the queue, the log's order, housekeeping."""

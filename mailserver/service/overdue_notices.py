@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from mailserver.mime.header_writer import check_message_id
 from mailserver.model.errors import Corrupt, Malformed, NotFound
-from mailserver.model.ids import AccountId
+from mailserver.model.ids import NOBODY, AccountId
 from mailserver.model.notice import NoticeState
 from mailserver.policy.notice_states import DueAct, DueFacts, Transport, decide_due
 from mailserver.service.awaited_notices import Awaited, AwaitedNotices
@@ -27,7 +27,6 @@ ROUND_ROWS = 200
 LEASE_NAME = "overdue notices"
 LEASE_SECONDS = 120
 WAIT_SECONDS = 3600
-_NOBODY = AccountId(bytes(16))
 _TRANSPORT = {
     JobState.WAITING: Transport.WAITING,
     JobState.HELD: Transport.WAITING,
@@ -73,7 +72,7 @@ class OverdueNotices:
         def run(connection: Connection) -> bool:
             return take_lease(connection, self._store.macs, LEASE_NAME, self._holder, (at, LEASE_SECONDS))
 
-        return self._store.writer.commit(Unit(_NOBODY, run))
+        return self._store.writer.commit(Unit(NOBODY, run))
 
     def _list_due(self, at: int) -> list[_Due]:
         with self._store.database.read() as connection:
@@ -90,7 +89,7 @@ class OverdueNotices:
             for place in places:
                 end_altered(connection, place)
 
-        self._store.writer.commit(Unit(_NOBODY, run))
+        self._store.writer.commit(Unit(NOBODY, run))
 
     def _place(self, connection: Connection, row: SentRecipientRow) -> _Due:
         if row.job_id is None:

@@ -15,7 +15,7 @@ from mailserver.crypto.blob import Decryptor
 from mailserver.crypto.ctx import ctx
 from mailserver.mime.reports import DeliveryAction
 from mailserver.model.errors import Conflict, Corrupt, PliError, Unavailable
-from mailserver.model.ids import AccountId, BlobId, JobId
+from mailserver.model.ids import NOBODY, BlobId, JobId
 from mailserver.service.awaited_notices import mark_relayed
 from mailserver.service.delivery_reports import AttemptResult, Cause, Fate, refused
 from mailserver.service.outbound import DAY_SECONDS, NoticeOrder, Outbound, RelayOrder, SmsOrder
@@ -42,7 +42,6 @@ DELAY_NOTICE_SECONDS = 4 * 3600
 KEY_DAYS = 3
 KEY_GRACE_SECONDS = 2 * 3600
 """A submission may commit some time after the moment that chose its day key."""
-_NOBODY = AccountId(bytes(16))
 
 logger = logging.getLogger("pli.gateway")
 
@@ -119,7 +118,7 @@ class RelayQueue:
                 connection, self._holder, at, seconds=LEASE_SECONDS, limit=limit
             )
 
-        return self._store.writer.commit(Unit(_NOBODY, run))
+        return self._store.writer.commit(Unit(NOBODY, run))
 
     def renew(self, rows: Sequence[JobRow], now: datetime) -> None:
         """Two more minutes for the jobs that are still this worker's."""
@@ -129,7 +128,7 @@ class RelayQueue:
             for row in rows:
                 jobs.move_lease(connection, row, self._holder, until)
 
-        self._store.writer.commit(Unit(_NOBODY, run))
+        self._store.writer.commit(Unit(NOBODY, run))
 
     def release(self, rows: Sequence[JobRow], tried: Collection[JobId] = ()) -> None:
         """Give jobs back unfinished, for any worker to take at once; ``tried``: those that were cut in their attempt."""
@@ -138,7 +137,7 @@ class RelayQueue:
             for row in rows:
                 jobs.end_lease(connection, row, self._holder, was_tried=row.job_id in tried)
 
-        self._store.writer.commit(Unit(_NOBODY, run))
+        self._store.writer.commit(Unit(NOBODY, run))
 
     def open_message(self, row: JobRow) -> Outgoing:
         """The message of a relay job. Raises Corrupt when its order or octets cannot be opened."""

@@ -18,7 +18,7 @@ from mailserver.audit.sign_request import MAX_LEAVES, SignerHead, format_sign_re
 from mailserver.audit.tiles import Tile, grow_tiles
 from mailserver.crypto.secret import random_id
 from mailserver.model.errors import Conflict, Malformed, NotFound
-from mailserver.model.ids import AccountId
+from mailserver.model.ids import NOBODY, AccountId
 from mailserver.service.log_check import is_signed_log
 from mailserver.store import leases, log_rows
 from mailserver.store.database import Connection
@@ -30,7 +30,6 @@ LEASE_NAME = "log-sequencer"
 LEASE_SECONDS = 60
 ASIDE_SECONDS = 600
 """An account that was set aside is looked at again, and named again in the operator's log, after this time."""
-_NOBODY = AccountId(bytes(16))
 """Units of the log as a whole sort before every account's."""
 
 SignLog = Callable[[bytes], bytes]
@@ -83,7 +82,7 @@ class Sequencer:
         self._aside = {each: since for each, since in self._aside.items() if at < since + ASIDE_SECONDS}
         if self.find_oldest() is None:
             return 0
-        if not self._store.writer.commit(Unit(_NOBODY, lambda connection: self._lease(connection, at))):
+        if not self._store.writer.commit(Unit(NOBODY, lambda connection: self._lease(connection, at))):
             return 0
         while True:
             batch = self._take(at)
@@ -166,7 +165,7 @@ class Sequencer:
         )
 
     def _place(self, batch: _Batch, answer: SignerHead, at: int) -> None:
-        self._store.writer.commit(Unit(_NOBODY, lambda connection: self._keep(connection, batch, answer, at)))
+        self._store.writer.commit(Unit(NOBODY, lambda connection: self._keep(connection, batch, answer, at)))
 
     def _keep(self, connection: Connection, batch: _Batch, answer: SignerHead, at: int) -> None:
         """Write tiles, places and checkpoint; the fence is the checkpoint itself, whose size must still be ours."""

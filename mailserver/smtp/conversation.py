@@ -5,11 +5,10 @@ one hop each. A 250 after DATA is given only when every commit is done (R1).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import ParamSpec, TypeVar, assert_never
+from typing import assert_never
 
 from mailserver.audit.events import EventResult
 from mailserver.audit.security_log import SecurityKind
@@ -20,6 +19,7 @@ from mailserver.model.address import Address
 from mailserver.model.errors import Malformed, OverLimit, PliError
 from mailserver.policy.decision import Reason
 from mailserver.policy.mail_rules import MessageFacts, decide_message
+from mailserver.pool import Pool
 from mailserver.service.keys import OpenAccount
 from mailserver.service.throttle import Throttle
 from mailserver.smtp import replies
@@ -41,7 +41,7 @@ from mailserver.smtp.grammar import (
     parse_command,
 )
 from mailserver.smtp.greeting import list_extensions, name_protocol
-from mailserver.smtp.incoming import Incoming, skip_chunk
+from mailserver.smtp.incoming import Incoming, Judges, skip_chunk
 from mailserver.smtp.journal import Journal
 from mailserver.smtp.link import Link, Role
 from mailserver.smtp.login import list_mechanisms, log_in
@@ -49,13 +49,9 @@ from mailserver.smtp.replies import Refusal, refuse_error, refuse_for, refuse_fo
 from mailserver.smtp.sasl import Credentials, Exchange
 from mailserver.smtp.services import SmtpServices
 
-P = ParamSpec("P")
-T = TypeVar("T")
 MOST_ERRORS = 20
 """Refused commands of form, unknown recipients and logins that one connection may make."""
 MOST_LOGINS = 5
-JUDGED_AT_ONCE = 6
-"""Messages of one port in the pool's 16 threads: antivirus and archives may hold each for long, and people wait for none."""
 _BEFORE_TLS = (Verb.NOOP, Verb.QUIT, Verb.STARTTLS)
 _UNKNOWN = frozenset(
     {Reason.UNKNOWN_RECIPIENT, Reason.DISABLED_ACCOUNT, Reason.UNKNOWN_PATIENT, Reason.CLOSED_PATIENT}
@@ -64,14 +60,12 @@ _UNKNOWN = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What every conversation of a server shares. ``guesses`` slows down who tries recipients (S4); ``turns`` are those
-    of messages that are judged.
-    """
+    """What every conversation of a server shares. ``guesses`` slows down who tries recipients (S4)."""
 
     services: SmtpServices
-    pool: Executor
+    pool: Pool
     guesses: Throttle
-    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(JUDGED_AT_ONCE))
+    judges: Judges
 
 
 class Conversation:
@@ -234,7 +228,7 @@ class Conversation:
         if self.account is not None and self.account.is_over(int(_now().timestamp())):
             return self.refuse_form("session-over")
         if self._desk.needs_check(self.link, _now()):
-            await self._call(self._desk.check, self.link, _now())
+            await self._setting.pool.hop(self._desk.check, self.link, _now())
         found = self._desk.open_transaction(self.link, mail, _now())
         if isinstance(found, Refusal):
             return self._refuse(found)
@@ -250,7 +244,9 @@ class Conversation:
         address = command.recipient or Address("postmaster", self._services.home)
         if not address.is_ascii and not self._mail.is_utf8:  # RFC 6531 §3.2
             raise Malformed("address-utf8")
-        decision = await self._call(self._transaction.decide_recipient, address, command.ask, _now())
+        decision = await self._setting.pool.hop(
+            self._transaction.decide_recipient, address, command.ask, _now()
+        )
         if decision.accepted:
             return Answer(replies.format_recipient(self._transaction.note))
         if decision.reason in _UNKNOWN:
@@ -322,7 +318,7 @@ class Conversation:
     async def _finish(self, incoming: Incoming) -> Answer:
         now = _now()
         try:
-            verdict = await incoming.finish(now, self._setting.turns)
+            verdict = await incoming.finish(now, self._setting.judges)
         except PliError as error:
             return self._refuse_error(error)
         if verdict.decision.accepted:
@@ -377,10 +373,6 @@ class Conversation:
         self._mail = None
         self._transaction = None
         self._exchange = None
-
-    def _call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
-        assert not kwargs
-        return asyncio.get_running_loop().run_in_executor(self._setting.pool, work, *args)
 
 
 def _now() -> datetime:

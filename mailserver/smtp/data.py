@@ -6,17 +6,18 @@ that the reply is not lost and nothing of a message is ever taken for a command 
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
 from datetime import datetime
 
 from mailserver.mime.submission import LineDiscipline
 from mailserver.model.errors import OverLimit, Unavailable
 from mailserver.policy.decision import Reason, refuse
+from mailserver.pool import Pool
 from mailserver.service.intake import Intake
 from mailserver.service.receive import Verdict
 from mailserver.smtp.chunk_reader import ChunkReader
 from mailserver.smtp.desks import Transaction
 from mailserver.smtp.dot_reader import DotReader
+from mailserver.store.blob_folder import ROW_BYTES_LIMIT
 
 SLICE_BYTES = 256 * 1024
 DRAIN_BYTES = 1024 * 1024
@@ -39,6 +40,10 @@ class DataSink:
     @property
     def is_smuggling(self) -> bool:
         return self._discipline.defect is not None
+
+    def is_in_memory(self, last: list[bytes]) -> bool:
+        """Whether the message never leaves memory, ``last`` being all that is still to be written of it."""
+        return self._intake.size_bytes + sum(map(len, last)) <= ROW_BYTES_LIMIT
 
     def write(self, pieces: list[bytes]) -> None:
         """Check and store the next octets; after the first fault they are only checked."""
@@ -90,7 +95,7 @@ class DataPump:
     Without a sink what comes is passed over.
     """
 
-    def __init__(self, sink: DataSink | None, pool: Executor, reader: DotReader | ChunkReader) -> None:
+    def __init__(self, sink: DataSink | None, pool: Pool, reader: DotReader | ChunkReader) -> None:
         self._sink = sink
         self._reader = reader
         self._pool = pool
@@ -128,8 +133,7 @@ class DataPump:
     async def _write_slice(self, sink: DataSink) -> None:
         await self._written()
         pieces, self.last = self.last, []
-        loop = asyncio.get_running_loop()
-        self._writing = loop.run_in_executor(self._pool, sink.write, pieces)
+        self._writing = self._pool.hop(sink.write, pieces)
 
     async def _written(self) -> None:
         writing, self._writing = self._writing, None

@@ -1,23 +1,45 @@
 """A message whose octets come: with DATA in one go, with BDAT chunk by chunk (RFC 3030 §2)."""
 
-import asyncio
-from concurrent.futures import Executor
+from dataclasses import dataclass
 from datetime import datetime
 
 from mailserver.mime.trace import Hop
 from mailserver.policy.decision import Reason
+from mailserver.pool import Pool
 from mailserver.service.receive import Verdict
 from mailserver.smtp.chunk_reader import ChunkReader
 from mailserver.smtp.data import DataPump, DataSink, Read
 from mailserver.smtp.desks import Transaction
 from mailserver.smtp.dot_reader import DotReader
 
+SLOW_AT_ONCE = 4
+SCANNED_AT_ONCE = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Judges:
+    """The threads that judge finished messages of one server. Large ones, which are read from disk, and whose archives may
+    take long, do not hold up the others.
+    """
+
+    quick: Pool
+    slow: Pool
+
+    @classmethod
+    def made(cls, name: str, *, scans: bool) -> "Judges":
+        """``scans``: each message waits for the antivirus; otherwise two threads fill what one interpreter lock allows."""
+        return cls(Pool(SCANNED_AT_ONCE if scans else 2, f"{name}-judge"), Pool(SLOW_AT_ONCE, f"{name}-slow"))
+
+    def close(self) -> None:
+        self.quick.shutdown(wait=False)
+        self.slow.shutdown(wait=False)
+
 
 class Incoming:
     """``take`` its octets, then ``finish``; ``close`` it when it never comes to that."""
 
     def __init__(
-        self, transaction: Transaction, hop: Hop, limit_bytes: int, pool: Executor, now: datetime
+        self, transaction: Transaction, hop: Hop, limit_bytes: int, pool: Pool, now: datetime
     ) -> None:
         self._transaction = transaction
         self._pool = pool
@@ -45,28 +67,21 @@ class Incoming:
     async def add_chunk(self) -> Reason | None:
         """Others follow what was taken; why the message cannot be taken any more. Raises Unavailable."""
         last, self._last = self._last, []
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._sink.add_chunk, last)
+        return await self._pool.hop(self._sink.add_chunk, last)
 
-    async def finish(self, now: datetime, turns: asyncio.Semaphore) -> Verdict:
-        """The verdict on the whole, after every commit. ``turns``: how many are judged at once. Raises Unavailable:
-        nothing was acknowledged.
+    async def finish(self, now: datetime, judges: Judges) -> Verdict:
+        """The verdict on the whole, after every commit. Raises Unavailable: nothing was acknowledged, and an account that
+        has it already folds the retry (R2).
         """
-        loop, finish = asyncio.get_running_loop(), self._sink.finish
-        async with turns:
-            verdict = await loop.run_in_executor(self._pool, finish, self._last, self._transaction, now)
-        commits = [asyncio.wrap_future(commit) for commit in verdict.commits]
-        results = await asyncio.gather(*commits, return_exceptions=True)
-        failed = [result for result in results if isinstance(result, BaseException)]
-        if failed:  # an account that has it already folds the retry (R2)
-            raise failed[0]
-        return verdict
+        judge = judges.quick if self._sink.is_in_memory(self._last) else judges.slow
+        return await judge.hop_until_committed(self._sink.finish, self._last, self._transaction, now)
 
     def close(self) -> None:
         """Forget what came."""
         self._sink.close()
 
 
-async def skip_chunk(size_bytes: int, first: bytes, read: Read, pool: Executor) -> bytes:
+async def skip_chunk(size_bytes: int, first: bytes, read: Read, pool: Pool) -> bytes:
     """Pass over a chunk that nobody takes; what follows it."""
     pump = DataPump(None, pool, ChunkReader(size_bytes))
     await pump.run(first, read)

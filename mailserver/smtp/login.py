@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable
-from concurrent.futures import Executor
 from datetime import UTC, datetime
 from typing import assert_never
 
@@ -10,6 +9,7 @@ from mailserver.audit.events import EventResult, Origin
 from mailserver.audit.security_log import SecurityKind
 from mailserver.crypto.slots import SlotScope
 from mailserver.model.errors import Denied
+from mailserver.pool import Pool
 from mailserver.service.keys import OpenAccount
 from mailserver.service.sasl import TOKEN_MECHANISMS, Mechanism, TokenLogin
 from mailserver.service.throttle import network_of
@@ -28,7 +28,7 @@ def list_mechanisms(services: SmtpServices, link: Link) -> tuple[str, ...]:
 
 
 async def log_in(
-    said: Said, services: SmtpServices, pool: Executor, link: Link, journal: Journal
+    said: Said, services: SmtpServices, pool: Pool, link: Link, journal: Journal
 ) -> OpenAccount | None:
     """Waits as long as earlier failures ask (S9); None whatever was wrong (K22)."""
     throttle, peer = services.throttle, link.peer
@@ -46,13 +46,13 @@ async def log_in(
 
 
 def _open(
-    said: Said, services: SmtpServices, pool: Executor, link: Link, now: datetime
+    said: Said, services: SmtpServices, pool: Pool, link: Link, now: datetime
 ) -> Awaitable[OpenAccount]:
     logins, origin = services.logins, Origin(network_of(link.peer), "SMTP")
     match said:
         case Credentials(login, secret):
             work, at = services.keys.open_with_app_password, int(now.timestamp())
-            return asyncio.get_running_loop().run_in_executor(pool, work, login, secret, SCOPES, at)
+            return pool.hop(work, login, secret, SCOPES, at)
         case TokenLogin():
             return asyncio.wrap_future(logins.begin_with_token(said, SlotScope.SMTP, origin))
         case CertificateLogin(login):

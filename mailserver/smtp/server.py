@@ -7,13 +7,14 @@ from the first octet (RFC 8314 §3.3).
 import asyncio
 import time
 from collections import Counter
-from concurrent.futures import Executor
 from typing import assert_never
 
+from mailserver.pool import Pool
 from mailserver.service.throttle import Throttle
 from mailserver.smtp.conversation import Setting
 from mailserver.smtp.desks import ClientDesk, Desk, PeerDesk
 from mailserver.smtp.engine import Engine, Port, quiet_library
+from mailserver.smtp.incoming import Judges
 from mailserver.smtp.link import Role, Timing
 from mailserver.smtp.services import SmtpServices
 from mailserver.tls.crowd import Caps
@@ -69,14 +70,13 @@ class Register:
 class SmtpServer:
     """``listen`` as often as there are ports, then ``stop``. All on the event loop."""
 
-    def __init__(
-        self, services: SmtpServices, pool: Executor, role: Role, timing: Timing | None = None
-    ) -> None:
+    def __init__(self, services: SmtpServices, pool: Pool, role: Role, timing: Timing | None = None) -> None:
         quiet_library()
         self._services = services
         self._role = role
         self._timing = timing or Timing()
-        self._setting = Setting(services, pool, Throttle(time.monotonic))
+        self._judges = Judges.made(role.value, scans=services.reception.scans)
+        self._setting = Setting(services, pool, Throttle(time.monotonic), self._judges)
         self._failures = HandshakeFailures()
         self._register = Register(services.connections, services.connections_per_address)
         self._listeners: list[asyncio.Server | Door] = []
@@ -131,6 +131,12 @@ class SmtpServer:
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
+        try:
+            await self._end_connections(grace_seconds)
+        finally:
+            self._judges.close()
+
+    async def _end_connections(self, grace_seconds: float) -> None:
         for engine in tuple(self._register.engines):
             engine.stop()
         if await self._register.wait_until_empty(grace_seconds):

@@ -20,9 +20,10 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Connection
 
 from mailserver.model.errors import Unavailable
-from mailserver.model.ids import AccountId
+from mailserver.model.ids import NOBODY, AccountId
 from mailserver.store.accounts import lock_accounts
 from mailserver.store.database import Database
+from mailserver.store.jobs import take_news
 
 T = TypeVar("T")
 BATCH_UNITS = 256
@@ -69,7 +70,9 @@ class Writer:
         self._thread.start()
 
     def on_commit(self, call: Callable[[Sequence[AccountId]], None]) -> None:
-        """``call`` gets the accounts of each committed batch, on the writer thread: the change feed's source."""
+        """``call`` gets the accounts of each committed batch, on the writer thread: the change feed's source. NOBODY is
+        among them when the queue was changed.
+        """
         self._after_commit = call
 
     def submit(self, unit: Unit[T]) -> Future[T]:
@@ -155,13 +158,14 @@ class Writer:
                 if not self._database.is_sqlite:
                     lock_accounts(connection, {waiting.unit.account_id for waiting in batch})
                 results = [waiting.unit.run(connection) for waiting in batch]
+                news = [NOBODY] if take_news(connection) else []
         except Exception as error:  # noqa: BLE001 # whatever a Unit raises belongs to its caller
             self._failed(batch, error)
             return
         if self._truncate_at is None:
             self._truncate_at = time.monotonic() + REMANENCE_SECONDS
         self._has_shredded = self._has_shredded or any(waiting.unit.shreds for waiting in batch)
-        self._tell([waiting.unit.account_id for waiting in batch])
+        self._tell([*news, *(waiting.unit.account_id for waiting in batch)])
         for waiting, result in zip(batch, results, strict=True):
             waiting.future.set_result(result)
 

@@ -5,7 +5,6 @@ import ssl
 import threading
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,6 +25,7 @@ from mailserver.model.account import AccountKind, Role
 from mailserver.model.address import parse_address, parse_domain
 from mailserver.model.ids import AccountId
 from mailserver.policy.decision import ACCEPT
+from mailserver.pool import Pool
 from mailserver.service.absence_settings import AbsenceSettings
 from mailserver.service.absences import Absences
 from mailserver.service.administration import Administration, NewAccount
@@ -269,7 +269,7 @@ class RunningImap:
 @contextmanager
 def running_imap(node: ImapNode, tls: TlsFiles) -> Iterator[RunningImap]:
     loop = uvloop.new_event_loop()
-    pool = ThreadPoolExecutor(4, thread_name_prefix="imap-read")
+    pool = Pool(4, "imap-read")
     thread = threading.Thread(target=loop.run_forever, name="imap-loop", daemon=True)
     thread.start()
     server = ImapServer(node.services, pool)

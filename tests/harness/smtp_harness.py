@@ -8,7 +8,6 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from mailserver.audit.events import Origin
 from mailserver.mime.summary_wire import parse_summary
 from mailserver.model.account import Role as MailboxRole
 from mailserver.model.address import DomainName
+from mailserver.pool import Pool
 from mailserver.service.throttle import Throttle
 from mailserver.smtp.server import Role, SmtpServer, SmtpServices, Timing
 from mailserver.store import schema
@@ -127,7 +127,7 @@ def running_smtp(
     **limits: int,
 ) -> Iterator[RunningSmtp]:
     loop = uvloop.new_event_loop()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="smtp-pool")
+    pool = Pool(threads, "smtp-pool")
     thread = threading.Thread(target=loop.run_forever, name="smtp-loop", daemon=True)
     thread.start()
     services = smtp_services(node, **limits)
