@@ -6,6 +6,7 @@ Addresses and insurance numbers are looked up by HMAC; their text is sealed unde
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
@@ -13,6 +14,7 @@ from mailserver.model.account import AccountKind, AccountState
 from mailserver.model.errors import NotFound
 from mailserver.model.ids import AccountId, SlotId
 from mailserver.store import schema
+from mailserver.store.hot_statements import HotRead
 from mailserver.store.row_macs import RowMacs
 
 
@@ -74,9 +76,40 @@ class SlotRow:
         )
 
 
-# What every login reads: built once, because building a statement costs more than running it.
-_LOAD = select(schema.account).where(schema.account.c.account_id == bindparam("account"))
-_BY_ADDRESS = select(schema.address).where(schema.address.c.address_mac == bindparam("mac"))
+def _account_of(*values: Any) -> tuple[AccountRow, bytes]:
+    """A row of ``schema.account``, in the order of its columns: the last is its MAC."""
+    account_id, kind, state, created_at, epoch, *octets, second_factor, mac = values
+    pseudonym, mail, space, signing, profile = map(bytes, octets)
+    row = AccountRow(
+        AccountId(bytes(account_id)),
+        AccountKind(kind),
+        AccountState(state),
+        created_at,
+        epoch,
+        pseudonym,
+        mail,
+        space,
+        signing,
+        profile,
+        None if second_factor is None else bytes(second_factor),
+    )
+    return row, mac
+
+
+def _columns(*values: Any) -> tuple[Any, ...]:
+    return values
+
+
+# What every delivery and login reads: built once, because building a statement costs more than running it.
+_LOAD = HotRead(
+    select(schema.account).where(schema.account.c.account_id == bindparam("account")), _account_of
+)
+_BY_ADDRESS = HotRead(
+    select(schema.address.c.account_id, schema.address.c.address, schema.address.c.row_mac).where(
+        schema.address.c.address_mac == bindparam("mac")
+    ),
+    _columns,
+)
 _ADDRESSES = (
     select(schema.address)
     .where(schema.address.c.account_id == bindparam("account"))
@@ -112,31 +145,17 @@ class AccountStore:
 
     def load_account(self, connection: Connection, account_id: AccountId) -> AccountRow:
         """Raises NotFound("account"), Corrupt("row-mac")."""
-        found = connection.execute(_LOAD, {"account": account_id}).first()
+        found = _LOAD.first(connection, {"account": account_id})
         if found is None:
             raise NotFound("account")
-        return self._account(found)
+        return self._checked(*found)
 
     def list_accounts(self, connection: Connection) -> Iterator[AccountRow]:
         for found in connection.execute(select(schema.account).order_by(schema.account.c.created_at)).all():
-            yield self._account(found)
+            yield self._checked(*_account_of(*found))
 
-    def _account(self, found: Row[tuple[object, ...]]) -> AccountRow:
-        values = found._mapping  # noqa: SLF001 # SQLAlchemy's public name for a row's mapping
-        row = AccountRow(
-            AccountId(bytes(values["account_id"])),
-            AccountKind(values["kind"]),
-            AccountState(values["state"]),
-            values["created_at"],
-            values["epoch"],
-            bytes(values["pseudonym"]),
-            bytes(values["mail_public"]),
-            bytes(values["space_public"]),
-            bytes(values["signing_public"]),
-            bytes(values["profile"]),
-            None if values["second_factor"] is None else bytes(values["second_factor"]),
-        )
-        self._macs.check("account", row.mac_fields(), values["row_mac"])
+    def _checked(self, row: AccountRow, mac: bytes) -> AccountRow:
+        self._macs.check("account", row.mac_fields(), mac)
         return row
 
     def replace_account(self, connection: Connection, row: AccountRow) -> None:
@@ -156,11 +175,12 @@ class AccountStore:
 
     def find_by_address(self, connection: Connection, address_mac: bytes) -> AccountId | None:
         """The account of a blind index of an address, or None."""
-        found = connection.execute(_BY_ADDRESS, {"mac": address_mac}).first()
+        found = _BY_ADDRESS.first(connection, {"mac": address_mac})
         if found is None:
             return None
-        self._macs.check("address", (found.address_mac, found.account_id, found.address), found.row_mac)
-        return AccountId(bytes(found.account_id))
+        account_id, address, mac = found
+        self._macs.check("address", (address_mac, account_id, address), mac)
+        return AccountId(bytes(account_id))
 
     def list_addresses(self, connection: Connection, account_id: AccountId) -> list[bytes]:
         """The sealed addresses of an account, always in the same order."""
