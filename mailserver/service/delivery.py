@@ -45,6 +45,7 @@ from mailserver.service.intake import Intake, SharedBlob
 from mailserver.service.integration_receipts import IntegrationReceipts, PreparedReceipt
 from mailserver.service.kept_files import KeptFiles
 from mailserver.service.notices import Notices, WaitingNotice, claim_waiting
+from mailserver.service.recipients import Recipients
 from mailserver.service.sealing import (
     AwayItem,
     PlaceStamp,
@@ -117,16 +118,13 @@ class Delivery:
         self._store = store
         self._replies = effects.replies
         self.absences = effects.replies.absences
+        self.recipients = Recipients(store, directory, self.absences)
         self._notices = effects.notices
         self._directory = directory
         self.awaited = effects.awaited
         self._receipts = effects.receipts
         self.archives = archives
         self.kept = kept
-
-    def may_be_away(self, connection: Connection, account: AccountRow | None, now: datetime) -> bool:
-        """For who finds the account of an RCPT: whether its absence is to be looked at."""
-        return account is not None and self.absences.may_be_away(connection, account.account_id, now)
 
     def deliver(
         self,

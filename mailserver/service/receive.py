@@ -95,12 +95,8 @@ class Reception:
     ) -> tuple[Decision, Recipient | None]:
         """Unknown and disabled are refused here: no bounce is ever made for a peer (S8). ``stated_bytes``: MAIL's SIZE."""
         is_ours = self._directory.is_ours(address.domain)
-        account, may_be_away = None, False
-        if is_ours:
-            with self._store.database.read() as connection:
-                account = self._directory.find_account(connection, address)
-                may_be_away = self._delivery.may_be_away(connection, account, now)
-        state = None if account is None else account.state
+        holder = self._delivery.recipients.find(address, now) if is_ours else None
+        state = None if holder is None else holder.account.state
         facts = RecipientFacts(
             address.domain,
             is_ours,
@@ -111,9 +107,15 @@ class Reception:
             stated_bytes=stated_bytes,
         )
         decision = decide_recipient(facts, self._trust.current, now)
-        if not decision.accepted or account is None:
+        if not decision.accepted or holder is None:
             return decision, None
-        return decision, Recipient(address, account, may_be_away)
+        return decision, Recipient(address, holder.account, holder.may_be_away)
+
+    def is_at_hand(self, address: Address, now: datetime) -> bool:
+        """Whether ``decide_recipient`` asks nothing of the store, so that the event loop may call it."""
+        return not self._directory.is_ours(address.domain) or self._delivery.recipients.is_at_hand(
+            address, now
+        )
 
     def begin(self, hop: Hop, sender: Address | None, now: datetime) -> Intake:
         return self._entrance.begin(hop, sender, now)

@@ -69,12 +69,8 @@ class Submission:
         nothing where files are kept: what travels is smaller.
         """
         is_ours = self._directory.is_ours(address.domain)
-        account, may_be_away = None, False
-        if is_ours:
-            with self._store.database.read() as connection:
-                account = self._directory.find_account(connection, address)
-                may_be_away = self._delivery.may_be_away(connection, account, now)
-        state = None if account is None else account.state
+        holder = self._delivery.recipients.find(address, now) if is_ours else None
+        state = None if holder is None else holder.account.state
         facts = RecipientFacts(
             address.domain,
             is_ours,
@@ -86,7 +82,10 @@ class Submission:
             stated_bytes=0 if self._delivery.kept.limit_bytes else stated_bytes,
         )
         decision = decide_recipient(facts, self._trust.current, now)
-        return decision, Destination(address, account, may_be_away=may_be_away) if decision.accepted else None
+        if not decision.accepted:
+            return decision, None
+        account, is_away = (None, False) if holder is None else (holder.account, holder.may_be_away)
+        return decision, Destination(address, account, may_be_away=is_away)
 
     def find_absence(self, destination: Destination, now: datetime) -> Absence | None:
         """What a sender is told before sending, of those who are here."""
@@ -94,6 +93,12 @@ class Submission:
             return None
         known = self._delivery.absences.find_current(destination.account.account_id, now)
         return None if known is None else known.absence
+
+    def is_at_hand(self, address: Address, now: datetime) -> bool:
+        """Whether ``decide_recipient`` asks nothing of the store, so that the event loop may call it."""
+        return not self._directory.is_ours(address.domain) or self._delivery.recipients.is_at_hand(
+            address, now
+        )
 
     def begin(self, hop: Hop, sender: Address | None, now: datetime) -> Intake:
         return self._entrance.begin(hop, sender, now, self.limit_bytes)

@@ -244,9 +244,11 @@ class Conversation:
         address = command.recipient or Address("postmaster", self._services.home)
         if not address.is_ascii and not self._mail.is_utf8:  # RFC 6531 §3.2
             raise Malformed("address-utf8")
-        decision = await self._setting.pool.hop(
-            self._transaction.decide_recipient, address, command.ask, _now()
-        )
+        now, decide = _now(), self._transaction.decide_recipient
+        if self._transaction.is_at_hand(address, now):
+            decision = decide(address, command.ask, now)
+        else:
+            decision = await self._setting.pool.hop(decide, address, command.ask, now)
         if decision.accepted:
             return Answer(replies.format_recipient(self._transaction.note))
         if decision.reason in _UNKNOWN:

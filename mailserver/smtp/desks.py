@@ -44,6 +44,9 @@ class Transaction(Protocol):
     def note(self) -> list[str]:
         """What the sender is told of the last accepted recipient."""
 
+    def is_at_hand(self, address: Address, now: datetime) -> bool:
+        """Whether ``decide_recipient`` does not block for this one."""
+
     def decide_recipient(self, address: Address, ask: RecipientAsk, now: datetime) -> Decision: ...
 
     def begin(self, hop: Hop, now: datetime) -> Intake: ...
@@ -146,6 +149,9 @@ class PeerTransaction:
     def count(self) -> int:
         return len(self._recipients)
 
+    def is_at_hand(self, address: Address, now: datetime) -> bool:
+        return self._reception.is_at_hand(address, now)
+
     def decide_recipient(self, address: Address, ask: RecipientAsk, now: datetime) -> Decision:  # noqa: ARG002 # not of peers
         decision, recipient = self._reception.decide_recipient(address, self.count, now, self._stated_bytes)
         if recipient is not None:
@@ -207,6 +213,9 @@ class ClientTransaction:
     @property
     def count(self) -> int:
         return len(self._destinations)
+
+    def is_at_hand(self, address: Address, now: datetime) -> bool:
+        return self._submission.is_at_hand(address, now)
 
     def decide_recipient(self, address: Address, ask: RecipientAsk, now: datetime) -> Decision:
         """RCPT, with the size that MAIL announced (RFC 1870 §6.1)."""

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select
 from mailserver.model.ids import AbsenceId, AccountId
 from mailserver.store import schema
 from mailserver.store.hot_statements import HotRead
+from mailserver.store.news import News, add_news
 from mailserver.store.row_macs import RowMacs
 
 DAY_SECONDS = 86400
@@ -70,6 +71,7 @@ class AbsenceStore:
 
 
 def delete_absence(connection: Connection, account_id: AccountId) -> None:
+    add_news(connection, News.RECIPIENTS)
     connection.execute(delete(_table).where(_table.c.account_id == account_id))
 
 

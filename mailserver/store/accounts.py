@@ -15,6 +15,7 @@ from mailserver.model.errors import NotFound
 from mailserver.model.ids import AccountId, SlotId
 from mailserver.store import schema
 from mailserver.store.hot_statements import HotRead
+from mailserver.store.news import News, add_news
 from mailserver.store.row_macs import RowMacs
 
 
@@ -160,6 +161,7 @@ class AccountStore:
 
     def replace_account(self, connection: Connection, row: AccountRow) -> None:
         """Write a changed row (state, profile, second factor) with its new MAC."""
+        add_news(connection, News.RECIPIENTS)
         values = _account_values(row) | {"row_mac": self._macs.sign("account", row.mac_fields())}
         connection.execute(
             update(schema.account).where(schema.account.c.account_id == row.account_id).values(**values)

@@ -14,6 +14,7 @@ from mailserver.model.errors import Conflict, NotFound, Unavailable
 from mailserver.model.ids import AccountId, BlobId, JobId
 from mailserver.store import schema
 from mailserver.store.items import find_blob, has_holder
+from mailserver.store.news import News, add_news
 from mailserver.store.row_macs import RowMacs
 
 _MOST_NAMED = 500
@@ -102,26 +103,13 @@ _FIELDS = (
 )
 
 
-_NEWS = "queue-news"
-"""In the information of the writer's connection."""
-
-
-def take_news(connection: Connection) -> bool:
-    """Whether the queue was changed since the last call: what waits may be due sooner than its workers know."""
-    return bool(connection.info.pop(_NEWS, False))
-
-
-def _tell(connection: Connection) -> None:
-    connection.info[_NEWS] = True
-
-
 class JobStore:
     def __init__(self, macs: RowMacs) -> None:
         self._macs = macs
 
     def add_jobs(self, connection: Connection, rows: Sequence[JobRow]) -> None:
         """Insert waiting jobs that nobody holds yet."""
-        _tell(connection)
+        add_news(connection, News.QUEUE)
         values = [
             {name: getattr(row, name) for name in row.__slots__}
             | {
@@ -231,7 +219,7 @@ def list_leased(connection: Connection, now: int) -> set[JobId]:
 
 def mark_state(connection: Connection, row: JobRow, state: JobState, next_try_at: int) -> None:
     """Hold a job that nobody tries, or let it wait for its next try."""
-    _tell(connection)
+    add_news(connection, News.QUEUE)
     connection.execute(
         update(_job)
         .where(_job.c.job_id == row.job_id, IS_OPEN)
@@ -241,7 +229,7 @@ def mark_state(connection: Connection, row: JobRow, state: JobState, next_try_at
 
 def mark_retry(connection: Connection, row: JobRow, next_try_at: int, *, delay_noticed: bool) -> None:
     """Give the job back for later. A worker whose lease ended, and whose job was tried since, changes nothing."""
-    _tell(connection)
+    add_news(connection, News.QUEUE)
     connection.execute(
         update(_job)
         .where(_job.c.job_id == row.job_id, _IS_WAITING, _job.c.attempts == row.attempts)
@@ -312,7 +300,7 @@ def end_lease(connection: Connection, row: JobRow, holder: bytes, *, was_tried: 
     """Give a job back before its outcome is known. ``was_tried``: its holder stays in the row, so that who leases it next
     writes that the attempt was interrupted.
     """
-    _tell(connection)
+    add_news(connection, News.QUEUE)
     held = (_job.c.job_id == row.job_id, _job.c.lease_holder == holder)
     left = holder if was_tried else None
     connection.execute(update(_job).where(*held, _IS_WAITING).values(lease_until=0, lease_holder=left))

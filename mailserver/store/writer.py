@@ -23,7 +23,7 @@ from mailserver.model.errors import Unavailable
 from mailserver.model.ids import NOBODY, AccountId
 from mailserver.store.accounts import lock_accounts
 from mailserver.store.database import Database
-from mailserver.store.jobs import take_news
+from mailserver.store.news import News, take_news
 
 T = TypeVar("T")
 BATCH_UNITS = 256
@@ -61,6 +61,7 @@ class Writer:
         self._queue: queue.SimpleQueue[_Waiting[Any] | None] = queue.SimpleQueue()
         self._on_failure = on_failure
         self._after_commit: Callable[[Sequence[AccountId]], None] = lambda _accounts: None
+        self._after_recipients: Callable[[], None] = lambda: None
         self._thread = threading.Thread(target=self._loop, name="writer", daemon=True)
         self._gate = threading.Lock()
         self._closed = False
@@ -74,6 +75,12 @@ class Writer:
         among them when the queue was changed.
         """
         self._after_commit = call
+
+    def on_recipients(self, call: Callable[[], None]) -> None:
+        """``call`` is told of each commit of this process that changed who takes mail or who is away, before its Unit's
+        future is done; on the writer thread, and must not fail.
+        """
+        self._after_recipients = call
 
     def submit(self, unit: Unit[T]) -> Future[T]:
         """Queue a Unit. The future is done after the commit that holds it."""
@@ -158,14 +165,17 @@ class Writer:
                 if not self._database.is_sqlite:
                     lock_accounts(connection, {waiting.unit.account_id for waiting in batch})
                 results = [waiting.unit.run(connection) for waiting in batch]
-                news = [NOBODY] if take_news(connection) else []
+                news = take_news(connection)
         except Exception as error:  # noqa: BLE001 # whatever a Unit raises belongs to its caller
             self._failed(batch, error)
             return
         if self._truncate_at is None:
             self._truncate_at = time.monotonic() + REMANENCE_SECONDS
         self._has_shredded = self._has_shredded or any(waiting.unit.shreds for waiting in batch)
-        self._tell([*news, *(waiting.unit.account_id for waiting in batch)])
+        if News.RECIPIENTS in news:
+            self._after_recipients()
+        told = [NOBODY] if News.QUEUE in news else []
+        self._tell([*told, *(waiting.unit.account_id for waiting in batch)])
         for waiting, result in zip(batch, results, strict=True):
             waiting.future.set_result(result)
 

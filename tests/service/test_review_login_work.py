@@ -21,6 +21,7 @@ from mailserver.model.address import parse_address
 from mailserver.model.errors import Denied
 from mailserver.service import keys as keys_module
 from mailserver.service.sasl import TokenLogin
+from mailserver.store.hot_statements import HotRead
 from mailserver.store.row_macs import RowMacs
 
 PASSWORD = "un mot de passe long"
@@ -79,6 +80,15 @@ def cost(node: Node, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], 
     def queried(_connection, _cursor, statement, *_more) -> None:
         now[0].queries.append(statement)
 
+    read = HotRead.all
+
+    def read_hot(
+        statement: HotRead[object], connection: object, parameters: dict[str, object]
+    ) -> list[object]:
+        now[0].queries.append(str(statement._query))
+        return read(statement, connection, parameters)
+
+    monkeypatch.setattr(HotRead, "all", read_hot)  # they run on the driver, where no event tells
     engine = node.services.store.database.reader
     event.listen(engine, "before_cursor_execute", queried)
 
