@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -34,6 +35,13 @@ class Database:
         self._keep_private()
         self.reader = self._engine(READ_CONNECTIONS, writes=False)
         self.writer = self._engine(1, writes=True)
+        self._reading = _Kept(self.reader, READ_CONNECTIONS)
+        self._writing = _Kept(self.writer, 1)
+
+    @property
+    def readers(self) -> int:
+        """Connections that are being read from on SQLite."""
+        return self._reading.used
 
     def _keep_private(self) -> None:
         """SQLite gives its log the mode of the database's file, which nobody else may read whatever the umask."""
@@ -65,14 +73,18 @@ class Database:
         Results are fetched whole (``all``, ``first``) before anything may raise: on SQLite a cursor left half
         read by an exception that somebody keeps would hold its old snapshot for the connection's next users.
         """
-        with translated(), self.reader.connect() as connection, connection.begin():
+        with translated(), self._connected(self._reading) as connection, connection.begin():
             yield connection
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Connection]:
         """The write transaction of this process; commit is durable on return (R1)."""
-        with translated(), self._turn(), self.writer.connect() as connection, connection.begin():
+        with translated(), self._turn(), self._connected(self._writing) as connection, connection.begin():
             yield connection
+
+    def _connected(self, kept: "_Kept") -> contextlib.AbstractContextManager[Connection]:
+        """PostgreSQL's connections are tried each time they are taken: its server may have been started again."""
+        return kept.lent() if self.is_sqlite else kept.engine.connect()
 
     def truncate_log(self) -> bool:
         """SQLite's write-ahead log is copied into the database and emptied, so that what was deleted is in neither
@@ -80,7 +92,7 @@ class Database:
         """
         if not self.is_sqlite:
             return True
-        with self._turn(), self.writer.connect() as connection:
+        with self._turn(), self._connected(self._writing) as connection:
             raw = connection.connection.driver_connection
             assert isinstance(raw, sqlite3.Connection)
             try:  # on the driver: SQLAlchemy would begin a transaction first
@@ -121,11 +133,56 @@ class Database:
 
     def close(self) -> None:
         """Let go of every connection and of the write lock."""
-        self.reader.dispose()
-        self.writer.dispose()
+        for kept in (self._reading, self._writing):
+            kept.close()
+            kept.engine.dispose()
         if self._lock_descriptor is not None:
             os.close(self._lock_descriptor)
             self._lock_descriptor = None
+
+
+class _Kept:
+    """Connections that stay open between their uses: the pool's care for each costs as much as a small read."""
+
+    def __init__(self, engine: Engine, most: int) -> None:
+        self.engine = engine
+        self._turns = threading.Semaphore(most)
+        self._resting: list[Connection] = []
+        self._lent: set[Connection] = set()
+
+    @property
+    def used(self) -> int:
+        return len(self._lent)
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[Connection]:
+        """One that nobody else uses; it is closed after a failure. Unavailable("database-busy") when none gets free."""
+        if not self._turns.acquire(timeout=_BUSY_SECONDS):
+            raise Unavailable("database-busy")
+        try:
+            connection = self._take()
+            self._lent.add(connection)
+            try:
+                yield connection
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                self._resting.append(connection)
+            finally:
+                self._lent.discard(connection)
+        finally:
+            self._turns.release()
+
+    def _take(self) -> Connection:
+        try:
+            return self._resting.pop()
+        except IndexError:
+            return self.engine.connect()
+
+    def close(self) -> None:
+        while self._resting:
+            self._resting.pop().close()
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
@@ -142,14 +199,19 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _begin_writing(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    _run_raw(connection, "BEGIN IMMEDIATE")
 
 
 def _begin_reading(connection: Connection) -> None:
-    """On the driver, for SQLAlchemy's way costs a third of a small read; a deferred BEGIN touches no file."""
+    """A deferred BEGIN touches no file."""
+    _run_raw(connection, "BEGIN")
+
+
+def _run_raw(connection: Connection, statement: str) -> None:
+    """On the driver, for SQLAlchemy's way costs a third of a small read."""
     raw = connection.connection.driver_connection
     assert isinstance(raw, sqlite3.Connection)
-    raw.execute("BEGIN").close()
+    raw.execute(statement).close()
 
 
 @contextlib.contextmanager

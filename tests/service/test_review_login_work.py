@@ -184,10 +184,10 @@ def test_tokens_cost_the_same(node: Node, cost, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_refusal_waits_without_a_connection(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[int] = []
-    sleep, pool = time.sleep, node.services.store.database.reader.pool
+    sleep, database = time.sleep, node.services.store.database
 
     def slept(seconds: float) -> None:
-        held.append(pool.checkedout())
+        held.append(database.readers)
         sleep(seconds)
 
     monkeypatch.setattr(keys_module.time, "sleep", slept)
