@@ -9,6 +9,7 @@ import sys
 import time
 
 _RESERVED = frozenset(vars(logging.makeLogRecord({})))
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
 class JsonFormatter(logging.Formatter):
@@ -27,7 +28,7 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = type(record.exc_info[1]).__name__
             line["at"] = _places(record.exc_info[1])
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return _encode(line)
 
 
 def _places(error: BaseException) -> list[str]:
@@ -43,6 +44,9 @@ def _places(error: BaseException) -> list[str]:
 
 def set_up_logging(level: str = "INFO") -> None:
     """Send every logger's lines to standard error as JSON; libraries that log commands are kept quiet (S1)."""
+    # no line names a thread, a process or a place in the source, and finding them out costs more than the line
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # noqa: SLF001 # the name that the standard library's logging guide gives for it
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
