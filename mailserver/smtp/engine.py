@@ -87,6 +87,7 @@ class Engine(SMTP):
         self._is_in_data = False
         self._unsent = b""
         """Replies to pipelined commands that wait for the last one's."""
+        self._is_clogged = False
         self._is_ending = False
         self._is_done = False
         self.peer = ""
@@ -120,6 +121,15 @@ class Engine(SMTP):
         asyncio.StreamReaderProtocol.connection_lost(self, error)
         self.transport = self._wire = None
         self._leave()
+
+    def pause_writing(self) -> None:
+        """The peer has not read what it was sent."""
+        super().pause_writing()
+        self._is_clogged = True
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._is_clogged = False
 
     def eof_received(self) -> bool:
         """What came before the end is still answered, unless TLS closes both ways at once."""
@@ -215,10 +225,13 @@ class Engine(SMTP):
         if may_wait and self._framer.has_line and len(self._unsent) < WRITE_BYTES:
             return
         octets, self._unsent = self._unsent, b""
-        self._reset_timeout()
-        self._writer.write(octets)
-        await self._writer.drain()
-        self._stop_timer()
+        if self._wire is None:
+            raise ConnectionResetError
+        self._wire.write(octets)
+        if self._is_clogged:
+            self._reset_timeout()
+            await self._writer.drain()
+            self._stop_timer()
 
     async def _read_command(self) -> bytes:
         self._is_waiting = True
