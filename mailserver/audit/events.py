@@ -113,7 +113,8 @@ def readable(text: str, length: int = TEXT_LENGTH) -> str:
 
     A title comes from outside; nothing in it may break a line or turn a sentence round.
     """
-    spaced = "".join(" " if _is_hidden(char) else char for char in text)
+    # what has a control or a mark in it is not printable; a space of another script is not either, and stays
+    spaced = text if text.isprintable() else "".join(" " if _is_hidden(char) else char for char in text)
     return " ".join(spaced.split())[:length].rstrip()
 
 

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import starmap
 from operator import attrgetter
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Select, Table, insert
 from sqlalchemy.sql.dml import ReturningUpdate
@@ -55,12 +55,14 @@ class HotRead(Generic[T]):
 
 
 class HotInsert(Generic[T]):
-    """Rows into ``table``, each from the attributes of one value that are named as the columns are."""
+    """Rows into ``table``, each from the attributes of one value that are named as the columns are; ``by`` is itemgetter
+    where the values are mappings.
+    """
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, by: Callable[..., Any] = attrgetter) -> None:
         self._insert = insert(table)
         self._names = tuple(column.name for column in table.c)
-        self._values_of: Callable[[T], tuple[object, ...]] = attrgetter(*self._names)
+        self._values_of: Callable[[T], Any] = by(*self._names)
         self._text = ""
 
     def run(self, connection: Connection, rows: Sequence[T]) -> None:

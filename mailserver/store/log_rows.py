@@ -4,12 +4,15 @@ sequencer moves pending leaves, in each account's order, into the tree's tiles a
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from mailserver.model.errors import Corrupt
 from mailserver.model.ids import AccountId, EntryId
 from mailserver.store import schema
+from mailserver.store.hot_statements import HotInsert, HotRead
 from mailserver.store.row_macs import RowMacs
 
 
@@ -43,28 +46,48 @@ class EntryRow:
 _head, _entry, _pending = schema.log_head, schema.log_entry, schema.log_pending
 
 
+_Values = dict[str, bytes | int | None]
+_FoundHead = tuple[int, bytes, bytes]
+
+
+def _found(*values: Any) -> _FoundHead:
+    sequence, leaf_hash, mac = values
+    return sequence, leaf_hash, mac
+
+
+_HEAD_QUERY = select(_head.c.sequence, _head.c.leaf_hash, _head.c.row_mac).where(
+    _head.c.account_id == bindparam("account")
+)
+_HEAD = HotRead(_HEAD_QUERY, _found)
+_LOCKED_HEAD = HotRead(_HEAD_QUERY.with_for_update(), _found)
+_MOVE_HEAD = HotRead(
+    update(_head)
+    .where(_head.c.account_id == bindparam("account"))
+    .values(sequence=bindparam("next"), leaf_hash=bindparam("leaf"), row_mac=bindparam("mac"))
+    .returning(_head.c.sequence, _head.c.leaf_hash, _head.c.row_mac),
+    _found,
+)
+_ADD_HEAD: HotInsert[_Values] = HotInsert(_head, itemgetter)
+_ADD_ENTRY: HotInsert[_Values] = HotInsert(_entry, itemgetter)
+_ADD_PENDING: HotInsert[_Values] = HotInsert(_pending, itemgetter)
+
+
 def load_head(connection: Connection, macs: RowMacs, account_id: AccountId) -> LogHead:
     """Locks the head on PostgreSQL; on SQLite the writer is alone. Raises Corrupt when it was altered."""
-    return _head_of(macs, connection.execute(_head_query(account_id).with_for_update()).first())
+    return _head_of(macs, account_id, _LOCKED_HEAD.first(connection, {"account": account_id}))
 
 
 def head_of(connection: Connection, macs: RowMacs, account_id: AccountId) -> LogHead:
     """The head, for readers: no lock. Raises Corrupt when it was altered."""
-    return _head_of(macs, connection.execute(_head_query(account_id)).first())
+    return _head_of(macs, account_id, _HEAD.first(connection, {"account": account_id}))
 
 
-_FoundHead = Row[tuple[bytes, int, bytes, bytes]]
-
-
-def _head_query(account_id: AccountId) -> Select[tuple[bytes, int, bytes, bytes]]:
-    return select(_head).where(_head.c.account_id == account_id)
-
-
-def _head_of(macs: RowMacs, found: _FoundHead | None) -> LogHead:
+def _head_of(macs: RowMacs, account_id: AccountId, found: _FoundHead | None) -> LogHead:
     if found is None:
         return LogHead(0, bytes(32))
-    macs.check("log_head", (found.account_id, found.sequence, found.leaf_hash), found.row_mac)
-    return LogHead(found.sequence, bytes(found.leaf_hash))
+    sequence, leaf_hash, mac = found
+    macs.check("log_head", (account_id, sequence, leaf_hash), mac)
+    return LogHead(sequence, bytes(leaf_hash))
 
 
 def list_altered_heads(connection: Connection, macs: RowMacs) -> list[AccountId]:
@@ -80,8 +103,8 @@ def add_entries(
     connection: Connection, macs: RowMacs, account_id: AccountId, entries: Sequence[NewEntry], head: LogHead
 ) -> None:
     """Insert entries in order and move the account's head to ``head``."""
-    connection.execute(
-        insert(_entry),
+    _ADD_ENTRY.run(
+        connection,
         [
             {
                 "account_id": account_id,
@@ -95,8 +118,8 @@ def add_entries(
             for new in entries
         ],
     )
-    connection.execute(
-        insert(_pending),
+    _ADD_PENDING.run(
+        connection,
         [
             {
                 "account_id": account_id,
@@ -108,12 +131,18 @@ def add_entries(
             for new in entries
         ],
     )
-    values = {"sequence": head.next_sequence, "leaf_hash": head.leaf_hash}
-    values["row_mac"] = macs.sign("log_head", (account_id, head.next_sequence, head.leaf_hash))
+    mac = macs.sign("log_head", (account_id, head.next_sequence, head.leaf_hash))
     if entries[0].sequence == 0:
-        connection.execute(insert(_head), [values | {"account_id": account_id}])
+        first: _Values = {
+            "account_id": account_id,
+            "sequence": head.next_sequence,
+            "leaf_hash": head.leaf_hash,
+            "row_mac": mac,
+        }
+        _ADD_HEAD.run(connection, [first])
     else:
-        connection.execute(update(_head).where(_head.c.account_id == account_id).values(**values))
+        moved = {"account": account_id, "next": head.next_sequence, "leaf": head.leaf_hash, "mac": mac}
+        _MOVE_HEAD.first(connection, moved)
 
 
 def list_entries(

@@ -7,17 +7,20 @@ went to the same one. ``order`` names the people for the notice that nothing cam
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from mailserver.model.address import Address
 from mailserver.model.ids import AccountId, JobId
 from mailserver.model.notice import Expectation, NoticeState
 from mailserver.store import schema
+from mailserver.store.hot_statements import HotInsert
 from mailserver.store.row_macs import RowMacs
 
 _table = schema.sent_recipient
+_ADD: HotInsert[dict[str, Any]] = HotInsert(_table, itemgetter)
 
 PlaceOfRow = tuple[AccountId, bytes, int]
 """A row's primary key."""
@@ -73,7 +76,7 @@ class SentRecipientStore:
 
     def add_recipients(self, connection: Connection, rows: Sequence[SentRecipientRow]) -> None:
         if rows:
-            connection.execute(insert(_table), [self._values(row) for row in rows])
+            _ADD.run(connection, [self._values(row) for row in rows])
 
     def mark(self, connection: Connection, row: SentRecipientRow) -> None:
         """Write the row anew."""

@@ -5,15 +5,18 @@ see that two accounts know the same one.
 """
 
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TypeAlias
 
-from sqlalchemy import Connection, Row, and_, delete, insert, or_, select
+from sqlalchemy import Connection, Row, and_, delete, or_, select
 
 from mailserver.model.ids import AccountId
 from mailserver.store import schema
+from mailserver.store.hot_statements import HotInsert
 from mailserver.store.row_macs import RowMacs
 
 _sent = schema.sent
+_ADD: HotInsert[dict[str, object]] = HotInsert(_sent, itemgetter)
 SentPlace: TypeAlias = tuple[int, bytes]
 """Where a sending stands among its account's: when, and its id."""
 
@@ -44,7 +47,7 @@ class SentStore:
     def add_sent(self, connection: Connection, row: SentRow) -> None:
         values = {name: getattr(row, name) for name in row.__slots__}
         mac = self._macs.sign("sent", row.mac_fields())
-        connection.execute(insert(_sent), [values | {"row_mac": mac}])
+        _ADD.run(connection, [values | {"row_mac": mac}])
 
     def list_sent(
         self, connection: Connection, account_id: AccountId, message_mac: bytes | None = None
