@@ -213,16 +213,23 @@ def list_pseudonyms(connection: Connection, account_ids: Collection[AccountId]) 
     return {AccountId(bytes(row.account_id)): bytes(row.pseudonym) for row in connection.execute(query)}
 
 
+_PLACE = (
+    update(_entry)
+    .where(_entry.c.account_id == bindparam("account"), _entry.c.sequence == bindparam("at"))
+    .values(leaf_index=bindparam("index"))
+)
+_DROP_PENDING = delete(_pending).where(
+    _pending.c.account_id == bindparam("account"), _pending.c.sequence == bindparam("at")
+)
+
+
 def mark_sequenced(connection: Connection, leaves: Sequence[PendingLeaf], first_index: int) -> None:
     """Give the leaves their place in the tree and drop them from the pending rows."""
-    for offset, leaf in enumerate(leaves):
-        here = (_entry.c.account_id == leaf.account_id, _entry.c.sequence == leaf.sequence)
-        connection.execute(update(_entry).where(*here).values(leaf_index=first_index + offset))
-        connection.execute(
-            delete(_pending).where(
-                _pending.c.account_id == leaf.account_id, _pending.c.sequence == leaf.sequence
-            )
-        )
+    if leaves:
+        places = [{"account": leaf.account_id, "at": leaf.sequence} for leaf in leaves]
+        indexed = [place | {"index": first_index + offset} for offset, place in enumerate(places)]
+        connection.execute(_PLACE, indexed)
+        connection.execute(_DROP_PENDING, places)
 
 
 _tile, _checkpoint = schema.log_tile, schema.log_checkpoint
