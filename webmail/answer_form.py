@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mailserver.audit.wording import Language
+from mailserver.documents.reasons import EXPLANATIONS, SetAside
 from mailserver.policy.decision import Decision
 from mailserver.policy.patient_rules import ReplyState
 from mailserver.policy.wording import wording_for
@@ -62,6 +63,13 @@ def refusal_words(plan: AnswerPlan, words: Words) -> str:
         return said
     who = _person_words(plan.ending.name, str(plan.ending.facts.sender))
     return f"{said} {words('answer.ended', who=who, when=words.moment(plan.ending.facts.received_at))}"
+
+
+def say_archive(aside: SetAside, words: Words) -> str:
+    """Why an attached archive was not sent, in the words that its reader's system has for it."""
+    explained = EXPLANATIONS[aside.reason]
+    why = explained.english if words.language is Language.ENGLISH else explained.french
+    return words("answer.archive", why=why)
 
 
 def say(decision: Decision, words: Words) -> str:

@@ -17,12 +17,13 @@ from anyio import CapacityLimiter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mailserver.documents.reasons import SetAside
 from mailserver.mime.composer import FileToAttach
 from mailserver.model.errors import Malformed, OverLimit
 from mailserver.policy.decision import Decision
 from mailserver.service.web_answers import AnswerPlan, Draft
 from mailserver.service.web_sessions import WebSession
-from webmail.answer_form import AnswerState, say
+from webmail.answer_form import AnswerState, say, say_archive
 from webmail.desk import Desk, go_to
 from webmail.form_stream import FormPart, FormStream, find_boundary
 from webmail.form_token import find_form_mark
@@ -49,7 +50,7 @@ class _Sending:
 
     state: AnswerState = field(default_factory=AnswerState)
     problem: str = ""
-    decision: Decision | None = None
+    verdict: Decision | SetAside | None = None
 
 
 class Body:
@@ -168,13 +169,16 @@ class AnswerPages:
         except TimeoutError:
             return desk.problem(request, "slow", 408, form.session)
         words = desk.words(request)
-        if sending.decision is not None and sending.decision.accepted:
+        verdict = sending.verdict
+        if isinstance(verdict, Decision) and verdict.accepted:
             return go_to(form.done)
         if sending.problem == "form":
             return desk.problem(request, "form", 403, form.session)
         error = words(f"answer.{sending.problem}") if sending.problem else ""
-        if sending.decision is not None:
-            error = say(sending.decision, words)
+        if isinstance(verdict, SetAside):
+            error = say_archive(verdict, words)
+        elif verdict is not None:
+            error = say(verdict, words)
         status = 413 if sending.problem == "too-large" else 422
         return form.show(replace(sending.state, error=error), status)
 
@@ -207,7 +211,7 @@ class AnswerPages:
             return
         plan = form.plan
         if plan is None or plan.destination is None:
-            sending.decision = plan.decision if plan else None
+            sending.verdict = plan.decision if plan else None
             sending.problem = "" if plan else "own"
             return
         subject = state.subject if form.has_subject else ""
@@ -222,8 +226,8 @@ class AnswerPages:
         )
         answers, files = desk.works.answers, files_of(first, parts)
         origin = desk.origin(request)
-        sending.decision = answers.send(session.account, plan, draft, files, origin, now)
-        if sending.decision.accepted:
+        verdict = sending.verdict = answers.send(session.account, plan, draft, files, origin, now)
+        if isinstance(verdict, Decision) and verdict.accepted:
             form.on_sent()
 
 

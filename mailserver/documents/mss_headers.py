@@ -4,6 +4,7 @@ The national names have hyphens; one vendor prints underscores, which are read w
 header states and what an archive holds are two claims of one sender: a difference shows a fault, never who is right.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -15,6 +16,10 @@ from mailserver.model.patient import INS_OIDS
 CODES, INS, PRODUCT, END = "X-MSS-CODECDA", "X-MSS-INS", "X-MSS-NIL", "X-MSS-MES"
 QUALIFIED, UNQUALIFIED = "O", "N"
 END_VALUE = "FIN"
+_CODE = re.compile(r"[!-+\--~]{1,60}")
+"""A code that stands in the list as it is: printable ASCII without a space or comma."""
+_LINE_CHARACTERS = 900
+"""Of codes with nothing between them but commas; a longer list is folded after one (RFC 5322 §2.1.1)."""
 
 
 class MssMismatch(StrEnum):
@@ -35,11 +40,16 @@ class MssHeaders:
     product: str = ""
     ends_exchange: bool = False
 
+    @property
+    def are_codes_writable(self) -> bool:
+        """Whether who reads the list finds these very codes."""
+        return all(_CODE.fullmatch(code) for code in self.codes)
+
     def fields(self) -> tuple[tuple[str, str], ...]:
         """Names and values for the composer; what does not apply is left out."""
         ins = UNQUALIFIED if self.is_ins_qualified is False else QUALIFIED
         values = (
-            (CODES, ",".join(self.codes)),
+            (CODES, _list(self.codes)),
             (INS, "" if self.is_ins_qualified is None else ins),
             (PRODUCT, self.product),
             (END, END_VALUE if self.ends_exchange else ""),
@@ -90,6 +100,15 @@ def find_mss_mismatch(stated: StatedMss, reading: XdmReading | None) -> MssMisma
         return MssMismatch.INS_UNREADABLE
     is_same = (stated.ins == QUALIFIED) is expected.is_ins_qualified
     return None if is_same else MssMismatch.INS_DIFFERS
+
+
+def _list(codes: tuple[str, ...]) -> str:
+    lines = [""]
+    for code in codes:
+        if len(lines[-1]) + len(code) >= _LINE_CHARACTERS:
+            lines.append("")
+        lines[-1] += f"{code},"
+    return " ".join(lines)[:-1]
 
 
 def _is_qualified(document: XdmDocument) -> bool:

@@ -38,6 +38,7 @@ class SetAsideReason(StrEnum):
     DUPLICATE_MEMBER = "duplicate-member"
     NESTED_ARCHIVE = "nested-archive"
     SEVERAL_ROOTS = "several-roots"
+    SEVERAL_ARCHIVES = "several-archives"
     NO_IHE_XDM_FOLDER = "no-ihe-xdm-folder"
     NO_METADATA = "no-metadata"
     DOCTYPE = "doctype"
@@ -156,8 +157,8 @@ EXPLANATIONS: dict[SetAsideReason, Explanation] = {
     ),
     _R.TOO_LARGE: Explanation(
         _OTHER,
-        "L'archive a été mise à l'écart : son contenu dépasse 200 Mio. Répartissez les documents en plusieurs envois.",
-        "The archive was set aside: its content exceeds 200 MiB. Spread the documents over several messages.",
+        "L'archive a été mise à l'écart : elle dépasse 32 Mio, ou son contenu 200 Mio. Répartissez les documents en plusieurs envois.",
+        "The archive was set aside: it exceeds 32 MiB, or its content 200 MiB. Spread the documents over several messages.",
     ),
     _R.RATIO: Explanation(
         _OTHER,
@@ -195,6 +196,11 @@ EXPLANATIONS: dict[SetAsideReason, Explanation] = {
         _OTHER,
         "L'archive a été mise à l'écart : elle contient plusieurs dossiers IHE_XDM. N'en gardez qu'un.",
         "The archive was set aside: it holds several IHE_XDM folders. Keep only one.",
+    ),
+    _R.SEVERAL_ARCHIVES: Explanation(
+        _OTHER,
+        "Rien n'a été classé : le message porte plusieurs archives IHE_XDM.zip. Envoyez un message par archive.",
+        "Nothing was filed: the message carries several IHE_XDM.zip archives. Send one message for each archive.",
     ),
     _R.NO_IHE_XDM_FOLDER: Explanation(
         _OTHER,

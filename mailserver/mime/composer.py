@@ -20,6 +20,7 @@ from mailserver.mime.header_writer import (
     format_field,
     format_parameter_field,
     format_text_field,
+    format_token_field,
 )
 from mailserver.mime.summary import HeaderSummary
 from mailserver.model.address import Address
@@ -203,7 +204,7 @@ def format_letter_header(letter: Letter) -> bytes:
     for name, value in letter.fields:
         if name.lower() in _REPORT_NAMES or name.lower().startswith(("content-", "mime-")):
             raise Malformed("header-name")
-        fields.append(format_text_field(name, value))
+        fields.append(format_token_field(name, value))
     fields.append(format_field("MIME-Version", ["1.0"]))
     return b"".join(fields)
 

@@ -79,6 +79,13 @@ def format_text_field(name: str, text: str) -> bytes:
     return format_field(name, format_words(text) if text else [])
 
 
+def format_token_field(name: str, text: str) -> bytes:
+    """A field that programs read: its words as they stand, for none of them decodes RFC 2047. ASCII, else Malformed."""
+    if not text.isascii():
+        raise Malformed("header-value")
+    return format_field(name, text.split(" "))
+
+
 def format_phrase(text: str) -> list[str]:
     """A display name (RFC 5322 §3.2.5): atoms, a quoted string, or encoded words."""
     check_value(text)

@@ -34,7 +34,13 @@ from mailserver.documents.coherence import (
     read_documents,
 )
 from mailserver.documents.display import human_title
-from mailserver.documents.mss_headers import MssMismatch, StatedMss, find_mss_mismatch
+from mailserver.documents.mss_headers import (
+    MssHeaders,
+    MssMismatch,
+    StatedMss,
+    compute_mss_headers,
+    find_mss_mismatch,
+)
 from mailserver.documents.patient_address import find_ins
 from mailserver.documents.reasons import SetAside, SetAsideReason
 from mailserver.documents.record import DocumentRecord, format_record, records_of
@@ -114,17 +120,52 @@ class Archives:
         to be compared with what the X-MSS headers say of them. A mismatch is logged by its word.
         """
         is_for_patient = any(row.kind is AccountKind.PATIENT for row in recipients)
-        rows = [row for row in summary.parts if row.filename.casefold() == ARCHIVE_NAME]
+        rows = archive_rows(summary)
         if not rows:
             yield _noted(Attached(mismatch=find_mss_mismatch(stated, None)))
         elif not recipients and not stated.has_claims:
             yield Attached()
         elif len(rows) > 1:
-            yield Attached(SetAside(SetAsideReason.SEVERAL_ROOTS))
+            yield Attached(SetAside(SetAsideReason.SEVERAL_ARCHIVES))
         else:
             with self._turns:
                 archive_of = summary.message_id if is_for_patient else None
                 yield _noted(_read(intake, rows[0], stated, archive_of, now))
+
+    def announce(self, intake: Intake, summary: HeaderSummary) -> MssHeaders | SetAside:
+        """What the X-MSS headers of a message composed here say of its archive, by the reading that ``reading`` compares
+        with; or why they can say nothing true. One message is about one patient (ECO.2.1.1).
+        """
+        rows = archive_rows(summary)
+        if len(rows) > 1:
+            return SetAside(SetAsideReason.SEVERAL_ARCHIVES)
+        if not rows:
+            return MssHeaders()
+        with self._turns:
+            return _announce(intake, rows[0])
+
+
+def archive_rows(summary: HeaderSummary) -> list[PartRow]:
+    """The parts of a message that are archives by their name."""
+    return [row for row in summary.parts if is_archive_name(row.filename)]
+
+
+def is_archive_name(name: str) -> bool:
+    return name.casefold() == ARCHIVE_NAME
+
+
+def _announce(intake: Intake, row: PartRow) -> MssHeaders | SetAside:
+    try:
+        reading = read_documents(_decoded(intake, row))
+    except OverLimit:
+        return SetAside(SetAsideReason.TOO_LARGE)
+    if isinstance(reading, SetAside):
+        return reading
+    patient = judge_single_patient(reading)
+    if isinstance(patient, SetAside) and patient.reason is SetAsideReason.SEVERAL_PATIENTS:
+        return patient
+    headers = compute_mss_headers(reading)
+    return headers if headers.are_codes_writable else SetAside(SetAsideReason.MALFORMED_CDA, "code")
 
 
 def _read(intake: Intake, row: PartRow, stated: StatedMss, message_id: str | None, now: datetime) -> Attached:

@@ -2,8 +2,11 @@
 one becomes a queue job, in the same Unit as the log entry.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
+from mailserver.documents.mss_headers import MssHeaders
+from mailserver.documents.reasons import SetAside, SetAsideReason
 from mailserver.mime.notices import MessageNotice, find_notice
 from mailserver.mime.part import Part
 from mailserver.mime.receipts import find_original_id
@@ -25,13 +28,14 @@ from mailserver.service.correspondence import Correspondence, Destination, Maili
 from mailserver.service.delivery import Delivery, Outcome
 from mailserver.service.directory import Directory
 from mailserver.service.entrance import Entrance
+from mailserver.service.filing import archive_rows
 from mailserver.service.header_facts import HeaderFacts
 from mailserver.service.intake import Intake
 from mailserver.service.kept_files import Travelling
 from mailserver.service.keys import OpenAccount
 from mailserver.service.receive import Verdict, judge_octets
 from mailserver.service.sendings import Sendings, SubmittedEnvelope
-from mailserver.service.summaries import Parsed
+from mailserver.service.summaries import Parsed, parse_intake
 from mailserver.store.store import Store
 
 
@@ -103,6 +107,22 @@ class Submission:
     def begin(self, hop: Hop, sender: Address | None, now: datetime) -> Intake:
         return self._entrance.begin(hop, sender, now, self.limit_bytes)
 
+    def announce(self, destinations: Sequence[Destination], intake: Intake) -> MssHeaders | SetAside:
+        """What the header of a finished message of ours is to say of its archive; or why it cannot be sent as one.
+
+        Of an archive that stays here (ADR 0016) nothing: who reads the header would look for it in vain. Such a one may
+        be larger than what is filed.
+        """
+        parsed = parse_intake(intake)
+        announced = self._delivery.archives.announce(intake, parsed.summary)
+        parts = self._choose_parts(destinations, intake, parsed)
+        staying = set() if isinstance(parts, Decision) else {part.path for part in parts}
+        if not any(row.path in staying for row in archive_rows(parsed.summary)):
+            return announced
+        if isinstance(announced, SetAside) and announced.reason is not SetAsideReason.TOO_LARGE:
+            return announced
+        return MssHeaders()
+
     def accept(
         self,
         account: OpenAccount,
@@ -133,7 +153,7 @@ class Submission:
         decision = decide_submission(submitted, self._trust.current, now)
         if not decision.accepted:
             return Verdict(decision)
-        parts = self._choose_parts(envelope, intake, parsed)
+        parts = self._choose_parts(envelope.destinations, intake, parsed)
         if isinstance(parts, Decision):
             return Verdict(parts)
         original_id = find_original_id(parsed.root, intake.read)
@@ -152,10 +172,10 @@ class Submission:
             return self._send(account, envelope, travelling, said, now)
 
     def _choose_parts(
-        self, envelope: SubmittedEnvelope, intake: Intake, parsed: Parsed
+        self, destinations: Sequence[Destination], intake: Intake, parsed: Parsed
     ) -> tuple[Part, ...] | Decision:
         """The files that stay here, so that every recipient's operator takes the rest."""
-        has_patient = any(each.is_patient for each in envelope.destinations)
+        has_patient = any(each.is_patient for each in destinations)
         most = PATIENT_MESSAGE_BYTES if has_patient else self.limit_bytes
         return self._delivery.kept.choose(parsed.root, intake.size_bytes - intake.trace_bytes, most)
 

@@ -5,26 +5,21 @@ form is one message: its id, date and boundary come from the form, so that a dou
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
+from functools import partial
 
 from mailserver.audit.events import Origin
 from mailserver.config import OperatorConfig
 from mailserver.documents.mss_headers import compute_mss_headers
+from mailserver.documents.reasons import SetAside
 from mailserver.mime.composer import (
     FileToAttach,
     Letter,
     Person,
     ReplyHeaders,
-    format_boundary,
-    format_delimiter,
-    format_letter_header,
-    format_multipart_field,
-    format_text_entity,
     reply_headers,
-    stream_attachment,
 )
 from mailserver.mime.summary_wire import format_summary
 from mailserver.mime.trace import Hop, scanned_line_of
@@ -34,6 +29,7 @@ from mailserver.model.address import Address, parse_address
 from mailserver.model.errors import Malformed
 from mailserver.policy.decision import ACCEPT, Decision, Reason, refuse
 from mailserver.policy.patient_rules import ReplyState, reply_state
+from mailserver.service.composing import compose_mail
 from mailserver.service.conversations import Received
 from mailserver.service.correspondence import NEW_THREAD, Correspondence, Destination, Mailing
 from mailserver.service.delivery import Outcome
@@ -186,8 +182,10 @@ class WebAnswers:
         files: Iterator[FileToAttach],
         origin: Origin,
         now: datetime,
-    ) -> Decision:
+    ) -> Decision | SetAside:
         """Compose, submit, keep a copy in Sent. Blocking, for a thread of its own: ``files`` come from the browser.
+
+        SetAside: an attached archive that its reader could not file; nothing is sent.
 
         Raises OverLimit("message-too-large") while the octets come, Malformed for a text or file name that no mail
         can carry, Unavailable.
@@ -198,18 +196,23 @@ class WebAnswers:
         others = plan.others if draft.to_all else ()
         recipients = (Addressee(plan.recipient, plan.destination), *others)
         hop = Hop("web", "127.0.0.1", self._operator.hostname, "HTTPS", draft.nonce)
-        with contextlib.closing(self._submission.begin(hop, sender, now)) as intake:
-            letter = self._letter(account, plan, recipients, draft)
-            write_mail(intake.write, letter, draft.nonce, files)
-            intake.finish()
-            destinations = tuple(each.destination for each in recipients)
+        destinations = tuple(each.destination for each in recipients)
+        composed = compose_mail(
+            partial(self._submission.begin, hop, sender, now),
+            self._letter(account, plan, recipients, draft),
+            draft.nonce,
+            files,
+            partial(self._submission.announce, destinations),
+        )
+        if isinstance(composed, SetAside):
+            return composed
+        with contextlib.closing(composed) as intake:
             envelope = SubmittedEnvelope(sender, destinations, origin, is_told=draft.is_told)
             return self._submit(account, envelope, intake, now)
 
     def _letter(
         self, account: OpenAccount, plan: AnswerPlan, recipients: tuple[Addressee, ...], draft: Draft
     ) -> Letter:
-        """An attached archive is not read here: its octets come after the header, which says nothing of it."""
         sender, operator = account.addresses[0], self._operator
         ends = plan.may_end and draft.wants_no_answer
         first, *others = (each.person for each in recipients)
@@ -264,24 +267,3 @@ def _find_address(text: str) -> Address | None:
         return parse_address(text)
     except Malformed:
         return None
-
-
-def write_mail(
-    write: Callable[[bytes], object], letter: Letter, nonce: str, files: Iterator[FileToAttach]
-) -> None:
-    """Compose a mail whose attachments come one after the other and are not counted beforehand.
-
-    Each file is taken to its end before the next is asked for. Raises Malformed for a header that cannot be written.
-    """
-    head, body = format_letter_header(letter), format_text_entity(letter, nonce)
-    first = next(files, None)
-    if first is None:
-        write(head + body)
-        return
-    boundary = format_boundary(nonce, "m")
-    write(head + format_multipart_field("mixed", boundary) + format_delimiter(boundary) + body)
-    for each in chain([first], files):
-        write(format_delimiter(boundary))
-        for chunk in stream_attachment(each):
-            write(chunk)
-    write(format_delimiter(boundary, is_last=True))

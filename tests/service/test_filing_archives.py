@@ -131,7 +131,7 @@ def test_two_archives_in_one_message_are_set_aside(bench: Bench, patient) -> Non
     part = one[one.index(b"--frontier\r\nContent-Type: application/zip") : one.index(b"--frontier--")]
     bench.deliver([PATIENT], one.replace(b"--frontier--", part + b"--frontier--"))
     assert len(bench.documents(patient)) == documents
-    assert _reasons(bench, patient, "double") == [SetAsideReason.SEVERAL_ROOTS.value]
+    assert _reasons(bench, patient, "double") == [SetAsideReason.SEVERAL_ARCHIVES.value]
 
 
 def test_a_retry_files_nothing_twice(bench: Bench, patient) -> None:

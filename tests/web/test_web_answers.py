@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
+from harness.smtp_harness import log_lines
 from harness.web_server import Answer, Client
 from harness.web_stage import Stage
+from unit.documents.xdm_archives import NUMBER, sample
 
 from mailserver.mime.composer import FileToAttach, Letter, Person
 from mailserver.model.address import parse_address
-from mailserver.service.web_answers import write_mail
+from mailserver.service.composing import write_mail
 from mailserver.store.jobs import Lane
 from webmail.form_stream import FormStream
 from webmail.pages_answer import files_of, read_fields
@@ -177,3 +179,51 @@ def test_files_are_named_and_typed_safely() -> None:
         FileToAttach(each.filename, each.content_type, list(each.chunks)) for each in files_of(first, parts)
     ]
     assert (file.filename, file.content_type, file.chunks) == ("a'b .txt", "application/octet-stream", [b"x"])
+
+
+def newest_copy(stage: Stage, client: Client, name: str) -> Answer:
+    found = re.search(rf'href="(/messages/[^"]+)">Re: Question {name}<', client.get("/sent").text)
+    assert found
+    return client.get(found[1])
+
+
+def test_an_archive_leaves_under_the_header_that_it_makes(stage: Stage) -> None:
+    """As a browser that saved it twice names it; the octets that wait for the peer, and the copy."""
+    client, path, fields = open_letter(stage, "archive")
+    archive = ("IHE_XDM (1).zip", "application/x-zip-compressed", sample("ok-two-documents"))
+    assert client.post_files(f"{path}/answer", fields, [FILE, archive]).status == 303
+    services = stage.ours.services
+    with services.store.database.read() as connection:
+        newest = max(services.store.jobs.list_jobs(connection), key=lambda row: row.created_at)
+    order = services.outbound.open_relay(newest)
+    assert order.size_bytes > len(archive[2])
+    copy = newest_copy(stage, client, "archive")
+    assert "IHE_XDM.zip" in copy.words
+    assert client.get(copy.links("/files/1")[0]).body == archive[2]
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("fr", ("Rien n’est parti", "ne correspond pas à son empreinte", "donnez-lui un autre nom")),
+        ("en", ("Nothing was sent", "does not match its hash", "give it another name")),
+    ],
+)
+def test_an_archive_that_could_not_be_filed_is_refused_in_words(
+    stage: Stage, language: str, words: tuple[str, ...]
+) -> None:
+    client, path, fields = open_letter(stage, f"abime{language}")
+    client.language = language
+    archive = sample("ko-hash-mismatch")
+    before = relayed(stage)
+    with log_lines() as log:
+        answer = client.post_files(f"{path}/answer", fields, [("IHE_XDM.zip", "application/zip", archive)])
+    assert (answer.status, relayed(stage)) == (422, before)
+    for each in words:
+        assert each in answer.words
+    assert f"{fields['text']}</textarea>" in answer.text
+    for private in ("IHE_XDM", NUMBER, fields["text"]):
+        assert private not in log.text
+    again = fields | {"mark": answer.field("mark"), "token": answer.field("token")}
+    assert client.post_files(f"{path}/answer", again, [("archive.zip", "", archive)]).status == 303
+    assert relayed(stage) == before + 1

@@ -1,9 +1,11 @@
 """X-MSS headers: what a message should say of its archive, and what one says wrongly."""
 
+from dataclasses import replace
+
 import pytest
 from unit.documents.xdm_archives import cda_with, sample, with_document
 
-from mailserver.documents.coherence import XdmReading, read_documents
+from mailserver.documents.coherence import XdmReading, is_announced, read_documents
 from mailserver.documents.mss_headers import (
     MssHeaders,
     MssMismatch,
@@ -12,6 +14,7 @@ from mailserver.documents.mss_headers import (
     find_mss_mismatch,
     read_mss_headers,
 )
+from mailserver.mime.header_writer import format_token_field
 from mailserver.mime.headers import HeaderBlock
 
 BIRTH = '<birthTime value="19790328"/>'
@@ -129,3 +132,41 @@ def test_what_is_computed_differs_from_nothing() -> None:
         fields = dict(compute_mss_headers(reading).fields())
         stated = StatedMss(fields["X-MSS-CODECDA"], fields["X-MSS-INS"])
         assert find_mss_mismatch(stated, reading) is None
+
+
+@pytest.mark.parametrize("count", [1, 9, 100, 127, 128, 1000])
+def test_a_list_of_any_length_is_written_and_read_back(count: int) -> None:
+    """Plain commas while the line bears it (RFC 5322 §2.1.1), never encoded words: programs read them as they stand."""
+    letter = read("ok-lettre-adressage")
+    reading = replace(letter, documents=letter.documents * count)
+    written = b"".join(
+        format_token_field(name, value) for name, value in compute_mss_headers(reading).fields()
+    )
+    assert all(len(line) <= 998 for line in written.split(b"\r\n"))
+    assert b"=?" not in written
+    stated = read_mss_headers(HeaderBlock(written))
+    assert stated.codes is not None
+    assert stated.codes.count("96349-6") == count
+    assert (" " in stated.codes) is (count * 8 > 900)
+    assert is_announced(reading, stated.codes)
+    assert find_mss_mismatch(stated, reading) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "is_writable"),
+    [
+        ("96349-6", True),
+        ("CRGM001", True),
+        ("1.2.250", True),
+        ("~!" + "x" * 58, True),
+        ("x" * 61, False),
+        ("", False),
+        ("96349,6", False),
+        ("96349 6", False),
+        ("96349\n6", False),
+        ("96349\x7f", False),
+        ("96349é", False),
+    ],
+)
+def test_codes_that_a_list_can_hold(code: str, *, is_writable: bool) -> None:
+    assert MssHeaders(("11488-4", code)).are_codes_writable is is_writable

@@ -71,6 +71,14 @@ def test_plain_letter() -> None:
     assert find_header(mail, "X-MSS-NIL") == b"TEST000000"
 
 
+def test_what_programs_read_is_not_encoded() -> None:
+    codes = ",".join(["96349-6"] * 20)
+    mail = format_mail(replace(LETTER, fields=(("X-MSS-CODECDA", codes),)), NONCE)
+    assert f"\r\nX-MSS-CODECDA: {codes}\r\n".encode() in mail
+    with pytest.raises(Malformed, match="header-value"):
+        format_mail(replace(LETTER, fields=(("X-MSS-NIL", "é"),)), NONCE)
+
+
 def test_notice() -> None:
     assert find_header(format_notice(LETTER, NONCE), "Auto-Submitted") == b"auto-generated"
 
