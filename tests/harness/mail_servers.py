@@ -58,10 +58,10 @@ class MailServer:
         found = sorted((self.mail / "new").glob("*"), key=lambda path: path.stat().st_mtime_ns)
         return [path.read_bytes() for path in found]
 
-    def wait_for_mail(self) -> bytes:
-        """The first one that comes."""
+    def wait_for_mail(self, words: bytes) -> bytes:
+        """The first one that holds these words."""
         try:
-            return wait_for(lambda: next(iter(self.inbox()), None), SECONDS)
+            return wait_for(lambda: next((each for each in self.inbox() if words in each), None), SECONDS)
         except AssertionError as error:
             raise AssertionError(self.words()) from error
 

@@ -3,6 +3,8 @@ passes between us and a server whose name is not listed.
 """
 
 import asyncio
+import email
+import email.policy
 import os
 import re
 import warnings
@@ -13,9 +15,17 @@ from harness.mail_servers import EXIM, planned, running_exim, running_postfix
 from harness.node import make_node
 from harness.processes import wait_for
 from harness.smtp_harness import log_lines, running_smtp
-from service.gateway_node import SENDER, Gateway
+from service.gateway_node import ORIGIN, SENDER, Gateway
+from unit.documents.xdm_archives import sample
 
 from mailserver.crypto.authority import CERTIFICATE_FILE, DemoAuthority, DemoAuthorityWarning
+from mailserver.documents.coherence import read_documents
+from mailserver.documents.mss_headers import find_mss_mismatch, read_mss_headers
+from mailserver.mime.composer import FileToAttach, Person, ReplyHeaders
+from mailserver.mime.headers import HeaderBlock
+from mailserver.model.address import parse_address
+from mailserver.policy.decision import ACCEPT
+from mailserver.service.web_answers import AnswerPlan, Draft, WebAnswers
 
 pytestmark = pytest.mark.xdist_group("real-peers")
 PEER = "noa@b.localhost"
@@ -139,7 +149,33 @@ def test_we_hand_over(gateway, peer):
     (attempt,) = gateway.attempts()[attempts:]
     assert attempt == ((1, "delivered", 250) if peer.is_listed else (1, "wrong-dn", 0)), peer.words()
     if peer.is_listed:
-        received = peer.wait_for_mail()
+        received = peer.wait_for_mail(f"<out-{peer.port}@".encode())
         assert received.endswith(octets.replace(b"\r\n", b"\n"))
     else:
         assert not any(b"<out-" in each for each in peer.inbox())
+
+
+def test_an_archive_attached_on_the_web_is_announced_to_them(gateway, peer):
+    """What a peer's own comparison sees: the codes of the header are those of the archive beside it."""
+    attempts, services = len(gateway.attempts()), gateway.services
+    to, now, operator = parse_address(PEER), gateway.clock.now, services.config.operator
+    answers = WebAnswers(services.store, services.mailboxes, services.messages, services.submission, operator)
+    decision, destination = services.submission.decide_recipient(to, 0, now)
+    plan = AnswerPlan(decision, Person(to), ReplyHeaders(None, (), ""), destination)
+    archive = sample("ok-two-documents")
+    draft = Draft("Bonjour.", f"archive{peer.port}", now, "Deux documents")
+    file = FileToAttach("IHE_XDM.zip", "application/zip", [archive])
+    assert answers.send(gateway.account, plan, draft, iter([file]), ORIGIN, now) == ACCEPT
+    relay(gateway, peer)
+    (attempt,) = gateway.attempts()[attempts:]
+    if not peer.is_listed:
+        assert attempt == (1, "wrong-dn", 0)
+        return
+    assert attempt == (1, "delivered", 250), peer.words()
+    received = email.message_from_bytes(peer.wait_for_mail(b"<archive"), policy=email.policy.default)
+    reading = read_documents(received.get_payload(1).get_content())
+    assert received.get_payload(1).get_filename() == "IHE_XDM.zip"
+    stated = read_mss_headers(HeaderBlock(f"X-MSS-CODECDA: {received['X-MSS-CODECDA']}\r\n".encode()))
+    assert (stated.codes, received["X-MSS-INS"]) == ("96349-6,11488-4", "O")
+    assert find_mss_mismatch(stated, reading) is None
+    assert received.get_payload(1).get_content() == archive

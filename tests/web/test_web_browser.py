@@ -10,6 +10,7 @@ import pytest
 from harness.web_node import PASSWORD
 from harness.web_stage import Stage, make_stage
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from unit.documents.xdm_archives import sample
 
 OPTIONS = [
     "--no-sandbox",
@@ -209,16 +210,7 @@ def choose_notices(walk: Walk) -> None:
 
 
 def test_a_doctor_finds_the_pages(context: BrowserContext, own_stage: Stage, tmp_path: Path) -> None:
-    context.add_cookies(
-        [
-            {
-                "name": "__Host-pli",
-                "value": own_stage.doctor().cookie,
-                "url": f"https://localhost:{own_stage.port}",
-                "secure": True,
-            }
-        ]
-    )
+    sign_in(context, own_stage, own_stage.doctor().cookie)
     walk = Walk(context.new_page(), tmp_path)
     for path, title in PAGES_OF_A_DOCTOR.items():
         walk.page.goto(path)
@@ -259,16 +251,7 @@ def test_a_letter_in_html_shows_in_its_frame(browser: Browser, own_stage: Stage)
     made = browser.new_context(
         base_url=f"https://localhost:{own_stage.port}", ignore_https_errors=True, locale="fr-FR"
     )
-    made.add_cookies(
-        [
-            {
-                "name": "__Host-pli",
-                "value": patient.cookie,
-                "url": f"https://localhost:{own_stage.port}",
-                "secure": True,
-            }
-        ]
-    )
+    sign_in(made, own_stage, patient.cookie)
     page = made.new_page()
     page.goto("/")
     page.get_by_role("link", name="Lettre en couleurs").click()
@@ -280,3 +263,38 @@ def test_a_letter_in_html_shows_in_its_frame(browser: Browser, own_stage: Stage)
         "font-size", "18px", timeout=15_000
     )
     made.close()
+
+
+def test_an_archive_is_refused_in_words_and_leaves_once_corrected(
+    context: BrowserContext, own_stage: Stage, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """The text is still there; the second copy of a download has the name that the browser gave it."""
+    subject = f"Vos documents {request.node.callspec.id}"
+    own_stage.write(f"archive-{request.node.callspec.id}", subject, "Avez-vous l'archive ?")
+    sign_in(context, own_stage, own_stage.patient().cookie)
+    broken, whole = tmp_path / "IHE_XDM.zip", tmp_path / "IHE_XDM (1).zip"
+    broken.write_bytes(sample("ko-uri-file-absent"))
+    whole.write_bytes(sample("ok-lettre-adressage"))
+    page = context.new_page()
+    walk = Walk(page, tmp_path)
+    page.goto("/")
+    page.get_by_role("link", name=subject).click()
+    page.get_by_label("Votre message").fill("La voici.")
+    page.get_by_label("Joindre des fichiers").set_input_files(broken)
+    page.get_by_role("button", name="Envoyer").click()
+    refusal = page.get_by_role("alert")
+    expect(refusal).to_contain_text("n'est pas dans l'archive")
+    expect(refusal).to_contain_text("Rien n’est parti")
+    expect(page.get_by_label("Votre message")).to_have_value("La voici.")
+    walk.see("refused-archive")
+    page.get_by_label("Joindre des fichiers").set_input_files(whole)
+    page.get_by_role("button", name="Envoyer").click()
+    expect(page.get_by_role("status")).to_contain_text("Votre réponse est envoyée")
+    page.get_by_role("link", name="Messages envoyés").first.click()
+    page.get_by_role("link", name=f"Re: {subject}").click()
+    expect(page.get_by_text("IHE_XDM.zip")).to_be_visible()
+
+
+def sign_in(context: BrowserContext, stage: Stage, cookie: str) -> None:
+    url = f"https://localhost:{stage.port}"
+    context.add_cookies([{"name": "__Host-pli", "value": cookie, "url": url, "secure": True}])
