@@ -19,7 +19,6 @@ from starlette.routing import Route
 from mailserver.config import Config
 from mailserver.crypto.custodian import CustodianVerbs
 from mailserver.log import incident_id
-from mailserver.model.address import parse_domain
 from mailserver.model.errors import (
     Conflict,
     Corrupt,
@@ -98,7 +97,6 @@ def build_works(services: WebServices) -> Works:
     sessions = WebSessions(store, services.keys, services.custody)
     codes = WebCodes(store, services.directory, services.notices)
     mailbox = WebMailbox(store, services.mailboxes, services.messages, services.permits)
-    hostname = parse_domain(services.config.operator.hostname)
     return Works(
         store,
         sessions,
@@ -108,7 +106,7 @@ def build_works(services: WebServices) -> Works:
             store, services.mailboxes, services.messages, services.submission, services.config.operator
         ),
         WebContacts(services.submission),
-        DisplayedReceipts(store, mailbox, services.submission, hostname),
+        DisplayedReceipts(store, mailbox, services.submission, services.config.operator),
         SpaceDocuments(store),
         ContactSettings(store, services.directory, services.notices, codes),
         Timelines(store),

@@ -186,7 +186,7 @@ def _delivery(
     absences = Absences(store, seals)
     replies = AbsenceReplies(store, directory, absences, outbound, config.operator.product_reference)
     awaited = AwaitedNotices(store, seals, directory, trust, config.queue.notice_hours * 3600)
-    receipts = IntegrationReceipts(store, directory, outbound, hostname)
+    receipts = IntegrationReceipts(store, directory, outbound, config.operator)
     effects = Effects(notices, replies, awaited, receipts)
     delivery = Delivery(store, directory, Archives(), effects, _kept_files(config, store))
     return notices, delivery, SenderReports(store, delivery, hostname, config.operator.name)

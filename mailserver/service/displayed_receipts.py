@@ -8,11 +8,13 @@ import logging
 from datetime import datetime
 
 from mailserver.audit.events import Origin
+from mailserver.config import OperatorConfig
+from mailserver.documents.mss_headers import compute_mss_headers
 from mailserver.mime.composer import Letter, Person, reply_headers
 from mailserver.mime.displayed import Displayed, format_displayed
 from mailserver.mime.trace import Hop
 from mailserver.model.account import AccountKind, Flag
-from mailserver.model.address import Address, DomainName
+from mailserver.model.address import Address, parse_domain
 from mailserver.model.errors import PliError
 from mailserver.service.header_facts import HeaderFacts
 from mailserver.service.keys import OpenAccount
@@ -33,12 +35,13 @@ logger = logging.getLogger("pli.web")
 
 class DisplayedReceipts:
     def __init__(
-        self, store: Store, mailbox: WebMailbox, submission: Submission, hostname: DomainName
+        self, store: Store, mailbox: WebMailbox, submission: Submission, operator: OperatorConfig
     ) -> None:
         self._store = store
         self._mailbox = mailbox
         self._submission = submission
-        self._hostname = hostname
+        self._hostname = parse_domain(operator.hostname)
+        self._product_reference = operator.product_reference
 
     def is_asked(self, account: OpenAccount, facts: HeaderFacts) -> bool:
         """Whether this account's opening of the message is told to its sender."""
@@ -94,6 +97,7 @@ class DisplayedReceipts:
             f"<displayed.{nonce}@{sender.domain.name}>",
             in_reply_to=headers.in_reply_to,
             references=headers.references,
+            fields=compute_mss_headers(None, self._product_reference).fields(),
         )
         displayed = Displayed(self._hostname, sender, message.facts().message_id)
         hop = Hop("web", "127.0.0.1", self._hostname.name, "HTTPS", nonce)

@@ -11,12 +11,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from mailserver.config import OperatorConfig
 from mailserver.crypto.secret import random_id
+from mailserver.documents.mss_headers import compute_mss_headers
 from mailserver.documents.reasons import EXPLANATIONS, SetAside
 from mailserver.mime.composer import Letter, Person
 from mailserver.mime.reports import Receipt, receipt_subject, stream_mdn
 from mailserver.mime.trace import format_return_path
-from mailserver.model.address import Address, DomainName
+from mailserver.model.address import Address, parse_domain
 from mailserver.model.errors import Malformed
 from mailserver.model.ids import AccountId
 from mailserver.service.arrival import Arrival
@@ -64,11 +66,14 @@ class PreparedReceipt:
 
 
 class IntegrationReceipts:
-    def __init__(self, store: Store, directory: Directory, outbound: Outbound, hostname: DomainName) -> None:
+    def __init__(
+        self, store: Store, directory: Directory, outbound: Outbound, operator: OperatorConfig
+    ) -> None:
         self._store = store
         self._directory = directory
         self._outbound = outbound
-        self._hostname = hostname
+        self._hostname = parse_domain(operator.hostname)
+        self._product_reference = operator.product_reference
 
     def prepare(self, arrival: Arrival, account: AccountRow, case: SetAside | None) -> PreparedReceipt | None:
         """The receipt of a patient's message with documents; ``case`` is None when they are filed. None when nothing was
@@ -151,6 +156,8 @@ class IntegrationReceipts:
             f"<receipt.{nonce}@{self._hostname}>",
             in_reply_to=facts.message_id,
             references=(facts.message_id,),
+            # the archive that comes back is the asker's: its codes would announce new documents
+            fields=compute_mss_headers(None, self._product_reference).fields(),
         )
         return stream_mdn(letter, nonce, receipt, _original(arrival.intake))
 

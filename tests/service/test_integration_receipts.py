@@ -122,7 +122,9 @@ class Operators:
 
 @pytest.fixture
 def operators(tmp_path):
-    operators = Operators(tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PLI_OPERATOR_PRODUCT_REFERENCE", "DEV935997")
+        operators = Operators(tmp_path)
     yield operators
     operators.close()
 
@@ -143,6 +145,8 @@ def test_set_aside_and_the_sender_knows_why(operators, caplog):
     parsed = email.message_from_bytes(mail, policy=email.policy.default)
     assert parsed["subject"] == "[KO Intégration système !][904] XDM/1.0/DDM+CR CORSE"
     assert parsed["from"] == OTHER
+    assert parsed["x-mss-nil"] == "DEV935997"
+    assert parsed["x-mss-codecda"] is None, "what comes back is no new document"
     text, _fields, original = parsed.iter_parts()
     assert "904" in text.get_content()
     assert "Vérifiez l'adresse et l'INS" in text.get_content()
