@@ -38,6 +38,7 @@ def form_values(
     others = () if plan is None else plan.others
     return {
         "has_subject": False,
+        "to": "",
         "recipient": reader_words(plan, words),
         "refusal": "" if plan is None or is_open else refusal_words(plan, words),
         "may_write_anew": plan is not None and plan.state is ReplyState.NEW_MESSAGE,
@@ -50,10 +51,12 @@ def form_values(
 
 
 def reader_words(plan: AnswerPlan | None, words: Words) -> str:
+    """Who will read what is written; nothing where nobody will."""
     if plan is None or plan.recipient is None:
         return ""
-    who = _person_words(plan.recipient.name, str(plan.recipient.address))
-    return words("answer.who", who=who)
+    people = (plan.recipient, *(each.person for each in plan.more))
+    who = ", ".join(_person_words(each.name, str(each.address)) for each in people)
+    return words("new.who" if plan.more else "answer.who", who=who)
 
 
 def refusal_words(plan: AnswerPlan, words: Words) -> str:

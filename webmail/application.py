@@ -50,6 +50,7 @@ from mailserver.service.web_contacts import WebContacts
 from mailserver.service.web_login import WebLogin
 from mailserver.service.web_mailbox import WebMailbox
 from mailserver.service.web_sessions import WebSessions
+from mailserver.service.web_writing import WebWriting
 from mailserver.store import log_rows
 from mailserver.store.store import Store
 from webmail.desk import Desk, SignedOut, Works, drop_cookie, go_to
@@ -62,6 +63,7 @@ from webmail.pages_kept import KeptPages
 from webmail.pages_login import LoginPages
 from webmail.pages_mail import MailPages
 from webmail.pages_settings import SettingsPages
+from webmail.pages_write import WritePages
 
 _STATIC_TYPES = {".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
 logger = logging.getLogger("pli.web")
@@ -106,6 +108,7 @@ def build_works(services: WebServices) -> Works:
             store, services.mailboxes, services.messages, services.submission, services.config.operator
         ),
         WebContacts(services.submission),
+        WebWriting(services.submission),
         DisplayedReceipts(store, mailbox, services.submission, services.config.operator),
         SpaceDocuments(store),
         ContactSettings(store, services.directory, services.notices, codes),
@@ -134,7 +137,8 @@ def page_routes(desk: Desk) -> list[Route]:
     """Every page. What is not GET is unsafe: the guard looks at its origin, the page at its token."""
     login, mail, documents = LoginPages(desk), MailPages(desk), DocumentPages(desk)
     contacts, away = ContactPages(desk), AwayPages(desk)
-    answers, kept = AnswerPages(desk, mail, contacts), KeptPages(desk)
+    write, kept = WritePages(desk), KeptPages(desk)
+    answers = AnswerPages(desk, mail, contacts, write)
     settings = SettingsPages(desk, login.check_password)
     return [
         Route("/login", login.show_login, methods=["GET"]),
@@ -152,6 +156,9 @@ def page_routes(desk: Desk) -> list[Route]:
         Route("/contacts", contacts.show_list, methods=["GET"]),
         Route("/contacts/{ref}", contacts.show_form, methods=["GET"]),
         Route("/contacts/{ref}/message", answers.post_message, methods=["POST"]),
+        Route("/write", write.show_form, methods=["GET"]),
+        Route("/write", write.post_recipients, methods=["POST"]),
+        Route("/write/message", answers.post_new_message, methods=["POST"]),
         Route("/documents", documents.show_list, methods=["GET"]),
         Route("/documents/{ref}", documents.show_document, methods=["GET"]),
         Route("/documents/{ref}/content", documents.send_content, methods=["GET"]),

@@ -31,6 +31,7 @@ from mailserver.service.web_contacts import WebContacts
 from mailserver.service.web_login import WebLogin
 from mailserver.service.web_mailbox import WebMailbox
 from mailserver.service.web_sessions import WebSession, WebSessions
+from mailserver.service.web_writing import WebWriting
 from mailserver.store.store import Store
 from webmail.form_stream import SMALL_FORM_BYTES, parse_small_form
 from webmail.words import Words, load_words
@@ -57,6 +58,7 @@ class Works:
     mailbox: WebMailbox
     answers: WebAnswers
     contacts: WebContacts
+    writing: WebWriting
     receipts: DisplayedReceipts
     documents: SpaceDocuments
     settings: ContactSettings
@@ -111,13 +113,13 @@ class Desk:
         except Denied as error:
             raise SignedOut from error
 
-    async def read_form(self, request: Request) -> dict[str, str]:
+    async def read_form(self, request: Request, most_bytes: int = SMALL_FORM_BYTES) -> dict[str, str]:
         """A small form's fields. Raises OverLimit("form"), Malformed("form")."""
         body = bytearray()
         with anyio.move_on_after(FORM_SECONDS) as patience:
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > SMALL_FORM_BYTES:
+                if len(body) > most_bytes:
                     raise OverLimit("form")
         if patience.cancelled_caught:
             raise OverLimit("form-slow")

@@ -29,6 +29,7 @@ from webmail.form_stream import FormPart, FormStream, find_boundary
 from webmail.form_token import find_form_mark
 from webmail.pages_contacts import ContactPages, contact_ref
 from webmail.pages_mail import MailPages, writable_type
+from webmail.pages_write import SUBJECT_CHARACTERS, WritePages, Writing
 from webmail.shares import Shares
 
 UPLOADS = 24
@@ -38,7 +39,6 @@ LEAST_RATE = 500
 """Octets a second on average, once PATIENCE_SECONDS are over (S4)."""
 FILES = 10
 FIELDS = 8
-SUBJECT_CHARACTERS = 200
 DRAIN_BYTES = 200 * 1024 * 1024
 DRAIN_SECONDS = 60
 _NEVER = 2**63
@@ -101,23 +101,26 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """One form on its way: what its mark is bound to, what was decided before, and what becomes of it."""
+    """One form on its way: what it is about, and what becomes of it."""
 
     session: WebSession
-    ref: str
-    plan: AnswerPlan | None
+    aim: Callable[[dict[str, str]], tuple[str, AnswerPlan | None]]
+    """From the form's fields: what its mark is bound to, and the plan. Blocks."""
     done: str
     """Where the browser goes once it is sent."""
     show: Callable[[AnswerState, int], Response]
     on_sent: Callable[[], None]
     has_subject: bool = False
+    without_plan: str = "own"
+    """Why there is none, as the catalogue has it; empty where the page itself says it."""
 
 
 class AnswerPages:
-    def __init__(self, desk: Desk, mail: MailPages, contacts: ContactPages) -> None:
+    def __init__(self, desk: Desk, mail: MailPages, contacts: ContactPages, write: WritePages) -> None:
         self._desk = desk
         self._mail = mail
         self._contacts = contacts
+        self._write = write
         self._limiter = CapacityLimiter(UPLOADS)
         self._shares = Shares(UPLOADS_OF_ACCOUNT, "many-answers")
 
@@ -128,8 +131,7 @@ class AnswerPages:
         ref = reading.message.line.ref
         form = _Form(
             session,
-            ref,
-            reading.plan,
+            lambda _fields: (ref, reading.plan),
             f"/messages/{ref}?sent=1",
             partial(self._mail.message_page, request, reading),
             partial(self._desk.works.answers.mark_answered, session.account, reading.message),
@@ -143,14 +145,25 @@ class AnswerPages:
         ref = contact_ref(session, contact)
         form = _Form(
             session,
-            ref,
-            contact.plan,
+            lambda _fields: (ref, contact.plan),
             f"/contacts/{ref}?sent=1",
             partial(self._contacts.form_page, request, session, contact),
             lambda: None,
             has_subject=True,
         )
         return await self._post(request, form)
+
+    async def post_new_message(self, request: Request) -> Response:
+        """The same for a professional's new message, whose form says whom it is for."""
+        session = await self._desk.session(request)
+        writing, write = Writing(), self._write
+
+        def aim(fields: dict[str, str]) -> tuple[str, AnswerPlan | None]:
+            ref = write.ref_of(session, writing, fields)
+            return ref, writing.choice.plan
+
+        show = partial(write.page, request, session, writing)
+        return await self._post(request, _Form(session, aim, "/write?sent=1", show, lambda: None, True, ""))
 
     async def _post(self, request: Request, form: _Form) -> Response:
         boundary = find_boundary(request.headers.get("content-type", ""))
@@ -199,8 +212,12 @@ class AnswerPages:
         fields, first = read_fields(parts)
         state = sending.state = state_of(fields)
         now = desk.now()
-        mark = find_form_mark(session, form.ref, fields.get("mark", ""), now)
-        if not session.is_form_token(fields.get("token", "")) or mark is None:
+        if not session.is_form_token(fields.get("token", "")):
+            sending.problem = "form"
+            return
+        ref, plan = form.aim(fields)
+        mark = find_form_mark(session, ref, fields.get("mark", ""), now)
+        if mark is None:
             sending.problem = "form"
             return
         if not state.text.strip():
@@ -209,10 +226,9 @@ class AnswerPages:
         if form.has_subject and not state.subject:
             sending.problem = "no-subject"
             return
-        plan = form.plan
         if plan is None or plan.destination is None:
             sending.verdict = plan.decision if plan else None
-            sending.problem = "" if plan else "own"
+            sending.problem = "" if plan else form.without_plan
             return
         subject = state.subject if form.has_subject else ""
         draft = Draft(

@@ -73,7 +73,7 @@ def list_away(submission: Submission, readers: Iterable[Addressee], now: datetim
 class AnswerPlan:
     """Who will read the answer, and whether it may be written; ``destination`` is there when it may.
 
-    ``others`` would take the answer too; ``ending`` is the message that ended the exchange; ``may_end``: a professional
+    ``more``: a new message's recipients beside the first; ``others`` would take the answer too; ``ending`` is the message that ended the exchange; ``may_end``: a professional
     writes to a patient, and may say that no answer is wanted; ``away``: who of them is.
     """
 
@@ -86,6 +86,7 @@ class AnswerPlan:
     ending: Received | None = None
     may_end: bool = False
     away: tuple[AwayPerson, ...] = ()
+    more: tuple[Addressee, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +195,7 @@ class WebAnswers:
             return plan.decision
         sender = account.addresses[0]
         others = plan.others if draft.to_all else ()
-        recipients = (Addressee(plan.recipient, plan.destination), *others)
+        recipients = (Addressee(plan.recipient, plan.destination), *plan.more, *others)
         hop = Hop("web", "127.0.0.1", self._operator.hostname, "HTTPS", draft.nonce)
         destinations = tuple(each.destination for each in recipients)
         composed = compose_mail(
@@ -215,15 +216,15 @@ class WebAnswers:
     ) -> Letter:
         sender, operator = account.addresses[0], self._operator
         ends = plan.may_end and draft.wants_no_answer
-        first, *others = (each.person for each in recipients)
+        people, first_copy = tuple(each.person for each in recipients), 1 + len(plan.more)
         return Letter(
             Person(sender, format_label(account.account.kind, account.profile)),
-            (first,),
+            people[:first_copy],
             draft.subject or plan.headers.subject,
             draft.text,
             draft.opened_at,
             f"<{draft.nonce}@{sender.domain.name}>",
-            copies=tuple(others),
+            copies=people[first_copy:],
             in_reply_to=plan.headers.in_reply_to,
             references=plan.headers.references,
             fields=compute_mss_headers(None, operator.product_reference, ends_exchange=ends).fields(),

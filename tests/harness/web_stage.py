@@ -25,12 +25,12 @@ class Stage:
         return Client(self.port)
 
     def patient(self) -> Client:
-        return self._signed_in(PATIENT)
+        return self.sign_in(PATIENT)
 
     def doctor(self) -> Client:
-        return self._signed_in(DOCTOR)
+        return self.sign_in(DOCTOR)
 
-    def _signed_in(self, login: str) -> Client:
+    def sign_in(self, login: str) -> Client:
         """By the services, not by the pages: the codes of one hour are few."""
         now = datetime.now(UTC)
         services = self.ours.services

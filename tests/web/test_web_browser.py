@@ -29,6 +29,7 @@ SMALL_TARGETS = """() => [...document.querySelectorAll('button, nav a, .more, in
 PAGES_OF_A_DOCTOR = {
     "/": "Mes messages",
     "/sent": "Messages envoyés",
+    "/write": "Nouveau message",
     "/away": "Mon absence",
     "/kept": "Mes grands fichiers envoyés",
     "/settings": "Réglages",
@@ -293,6 +294,33 @@ def test_an_archive_is_refused_in_words_and_leaves_once_corrected(
     page.get_by_role("link", name="Messages envoyés").first.click()
     page.get_by_role("link", name=f"Re: {subject}").click()
     expect(page.get_by_text("IHE_XDM.zip")).to_be_visible()
+
+
+def test_a_doctor_writes_anew(context: BrowserContext, own_stage: Stage, tmp_path: Path) -> None:
+    """A wrong address is named with its reason; then the form is for those who were chosen."""
+    sign_in(context, own_stage, own_stage.doctor().cookie)
+    page = context.new_page()
+    walk = Walk(page, tmp_path)
+    page.goto("/")
+    page.get_by_role("link", name="Nouveau message").click()
+    page.get_by_label("À qui ?").fill("personne@a.localhost\nAlix\ncamille@b.localhost")
+    page.get_by_role("button", name="Continuer").click()
+    refusal = page.get_by_role("alert")
+    expect(refusal).to_contain_text("personne@a.localhost")
+    expect(refusal).to_contain_text("pas une adresse complète")
+    walk.see("write-refused")
+    page.get_by_label("À qui ?").fill("camille@b.localhost, 279035121518989@a.localhost")
+    page.get_by_role("button", name="Continuer").click()
+    expect(page.get_by_text("leurs équipes")).to_be_visible()
+    walk.see("write-chosen")
+    page.get_by_label("Objet").fill("Un avis")
+    page.get_by_label("Votre message").fill("Bonjour, qu'en pensez-vous ?")
+    page.get_by_role("button", name="Envoyer").click()
+    expect(page.get_by_role("status")).to_contain_text("Votre message est envoyé")
+    assert page.url.endswith("/write?sent=1"), "no address of anybody in the site's"
+    walk.see("write-sent")
+    page.get_by_role("link", name="Messages envoyés").first.click()
+    expect(page.get_by_role("link", name="Un avis").first).to_be_visible()
 
 
 def sign_in(context: BrowserContext, stage: Stage, cookie: str) -> None:
