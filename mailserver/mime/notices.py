@@ -6,29 +6,29 @@ message; a subject alone says nothing. Pure; reads a bounded number of octets.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mailserver.mime.decode import decoder_of
 from mailserver.mime.encoded_words import decode_words
 from mailserver.mime.headers import HeaderBlock, find_message_id
 from mailserver.mime.part import Part
-from mailserver.model.address import Address, parse_address
-from mailserver.model.errors import Malformed
+from mailserver.mime.report_parts import (
+    MACHINE_BYTES,
+    STATUSES,
+    Read,
+    find_machine_part,
+    find_once,
+    find_original,
+    read_head,
+    read_part,
+    reported_names,
+    split_groups,
+)
+from mailserver.model.address import Address
 from mailserver.model.notice import NoticeState
 
-Read = Callable[[int, int], bytes]
-"""``read(start, stop)`` gives octets of the message that the tree was scanned from."""
-
 _DISPOSITIONS = frozenset({"message/disposition-notification", "message/global-disposition-notification"})
-_STATUSES = frozenset({"message/delivery-status", "message/global-delivery-status"})
-_MACHINE_TYPES = _DISPOSITIONS | _STATUSES
-_ORIGINALS = frozenset({"message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers"})
-MACHINE_BYTES = 64 * 1024
-HEADER_BYTES = 256 * 1024
-RECIPIENTS = 200
-_GROUP_END = re.compile(rb"\r?\n[ \t]*(?:\r?\n)+")
-_BLANK = re.compile(rb"\r?\n\r?\n")
+_MACHINE_TYPES = _DISPOSITIONS | STATUSES
 # disposition-mode ";" disposition-type [ "/" modifier ] (RFC 8098 §3.2.6); the mode is left out by some
 _DISPOSITION = re.compile(rb"(?:[^;^]*+;)?+[ \t]*+([A-Za-z]++)[ \t;]*+(?:/(.*+))?+", re.DOTALL)
 _IS_FAILURE = re.compile(rb"[ \t,]*+(?:error|failure|failed)\b", re.IGNORECASE)
@@ -79,14 +79,12 @@ class MessageNotice:
 
 def find_notice(root: Part, read: Read) -> MessageNotice | None:
     """The one notice in a message; None for everything else."""
-    found = list(_machine_parts(root))
-    if len(found) != 1:
+    found = find_machine_part(root, _MACHINE_TYPES)
+    if found is None:
         return None
-    report, part = found[0]
-    if part.is_opaque or part.size_bytes > MACHINE_BYTES:
-        return None
-    octets = _decoded(part, read, MACHINE_BYTES).lstrip(b"\r\n")
-    head = HeaderBlock(read(root.header_start, min(root.body_start, root.header_start + HEADER_BYTES)))
+    report, part = found
+    octets = read_part(part, read, MACHINE_BYTES).lstrip(b"\r\n")
+    head = read_head(root, read)
     is_disposition = part.content.content_type in _DISPOSITIONS
     stated = None
     if is_disposition:
@@ -99,34 +97,15 @@ def find_notice(root: Part, read: Read) -> MessageNotice | None:
     return MessageNotice(original_id, is_disposition, news) if news and original_id else None
 
 
-def _machine_parts(root: Part) -> Iterable[tuple[Part, Part]]:
-    """Each with its multipart/report; nothing inside an enclosed message, whose notice is another's."""
-    waiting = [root]
-    while waiting:
-        part = waiting.pop()
-        if part.content.media_type != "multipart" or part.is_opaque:
-            continue
-        waiting += part.children
-        if part.content.subtype == "report":
-            machine = [each for each in part.children if each.content.content_type in _MACHINE_TYPES]
-            yield from ((part, each) for each in machine)
-
-
-def _decoded(part: Part, read: Read, most: int) -> bytes:
-    decoder = decoder_of(part.content.encoding)
-    octets = read(part.body_start, min(part.body_end, part.body_start + most))
-    return decoder.update(octets) + decoder.finish()
-
-
 def _disposition_news(fields: HeaderBlock, head: HeaderBlock) -> tuple[RecipientNews, ...]:
-    value = _once(fields, b"disposition")
+    value = find_once(fields, b"disposition")
     match = _DISPOSITION.fullmatch(value or b"")
     state = _TYPES.get(match[1].lower()) if match else None
     if match is None or state is None:
         return ()
     modifier = match[2] or b""
     errors = [each for name in (b"error", b"failure") for each in fields.find_all(name) if each]
-    names = _names([fields.find(b"original-recipient"), fields.find(b"final-recipient")])
+    names = reported_names([fields.find(b"original-recipient"), fields.find(b"final-recipient")])
     if not errors and not _has_failed(modifier) and state is not NoticeState.FAILED:
         return (RecipientNews(names, state),)
     return (RecipientNews(names, NoticeState.FAILED, _code_of([modifier, *errors], head)),)
@@ -148,42 +127,19 @@ def _code_of(texts: Iterable[bytes], head: HeaderBlock) -> int:
 def _status_news(octets: bytes) -> tuple[RecipientNews, ...]:
     """RFC 3464 §2.1: groups of fields parted by empty lines; those of a recipient have an action."""
     found = []
-    for group in _GROUP_END.split(octets, RECIPIENTS + 1)[: RECIPIENTS + 1]:
-        fields = HeaderBlock(group.lstrip(b"\r\n"))
-        words = (_once(fields, b"action") or b"").split(None, 1)
+    for fields in split_groups(octets):
+        words = (find_once(fields, b"action") or b"").split(None, 1)
         state = _ACTIONS.get(words[0].lower()) if words else None
-        names = _names([fields.find(b"original-recipient"), fields.find(b"final-recipient")])
+        names = reported_names([fields.find(b"original-recipient"), fields.find(b"final-recipient")])
         if state is not None and names:
             found.append(RecipientNews(names, state))
     return tuple(found)
 
 
-def _once(fields: HeaderBlock, name: bytes) -> bytes | None:
-    return fields.find(name) if fields.count(name) == 1 else None
-
-
-def _names(values: Iterable[bytes | None]) -> tuple[Address, ...]:
-    """``type;address`` each (RFC 3464 §2.3.1); the type is left out by some, and some write angles."""
-    found: list[Address] = []
-    for value in values:
-        text = (value or b"")[:1000].rpartition(b";")[2].strip().removeprefix(b"<").removesuffix(b">")
-        try:
-            address = parse_address(text.decode())
-        except (Malformed, UnicodeDecodeError):
-            continue
-        if address not in found:
-            found.append(address)
-    return tuple(found)
-
-
 def _enclosed_id(report: Part, read: Read) -> str | None:
     """The Message-ID of the original that came back with the report, whole or its header."""
-    for part in report.children:
-        if part.content.content_type not in _ORIGINALS:
-            continue
-        octets = _decoded(part, read, HEADER_BYTES).lstrip(b"\r\n")
-        return _one_id(HeaderBlock(_BLANK.split(octets, 1)[0] + b"\r\n"), b"message-id")
-    return None
+    original = find_original(report, read)
+    return None if original is None else _one_id(original, b"message-id")
 
 
 def _answered_id(head: HeaderBlock) -> str | None:
@@ -191,5 +147,5 @@ def _answered_id(head: HeaderBlock) -> str | None:
 
 
 def _one_id(fields: HeaderBlock, name: bytes) -> str | None:
-    value = _once(fields, name)
+    value = find_once(fields, name)
     return find_message_id(value) if value is not None else None

@@ -17,11 +17,12 @@ from mailserver.mime.encoded_words import UNSAFE, decode_words
 from mailserver.mime.envelope import build_envelope
 from mailserver.mime.headers import HeaderBlock, find_message_ids
 from mailserver.mime.limits import DEFAULT_LIMITS, MimeLimits
-from mailserver.mime.notices import RECIPIENTS, find_notice
+from mailserver.mime.notices import find_notice
 from mailserver.mime.parameters import find_media_type, find_parameter, parse_parameters
 from mailserver.mime.part import Part, parse_content
 from mailserver.mime.preview import first_words
 from mailserver.mime.receipts import find_original_id
+from mailserver.mime.report_parts import RECIPIENTS
 from mailserver.mime.scanner import MessageScanner
 from mailserver.mime.section import filter_header_fields, locate_section
 from mailserver.mime.strict_address import parse_named_address
