@@ -5,14 +5,14 @@ was not asked for. The request is conditional when the caller still has what it 
 """
 
 import asyncio
-import socket
 import ssl
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import h11
 
-from mailserver.model.errors import PliError, Unavailable
+from mailserver.model.errors import Unavailable
+from mailserver.sync.link_errors import link_errors
 
 CHUNK_BYTES = 64 * 1024
 HEAD_BYTES = 16 * 1024
@@ -71,21 +71,9 @@ async def fetch(
     """Get one document. Raises Unavailable: "fetch-name", "fetch-connection", "fetch-tls-authority", "fetch-tls-host",
     "fetch-tls", "fetch-timeout", "fetch-status", "fetch-redirect", "fetch-length", "fetch-answer", "fetch-truncated".
     """
-    try:
+    with link_errors("fetch"):
         async with asyncio.timeout(limits.seconds):
             return await _fetch(url, context, validators, limits, request)
-    except PliError:
-        raise
-    except TimeoutError as error:
-        raise Unavailable("fetch-timeout") from error
-    except ssl.SSLCertVerificationError as error:
-        raise _certificate_error(error) from error
-    except ssl.SSLError as error:
-        raise Unavailable("fetch-tls", (error.reason or "").replace("_", " ").lower()) from error
-    except socket.gaierror as error:
-        raise Unavailable("fetch-name") from error
-    except OSError as error:
-        raise Unavailable("fetch-connection", error.strerror or "") from error
 
 
 async def _fetch(
@@ -188,10 +176,3 @@ def _text(value: bytes) -> str:
     """The value, when it is short printable ASCII; otherwise nothing, and the next request is unconditional."""
     text = value.decode("latin-1")
     return text if text.isascii() and text.isprintable() and len(text) <= VALIDATOR_CHARACTERS else ""
-
-
-def _certificate_error(error: ssl.SSLCertVerificationError) -> Unavailable:
-    """OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH is 62, …_IP_ADDRESS_MISMATCH 64."""
-    if error.verify_code in {62, 64}:
-        return Unavailable("fetch-tls-host")
-    return Unavailable("fetch-tls-authority", error.verify_message)

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -227,18 +228,26 @@ def test_status_of_several_lists_and_their_fetches(
     )
 
 
-def fetch_codes() -> set[str]:
-    return {
-        node.value
-        for source in product_sources()
-        if source.path.startswith("mailserver/sync/https_fetch")
-        for node in ast.walk(source.tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("fetch-")
+def texts_of(module: str) -> set[str]:
+    """Every text that stands in a module, also the fixed parts of those that are put together."""
+    (source,) = [each for each in product_sources() if each.path == module]
+    found = {node.value for node in ast.walk(source.tree) if isinstance(node, ast.Constant)}
+    return {each for each in found if isinstance(each, str)}
+
+
+def link_codes(what: str, module: str) -> set[str]:
+    """What a link of this kind may end with: what all links share, and what its module says."""
+    shared = {
+        f"{what}{each}"
+        for each in texts_of("mailserver/sync/link_errors.py")
+        if re.fullmatch("-[a-z-]+", each)
     }
+    assert len(shared) == 6
+    return shared | {each for each in texts_of(module) if re.fullmatch(f"{what}-[a-z-]+", each)}
 
 
 def test_every_refusal_has_words() -> None:
-    codes = fetch_codes()
+    codes = link_codes("fetch", "mailserver/sync/https_fetch.py")
     assert len(codes) > 9
     for code in codes | REFUSALS:
         assert not words_for_code(code).startswith(("Refused", "Something that Pli needs")), code
