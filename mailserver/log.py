@@ -50,7 +50,8 @@ def set_up_logging(level: str = "INFO") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for noisy in ("mail.log", "mail.debug", "aiosmtplib", "asyncio", "uvicorn", "uvicorn.access", "alembic"):
+    quiet = "mail.log mail.debug aiosmtplib aioimaplib asyncio uvicorn uvicorn.access alembic"
+    for noisy in quiet.split():
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

@@ -1,4 +1,6 @@
-"""How notices leave, as the configuration says: which relay, entered how, signed by whom; which SMS provider."""
+"""How notices leave, as the configuration says: which relay, entered how, signed by whom; which SMS provider; and where
+reports about them come back.
+"""
 
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from mailserver.mime.dkim import DkimIdentity
 from mailserver.model.address import Address, parse_address, parse_domain
 from mailserver.model.errors import Malformed
 from mailserver.model.hop import LinkSecurity, NextHop
+from mailserver.sync.bounce_mailbox import BounceMailbox, MailboxAccess
+from mailserver.tls.contexts import web_client_context
 
 SECRET_BYTES = 4096
 
@@ -30,7 +34,9 @@ def open_relay(config: Config) -> OrdinaryRelay | None:
     )
     sender = parse_address(relay.sender or f"ne-pas-repondre@{config.operator.domains[0]}")
     identity = _dkim_identity(config, sender)
-    return OrdinaryRelay(access, sender, config.operator.name, config.operator.hostname, identity)
+    operator = config.operator
+    is_tagged = bool(config.bounces.host) and config.bounces.subaddress
+    return OrdinaryRelay(access, sender, operator.name, operator.hostname, identity, tags_sender=is_tagged)
 
 
 def open_sms(config: Config) -> SmsProvider | None:
@@ -41,6 +47,17 @@ def open_sms(config: Config) -> SmsProvider | None:
     token = _read_secret(config.path(sms.token_file), "sms-token") if sms.token_file else None
     authority = config.path(sms.authority) if sms.authority else None
     return SmsProvider(SmsAccess(sms.url, parse_sms_body(sms.body), sms.sender, token, authority))
+
+
+def open_bounces(config: Config) -> BounceMailbox | None:
+    """The mailbox of reports; None when none is configured. Raises Malformed when a file cannot be used."""
+    bounces = config.bounces
+    if not bounces.host:
+        return None
+    password = _read_secret(config.path(bounces.password_file), "bounces-password")
+    context = web_client_context(config.path(bounces.authority) if bounces.authority else None)
+    access = MailboxAccess(bounces.host, bounces.port, context, bounces.user, password, bounces.mailbox)
+    return BounceMailbox(access, deletes=bounces.delete)
 
 
 def _dkim_identity(config: Config, sender: Address) -> DkimIdentity | None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 import uvloop
 
+from mailserver.app.bounce_watch import BounceWatch
 from mailserver.app.custody_link import connected
 from mailserver.app.edges import Edges, start_edges
 from mailserver.app.hardening import end_with_parent, harden_process, raise_file_limit
@@ -113,6 +114,7 @@ async def _serve(services: Services, links: WorkerLinks) -> None:
             asyncio.create_task(RevocationWatch(services.revocations, fetches=links.index == 0).run(pool)),
             asyncio.create_task(Housekeeping(services).run(pool)),
             *[asyncio.create_task(each.run(pool)) for each in _list_fetches(services)],
+            *[asyncio.create_task(each.run(pool)) for each in _list_bounces(services, links)],
         ]
         os.write(links.ready_descriptor, b"R")
         os.close(links.ready_descriptor)
@@ -131,6 +133,11 @@ def _list_fetches(services: Services) -> list[TrustFetch]:
     """One a trust list with an address, in the one worker that keeps the lists."""
     settings = FetchSettings.of(services.config)
     return [TrustFetch(each, settings) for each in services.trust.sources if each.keeps and each.plan.url]
+
+
+def _list_bounces(services: Services, links: WorkerLinks) -> list[BounceWatch]:
+    """In one worker."""
+    return [BounceWatch(services)] if links.index == 0 else []
 
 
 def _alarm_after(config: Config) -> timedelta:

@@ -10,7 +10,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from mailserver.cli import away_command, contact_command, imap_settings, login_commands, member_commands
+from mailserver.cli import (
+    away_command,
+    bounce_command,
+    contact_command,
+    imap_settings,
+    login_commands,
+    member_commands,
+)
 from mailserver.cli.numbers import whole_number
 from mailserver.cli.opened import opened, read_secret
 from mailserver.cli.operator_folder import private_files
@@ -82,6 +89,7 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add.add_argument("--json", action="store_true")
     add.set_defaults(call=_add, quiet_log=True)
     _add_others(acts)
+    bounce_command.add_arguments(acts)
     contact_command.add_arguments(acts)
     imap_settings.add_arguments(acts)
     member_commands.add_arguments(acts)

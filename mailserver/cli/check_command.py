@@ -2,13 +2,17 @@
 
 import argparse
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
+from mailserver.app.bounce_watch import load_record
 from mailserver.app.custody_link import log_origin
 from mailserver.cli.opened import opened, read_secret
 from mailserver.cli.serve_command import add_config
+from mailserver.cli.words import words_for
+from mailserver.config import Config
 from mailserver.crypto.slots import SlotScope
-from mailserver.model.errors import Denied
+from mailserver.model.errors import Denied, Unavailable
 from mailserver.service.check import Report, check_account, check_store
 from mailserver.service.keys import Keys, OpenAccount
 
@@ -34,6 +38,7 @@ def _check(options: argparse.Namespace) -> int:
             account = _open(services.keys, options.address, secret.reveal().decode())
             mine = check_account(services.store, account)
             report = Report(report.problems + mine.problems, report.counted | mine.counted)
+        report = replace(report, problems=report.problems + _bounce_problems(services.config))
     if options.json:
         problems = [{"what": what, "where": where} for what, where in report.problems]
         print(json.dumps({"problems": problems, "counted": report.counted}))
@@ -43,6 +48,12 @@ def _check(options: argparse.Namespace) -> int:
         looked = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in report.counted.items())
         print(f"{len(report.problems)} problems. Looked at: {looked}.")
     return 1 if report.problems else 0
+
+
+def _bounce_problems(config: Config) -> tuple[tuple[str, str], ...]:
+    """What the server met when it last read the bounce mailbox."""
+    code = load_record(config).error if config.bounces.host else ""
+    return ((f"bounces are not read ({code}): {words_for(Unavailable(code))}", "[bounces]"),) if code else ()
 
 
 def _open(keys: Keys, address: str, secret: str) -> OpenAccount:

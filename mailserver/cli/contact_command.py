@@ -44,13 +44,14 @@ def _contact(options: argparse.Namespace) -> int:
     def change(profile: Profile) -> Profile:
         email = given.get("contact_email", profile.contact_email)
         phone = given.get("contact_phone", profile.contact_phone)
-        is_dead = profile.is_email_dead and email == profile.contact_email
+        is_same = email == profile.contact_email
         prefers_sms = profile.prefers_sms and bool(phone)
         return replace(
             profile,
             contact_email=email,
             contact_phone=phone,
-            is_email_dead=is_dead,
+            is_email_dead=profile.is_email_dead and is_same,
+            is_email_returned=profile.is_email_returned and is_same,
             prefers_sms=prefers_sms,
         )
 
@@ -92,5 +93,5 @@ def _show(profile: Profile, *, as_json: bool) -> None:
             )
         )
         return
-    refused = " (the relay refused the last notice: no such address)" if profile.is_email_dead else ""
+    refused = " (the last notice was refused or came back: no such address)" if profile.is_email_dead else ""
     print(f"E-mail: {email or 'none'}{refused}\nPhone: {phone or 'none'}")

@@ -14,6 +14,19 @@ _WORDS = {
     "away-patient": "A patient's space is never away. Give a professional's address, or a service's.",
     "away-syntax": "Give --until with the texts to set, or --show alone, or --off alone.",
     "away-text": "The text is 2048 bytes of plain text at most, without control characters. Shorten it.",
+    "bounces-answer": "The server of the bounce mailbox answers with what is no IMAP, or refuses an act. Its log says more.",
+    "bounces-connection": "The server of the bounce mailbox does not answer. Check host and port in [bounces] of pli.toml; it is "
+    "tried again by itself.",
+    "bounces-login": "The bounce mailbox refuses the login. Check user and password_file in [bounces] of pli.toml.",
+    "bounces-mailbox": "The bounce mailbox has no folder of that name. Check mailbox in [bounces] of pli.toml.",
+    "bounces-name": "The name of the bounce mailbox's server has no address. Check host in [bounces] of pli.toml, and the name "
+    "servers.",
+    "bounces-password": "The password of [bounces] cannot be used: {detail}. See password_file in pli.toml.",
+    "bounces-timeout": "The server of the bounce mailbox is too slow. It is tried again by itself.",
+    "bounces-tls": "No secure connection to the bounce mailbox. Check port in [bounces] of pli.toml: it must be one of TLS at once.",
+    "bounces-tls-authority": "The certificate of the bounce mailbox's server is not of an authority that is trusted, or not in its "
+    "time. See authority in [bounces] of pli.toml.",
+    "bounces-tls-host": "The certificate of the bounce mailbox's server is for another name. Check host in [bounces] of pli.toml.",
     "certificate-over": "This certificate is no longer valid. Give the one that is in use.",
     "certificate-syntax": "This file is no certificate. Give one in PEM or DER.",
     "certificate-usage": "This certificate is not made for clients (extended key usage clientAuth). Ask its authority for one that is.",
@@ -79,6 +92,7 @@ _WORDS = {
     "name-needed": "The account needs a name. Give --name, or name on standard input with --fields-stdin.",
     "relay-password": "The password of [relay] cannot be used: {detail}. See password_file in pli.toml.",
     "not-responsible": "Only who is responsible for the box reads its log. See: pli account member list",
+    "notice-in-hand": "This notice is being sent, or its account changed, at this moment. Give the report again in a minute.",
     "oauth-off": "No issuer of tokens is configured. Name issuer in [oauth] of pli.toml first.",
     "password-long": "The password is too long. Give at most 1024 bytes of UTF-8.",
     "password-short": "The password is too short: at least 9 characters. Several words that do not belong together are "
@@ -107,7 +121,7 @@ _WORDS = {
     "trust-list-name": "No trust list in pli.toml has that name. See: pli trust status",
     "unwrap": "A key does not open what it should: the keys folder and the data folder are not of one server, or one is damaged. "
     "Put both back from the backups of one day, and run: pli check",
-    "web-authority": "A file that authority in [trust], [relay] or [sms] of pli.toml names cannot be used. It must be a PEM file of certificates.",
+    "web-authority": "A file that authority in [trust], [relay], [bounces] or [sms] of pli.toml names cannot be used. It must be a PEM file of certificates.",
 }
 _OF_KIND: dict[type[PliError], str] = {
     Corrupt: "Something stored is damaged, or was altered by hand ({code}). Run: pli check",

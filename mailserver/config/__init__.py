@@ -15,7 +15,13 @@ from typing import get_type_hints
 
 from mailserver.config import rules
 from mailserver.config.large import LargeConfig
-from mailserver.config.notices import RelayConfig, SmsConfig, find_relay_fault
+from mailserver.config.notices import (
+    BouncesConfig,
+    RelayConfig,
+    SmsConfig,
+    find_bounces_fault,
+    find_relay_fault,
+)
 from mailserver.config.oauth import OauthConfig, find_oauth_fault
 from mailserver.config.rules import key as _key
 from mailserver.config.values import ConfigError, Value, checked_value, parse_value
@@ -275,6 +281,7 @@ class Config:
     patients: PatientsConfig
     antivirus: AntivirusConfig
     relay: RelayConfig
+    bounces: BouncesConfig
     sms: SmsConfig
     web: WebConfig
     oauth: OauthConfig
@@ -327,7 +334,11 @@ def load_config(path: Path, environment: Mapping[str, str] = os.environ) -> Conf
     config = Config(path.resolve().parent, **sections)  # type: ignore[arg-type] # one value per section, by name
     _check_ports(path, config.listen)
     _check_folders(path, config)
-    fault = find_oauth_fault(config.oauth) or find_relay_fault(config.relay)
+    fault = (
+        find_oauth_fault(config.oauth)
+        or find_relay_fault(config.relay)
+        or find_bounces_fault(config.bounces, config.relay)
+    )
     if fault is not None:
         raise ConfigError(f"{path}: {fault}")
     return config

@@ -1,10 +1,14 @@
-"""``[relay]`` and ``[sms]``: how codes and notices leave."""
+"""``[relay]`` and ``[sms]``: how codes and notices leave; ``[bounces]``: how what could not be delivered comes back."""
 
 from dataclasses import dataclass
 
 from mailserver.config import rules
 from mailserver.config.rules import key
+from mailserver.model.address import LOCAL_PART_BYTES, parse_address
 from mailserver.model.hop import LinkSecurity
+
+TAG_CHARACTERS = 42
+"""What the return path of a notice bears (``mailserver.service.notice_tokens``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,35 @@ class RelayConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class BouncesConfig:
+    host: str = key(
+        "",
+        "IMAP server (TLS at once) of the ordinary mailbox that gets mail for the relay's sender address: reports that "
+        "notices were not delivered are read there; empty for none.",
+        rules.HOST_OR_NONE,
+    )
+    port: int = key(993, "Its port.", rules.PORT)
+    authority: str = key(
+        "", "Authority of its certificate (PEM); empty for the system's own.", rules.PATH_OR_NONE
+    )
+    user: str = key("", "User name there.", rules.LINE_OR_NONE)
+    password_file: str = key("", "File that holds its password, one line.", rules.PATH_OR_NONE)
+    mailbox: str = key("INBOX", "Mailbox (folder) to read, in ASCII.", rules.MAILBOX)
+    minutes: int = key(5, "Time between two readings.", rules.MINUTES)
+    subaddress: bool = key(
+        True,
+        "Whether each notice leaves from an address of its own, as ne-pas-repondre+TAG@…, which the mailbox must get too. "
+        "Off for a relay that takes one sender only: most reports name the notice anyway.",
+        rules.SWITCH,
+    )
+    delete: bool = key(
+        True,
+        "Whether a report about a notice is deleted once it is read. All other mail is marked as seen and stays.",
+        rules.SWITCH,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class SmsConfig:
     url: str = key(
         "",
@@ -69,5 +102,19 @@ def find_relay_fault(relay: RelayConfig) -> str | None:
         return (
             "user in [relay] needs security = starttls or tls: a password is not sent to a relay that nobody checked. "
             "Demand one of them."
+        )
+    return None
+
+
+def find_bounces_fault(bounces: BouncesConfig, relay: RelayConfig) -> str | None:
+    """As ``find_relay_fault``."""
+    if bool(bounces.host) != bool(bounces.user) or bool(bounces.host) != bool(bounces.password_file):
+        return "host, user and password_file in [bounces] go together. Give all, or none."
+    room = LOCAL_PART_BYTES - 1 - TAG_CHARACTERS
+    is_tagged = bounces.host and bounces.subaddress and relay.sender
+    if is_tagged and len(parse_address(relay.sender).local.encode()) > room:
+        return (
+            f"sender in [relay] is too long for a tag: at most {room} characters before the @. Choose a shorter one, or set "
+            "subaddress = false in [bounces]."
         )
     return None

@@ -192,6 +192,10 @@ DAEMON_OR_NONE: Rule[str] = Rule(
 SECURITY: Rule[str] = Rule(
     f"one of {', '.join(LinkSecurity)}", lambda text: text in frozenset(map(str, LinkSecurity))
 )
+MAILBOX: Rule[str] = Rule(
+    'the name of a mailbox in ASCII, as "INBOX"',
+    lambda text: bool(text) and text.isascii() and text.isprintable(),
+)
 LINE_OR_NONE: Rule[str] = Rule("one line of text, or empty for none", str.isprintable)
 SELECTOR: Rule[str] = Rule(
     'a name of letters, digits and hyphens, as "pli2026", or empty for none',

@@ -37,7 +37,7 @@ class NoticeSender:
             return await loop.run_in_executor(None, self._sms.send, order)
         if self._relay is None:
             return refused(Cause.NO_RELAY, "notice dropped: set host and sender in [relay] to send notices")
-        result = await self._relay.send(order, now)
+        result = await self._relay.send(order, self._contacts.token_of(row.job_id), now)
         try:
             await loop.run_in_executor(self._pool, self._contacts.note, row, order, result)
         except PliError as error:

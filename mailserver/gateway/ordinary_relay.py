@@ -15,6 +15,7 @@ from mailserver.gateway.smtp_link import LinkEnded, SmtpLink, Transfer
 from mailserver.mime.composer import Letter, Person, format_notice
 from mailserver.mime.dkim import DkimIdentity, format_dkim_signature
 from mailserver.model.address import Address
+from mailserver.model.dsn import MessageAsk, Notify, RecipientAsk, Returned
 from mailserver.model.hop import LinkSecurity, NextHop
 from mailserver.service.delivery_reports import AttemptResult, Cause, passing, refused
 from mailserver.service.outbound import NoticeOrder
@@ -33,7 +34,11 @@ class RelayAccess:
 
 
 class OrdinaryRelay:
-    """The relay of ``[relay]``: its address, who its mails are from, who signs them. Raises Malformed("web-authority")."""
+    """The relay of ``[relay]``: its address, who its mails are from, who signs them. Raises Malformed("web-authority").
+
+    ``tags_sender``: each mail has a return path of its own, the sender's with a tag (RFC 5233), so that every report names
+    it; ENVID and Message-ID do so anyway.
+    """
 
     def __init__(
         self,
@@ -42,24 +47,34 @@ class OrdinaryRelay:
         operator: str,
         hostname: str,
         identity: DkimIdentity | None = None,
+        *,
+        tags_sender: bool = False,
     ) -> None:
         self._access = access
         self._sender = sender
         self._operator = operator
         self._hostname = hostname
         self._identity = identity
+        self._tags_sender = tags_sender
         self._context = _context_of(access)
 
-    async def send(self, order: NoticeOrder, now: datetime) -> AttemptResult:
-        """One connection, one notice; what became of it."""
-        mail = self._format(order, now)
+    async def send(self, order: NoticeOrder, token: str, now: datetime) -> AttemptResult:
+        """One connection, one notice, marked with ``token``; what became of it."""
+        mail = self._format(order, token, now)
         link = SmtpLink(self._hostname)
         try:
             await self._enter(link)
             is_utf8 = not order.recipient.is_ascii
             if is_utf8 and not link.has_extension("smtputf8"):
                 return refused(Cause.NEEDS_UTF8)
-            transfer = Transfer(self._sender, order.recipient, len(mail), is_utf8)
+            transfer = Transfer(
+                self._return_path(token),
+                order.recipient,
+                len(mail),
+                is_utf8,
+                MessageAsk(Returned.HEADERS, token),  # a code does not come back
+                RecipientAsk(frozenset({Notify.FAILURE})),
+            )
             return await link.transfer(transfer, _once(mail))
         except LinkEnded as ended:
             return ended.result
@@ -83,14 +98,18 @@ class OrdinaryRelay:
         if access.password is not None:
             await link.login(access.user, access.password)
 
-    def _format(self, order: NoticeOrder, now: datetime) -> bytes:
+    def _return_path(self, token: str) -> Address:
+        sender = self._sender
+        return Address(f"{sender.local}+{token}", sender.domain) if self._tags_sender else sender
+
+    def _format(self, order: NoticeOrder, token: str, now: datetime) -> bytes:
         letter = Letter(
             Person(self._sender, self._operator),
             (Person(order.recipient),),
             order.subject,
             order.text,
             now,
-            f"<{random_id().hex()}@{self._sender.domain}>",
+            f"<{token}@{self._sender.domain}>",
         )
         mail = format_notice(letter, random_id().hex())
         if self._identity is None:

@@ -77,7 +77,9 @@ class ContactSettings:
         row, profile = self._load(account)
         take = self._codes.prepare_contact_check(row, session_id, contact, code, now)
         if contact.way is Way.MAIL:
-            changed = replace(profile, contact_email=contact.target, is_email_dead=False)
+            changed = replace(
+                profile, contact_email=contact.target, is_email_dead=False, is_email_returned=False
+            )
         else:
             changed = replace(profile, contact_phone=contact.target)
         self._write(account, (row, changed), origin, now, take)

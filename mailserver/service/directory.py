@@ -26,6 +26,7 @@ _RARE = (
     "muted",
     "is_told_hourly",
     "is_email_dead",
+    "is_email_returned",
 )
 
 
@@ -34,7 +35,8 @@ class Profile:
     """What the operator knows of an account's holder. ``contact_email`` and ``contact_phone`` are for notices: which
     of them first, what of (``notices.News``) not, and how often, is the person's choice.
 
-    ``is_email_dead``: the relay said last that there is no such address. ``hidden_capabilities`` are not told to this account's mail clients; ``traced_until``: until this second its
+    ``is_email_dead``: it was said last that there is no such address; ``is_email_returned``: by a report that came back
+    later, so that a relay's yes says nothing against it. ``hidden_capabilities`` are not told to this account's mail clients; ``traced_until``: until this second its
     connections are traced (``mailserver.imap.trace``).
     """
 
@@ -49,6 +51,7 @@ class Profile:
     muted: tuple[str, ...] = ()
     is_told_hourly: bool = False
     is_email_dead: bool = False
+    is_email_returned: bool = False
 
 
 class Directory:

@@ -255,6 +255,15 @@ def mark_final(connection: Connection, row: JobRow, state: JobState) -> None:
     )
 
 
+def mark_returned(connection: Connection, row: JobRow) -> bool:
+    """A notice that was sent has failed after all; False when that is known already."""
+    sent = (_job.c.job_id == row.job_id, _job.c.state == JobState.DONE.value)
+    found = connection.execute(
+        update(_job).where(*sent).values(state=JobState.FAILED.value, attempts=row.attempts + 1)
+    )
+    return found.rowcount == 1
+
+
 def add_attempt(
     connection: Connection, job_id: JobId, number: int, at: int, outcome: tuple[str, int]
 ) -> None:

@@ -1,1 +1,1 @@
-"""What Pli fetches by itself: signed trust lists, over HTTPS."""
+"""What Pli fetches by itself: signed trust lists over HTTPS, reports about notices from an ordinary mailbox."""

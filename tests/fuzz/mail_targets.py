@@ -6,11 +6,13 @@ from unittest.mock import patch
 
 from unit.mime.mime_messages import read_list
 
+from mailserver.crypto.secret import Secret
 from mailserver.imap.base_subject import find_base
 from mailserver.imap.envelope_fields import FIELDS, parse_nodes
 from mailserver.mime import scanner
 from mailserver.mime.addresses import parse_address_list
 from mailserver.mime.answer_marks import is_bulk, list_named
+from mailserver.mime.bounces import WORD_BYTES, WORDS, find_bounce
 from mailserver.mime.dates import find_date
 from mailserver.mime.decode import decode_body, decode_text, decoder_of
 from mailserver.mime.encoded_words import UNSAFE, decode_words
@@ -34,12 +36,14 @@ from mailserver.model.address import parse_address
 from mailserver.model.errors import Malformed, OverLimit
 from mailserver.policy.absence_wording import format_recipient_words, format_reply_text
 from mailserver.service.header_facts import read_header_facts
+from mailserver.service.notice_tokens import find_jobs
 from mailserver.smtp import framing
 from mailserver.smtp.dot_reader import DotReader
 from mailserver.smtp.framing import LineFramer
 from mailserver.smtp.grammar import parse_command
 from mailserver.smtp.replies import TROUBLES
 from mailserver.smtp.sasl import parse_plain, parse_response
+from mailserver.store.row_macs import RowMacs
 
 TIGHT = MimeLimits(header_bytes=200, header_lines=8, all_headers_bytes=600, depth=4, parts=8, steps=100)
 OCTET_BY_OCTET = 400
@@ -82,6 +86,27 @@ def _find_notice(data: bytes) -> None:
         assert 1 <= len(found.news) <= RECIPIENTS
         for news in found.news:
             assert news.code == 0 or 900 <= news.code <= 906
+
+
+def read_bounce(data: bytes) -> None:
+    """A report of ordinary mail, and the machine part of one."""
+    head = b"To: n+%b@a.localhost\r\nContent-Type: multipart/report; boundary=n\r\n\r\n" % (b"a" * 42)
+    for octets in (
+        data,
+        head + b"--n\r\nContent-Type: message/delivery-status\r\n\r\n" + data + b"\r\n--n--\r\n",
+    ):
+        _find_bounce(octets)
+
+
+def _find_bounce(octets: bytes) -> None:
+    root, _head = _scan([octets], DEFAULT_LIMITS)
+    found = find_bounce(root, lambda start, stop: octets[start:stop])
+    if found is not None:
+        assert all(1 <= len(word) <= WORD_BYTES for word in found.words)
+        assert len(found.words) <= WORDS
+        assert len(found.failures) <= RECIPIENTS + 1
+        assert all(each.names and each.status[0] in "245" for each in found.failures)
+        assert find_jobs(RowMacs(Secret(bytes(32))), found.words) == ()
 
 
 def _scan_within(pieces: list[bytes], limits: MimeLimits) -> None:

@@ -23,6 +23,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "mime_decoding": mail_targets.decode_content,
     "absence": mail_targets.read_absence,
     "mime_notice": mail_targets.read_notice,
+    "mime_bounce": mail_targets.read_bounce,
     "summary": mail_targets.read_summary,
     "smtp_lines": mail_targets.parse_smtp_lines,
     "smtp_data": mail_targets.read_smtp_data,

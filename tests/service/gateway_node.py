@@ -70,6 +70,7 @@ class Gateway:
         self.routes: dict[str, str] = {}
         self.relay_port = 0
         self.sms: SmsProvider | None = None
+        self.tags_sender = False
         self.relay_access = RelayAccess(NextHop("127.0.0.1", 1))
 
     def close(self):
@@ -101,7 +102,7 @@ class Gateway:
         if self.relay_port:
             sender = parse_address("ne-pas-repondre@a.localhost")
             access = replace(self.relay_access, hop=NextHop("127.0.0.1", self.relay_port))
-            relay = OrdinaryRelay(access, sender, "Pli", "a.localhost")
+            relay = OrdinaryRelay(access, sender, "Pli", "a.localhost", tags_sender=self.tags_sender)
         contacts = Contacts(self.services.store, self.services.directory)
         notices = NoticeSender(relay, self.sms, contacts, self.pool)
         return GatewayWorker(self.queue(holder), calls, notices, self.clock, self.pool)

@@ -128,7 +128,7 @@ def test_a_notice_is_signed_as_configured(tmp_path, domain):
         f'dkim_selector = "pli2026"\n{domain}\n'
     )
     order = NoticeOrder(parse_address(ADDRESS), "Pli : votre code", "Votre code : 123456\n")
-    mail = open_relay(load_config(config, {}))._format(order, datetime.now(UTC))
+    mail = open_relay(load_config(config, {}))._format(order, "un", datetime.now(UTC))
     public = base64.b64encode(key.public_key().public_bytes_raw())
     asked = []
 

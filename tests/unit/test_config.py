@@ -13,6 +13,7 @@ from mailserver.config.template import format_config
 from mailserver.crypto.x509 import parse_dn
 
 MINIMAL = '[operator]\ndomains = ["sante.example"]\n'
+BOUNCES = '[bounces]\nhost = "boites.example"\nuser = "pli"\npassword_file = "secret"\n'
 
 
 def write(folder: Path, text: str) -> Path:
@@ -115,6 +116,15 @@ def test_switches_in_file_and_environment(tmp_path: Path) -> None:
             MINIMAL + '[relay]\nuser = "pli"\npassword_file = "secret"\n',
             "user in [relay] needs security = starttls or tls",
         ),
+        (
+            MINIMAL + '[bounces]\nhost = "boites.example"\n',
+            "host, user and password_file in [bounces] go together",
+        ),
+        (MINIMAL + '[bounces]\nuser = "pli"\npassword_file = "secret"\n', "in [bounces] go together"),
+        (
+            MINIMAL + f'[relay]\nsender = "{"x" * 22}@a.example"\n' + BOUNCES,
+            "sender in [relay] is too long for a tag: at most 21 characters",
+        ),
     ],
 )
 def test_refusals_name_file_key_and_remedy(tmp_path: Path, text: str, said: str) -> None:
@@ -180,6 +190,11 @@ def test_refusals_name_file_key_and_remedy(tmp_path: Path, text: str, said: str)
         ("relay", "dkim_domain", '"bad domain"', "a mail domain"),
         ("relay", "port", "0", "a port from 1 to 65535"),
         ("relay", "sender", '"nobody"', "a mail address"),
+        ("bounces", "host", '"deux mots"', "a host name or an IP address"),
+        ("bounces", "mailbox", '"Retour é"', "the name of a mailbox in ASCII"),
+        ("bounces", "mailbox", '""', "the name of a mailbox in ASCII"),
+        ("bounces", "minutes", "0", "from 1 to 1440"),
+        ("bounces", "subaddress", '"yes"', "true or false"),
         ("sms", "url", '"http://sms.example"', "https://sms.example"),
         ("sms", "body", '"{}"', "{number} and {text}"),
         ("web", "url", '"nonsense"', "https://"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailserver.app.notice_ways import open_relay
+from mailserver.app.notice_ways import open_bounces, open_relay
 from mailserver.config import load_config
 from mailserver.model.errors import Malformed
 
@@ -38,3 +38,30 @@ def test_a_password_file_that_is_not_one_line(tmp_path, content):
     assert refused.value.code == "relay-password"
     (tmp_path / "secret").write_bytes(b"one line\n")
     assert open_relay(configured(tmp_path, *keys)) is not None
+
+
+BOUNCES = ["[bounces]", 'host = "boites.example"', 'user = "pli"', 'password_file = "secret"']
+
+
+@pytest.mark.parametrize("content", [None, b"", b"two\nlines\n"])
+def test_the_mailbox_of_reports_needs_its_password(tmp_path, content):
+    if content is not None:
+        (tmp_path / "secret").write_bytes(content)
+    with pytest.raises(Malformed) as refused:
+        open_bounces(configured(tmp_path, *BOUNCES))
+    assert refused.value.code == "bounces-password"
+    (tmp_path / "secret").write_bytes(b"one line\n")
+    opened = open_bounces(configured(tmp_path, *BOUNCES))
+    assert opened is not None
+    assert "one line" not in repr(opened.access)
+    assert open_bounces(configured(tmp_path)) is None
+
+
+@pytest.mark.parametrize(
+    ("more", "is_tagged"), [([], False), (BOUNCES, True), ([*BOUNCES, "subaddress = false"], False)]
+)
+def test_a_tag_only_where_reports_are_read(tmp_path, more, is_tagged):
+    """A relay that takes one sender only must not lose notices to a habit."""
+    relay = open_relay(configured(tmp_path, 'host = "relay.example"', 'sender = "pli@sante.example"', *more))
+    assert relay is not None
+    assert str(relay._return_path("abc")) == ("pli+abc@sante.example" if is_tagged else "pli@sante.example")
