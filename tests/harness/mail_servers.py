@@ -45,6 +45,7 @@ class MailServer:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self.port = plan.port
+        self.door = plan.door
         self.mail = plan.folder / "mail"
         self.log = plan.folder / "log"
 
@@ -134,6 +135,7 @@ flush     unix  n       -       n       1000?   0       flush
 proxymap  unix  -       -       n       -       -       proxymap
 smtp      unix  -       -       n       -       -       smtp
 relay     unix  -       -       n       -       -       smtp
+lmtp      unix  -       -       n       -       -       lmtp
 showq     unix  n       -       n       -       -       showq
 error     unix  -       -       n       -       -       error
 retry     unix  -       -       n       -       -       error
@@ -145,7 +147,8 @@ postlog   unix-dgram n  -       n       -       1       postlogd
 
 
 @contextlib.contextmanager
-def running_postfix(plan: Plan) -> Iterator[MailServer]:
+def running_postfix(plan: Plan, **changes: object) -> Iterator[MailServer]:
+    """``changes`` are settings of main.cf in place of those of an operator of the trust space."""
     folder, owner = plan.folder, pwd.getpwnam(OWNER)
     etc, spool, data = folder / "etc", folder / "spool", folder / "data"
     for each in (etc, spool, data):
@@ -187,7 +190,7 @@ def running_postfix(plan: Plan) -> Iterator[MailServer]:
         "smtpd_relay_restrictions": "permit_mynetworks, reject_unauth_destination",
         "maillog_file": folder / "log",
         "maillog_file_prefixes": f"{folder}, /var",
-    }
+    } | changes
     (etc / "main.cf").write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
     (etc / "master.cf").write_text(POSTFIX_SERVICES.format(port=plan.port, door=plan.door))
     with (folder / "start.log").open("wb") as log:
