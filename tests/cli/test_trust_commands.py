@@ -16,6 +16,7 @@ from mailserver.app.trust_lists import open_trust_store
 from mailserver.cli import main as command
 from mailserver.cli.operator_folder import OperatorPlan, make_operator, parse_domains
 from mailserver.cli.trust_words import STEPS, words_for_code
+from mailserver.cli.words import words_for
 from mailserver.config import load_config
 from mailserver.crypto.authority import DemoAuthority, DemoAuthorityWarning, IssuedCertificate
 from mailserver.crypto.x509 import certificate_dn, der_from_pem
@@ -244,6 +245,12 @@ def link_codes(what: str, module: str) -> set[str]:
     }
     assert len(shared) == 6
     return shared | {each for each in texts_of(module) if re.fullmatch(f"{what}-[a-z-]+", each)}
+
+
+def test_every_fault_of_the_bounce_mailbox_has_words() -> None:
+    codes = link_codes("bounces", "mailserver/sync/bounce_mailbox.py")
+    assert len(codes) == 9
+    assert [code for code in codes if "bounce mailbox" not in words_for(Unavailable(code))] == []
 
 
 def test_every_refusal_has_words() -> None:

@@ -124,6 +124,18 @@ def test_a_finished_job_is_a_timeline_without_its_order(store: Store, state: Job
     assert read(store, lambda c: (row_count(c, "job"), row_count(c, "attempt"))) == (0, 0)
 
 
+def test_what_was_sent_comes_back_once(store: Store) -> None:
+    row = job_row(ME)
+    _add(store, row)
+    assert not write(store, lambda c: jobs.mark_returned(c, row))
+    write(store, lambda c: jobs.mark_final(c, row, JobState.DONE))
+    (sent,) = read(store, store.jobs.list_jobs)
+    assert write(store, lambda c: jobs.mark_returned(c, sent))
+    assert not write(store, lambda c: jobs.mark_returned(c, sent))
+    (now,) = read(store, store.jobs.list_jobs)
+    assert (now.state, now.attempts) == (JobState.FAILED, 2)
+
+
 def test_waiting_jobs_are_never_dropped(store: Store) -> None:
     row = job_row(ME)
     _add(store, row)

@@ -38,6 +38,7 @@ def as_before(stage: Stage) -> Iterator[None]:
         prefers_sms=False,
         muted=(),
         is_email_dead=False,
+        is_email_returned=False,
     )
     services = stage.ours.services
     with services.store.database.write() as connection:
@@ -116,7 +117,7 @@ def test_choices_are_kept(stage: Stage) -> None:
 def test_a_new_way_proves_itself(stage: Stage, way: str, typed: str, kept: str) -> None:
     client = stage.patient()
     before = profile_of(stage)
-    change(stage, is_email_dead=way == "mail")
+    change(stage, is_email_dead=way == "mail", is_email_returned=way == "mail")
     asked = ask(client, way, typed)
     assert (asked.status, kept in asked.words) == (200, True)
     assert profile_of(stage).contact_email == before.contact_email
@@ -127,7 +128,7 @@ def test_a_new_way_proves_itself(stage: Stage, way: str, typed: str, kept: str) 
     assert done.status == 303
     profile = profile_of(stage)
     assert (profile.contact_email if way == "mail" else profile.contact_phone) == kept
-    assert not profile.is_email_dead
+    assert (profile.is_email_dead, profile.is_email_returned) == (False, False)
     told = [each for each in notices(stage) if "ont changé" in getattr(each, "subject", "")]
     assert target_of(told[-1]) == before.contact_email
     assert ask(client, way, kept, path="/settings/contact/code", code=code).status == 403
