@@ -63,6 +63,8 @@ class Dialect:
 
 
 _LOWEST_OCTET = 0 if sys.byteorder == "little" else array(TYPECODE).itemsize - 1
+_FLAGS_AT_ONCE = 4096
+"""So many are looked at in one go: the first unseen message often stands near the beginning."""
 
 
 @cache
@@ -93,19 +95,32 @@ class MailboxView:
     def of_columns(
         cls, columns: MailboxColumns, keywords: tuple[str, ...] = (), recent_from: int | None = None
     ) -> "MailboxView":
-        """A view of columns that are sound already and belong to others too: they are copied."""
+        """A view of columns that are sound already and belong to others too: copied at the first change."""
         view = cls.__new__(cls)
-        copies = MailboxColumns(columns.uids[:], columns.flags[:], columns.modseqs[:])
-        view._take(copies, keywords, recent_from)  # noqa: SLF001 # of its own class
+        view._take(columns, keywords, recent_from, is_shared=True)  # noqa: SLF001 # of its own class
         return view
 
-    def _take(self, columns: MailboxColumns, keywords: tuple[str, ...], recent_from: int | None) -> None:
+    def _take(
+        self,
+        columns: MailboxColumns,
+        keywords: tuple[str, ...],
+        recent_from: int | None,
+        *,
+        is_shared: bool = False,
+    ) -> None:
         self.keywords = keywords
         self._uids, self._flags, self._modseqs = columns.uids, columns.flags, columns.modseqs
+        self._is_shared = is_shared
         self._vanished: set[int] = set()
         self._saved: SequenceSet | None = None
         self._next_uid = self._uids[-1] + 1 if self._uids else 1
         self._recent_from = self._next_uid if recent_from is None else recent_from
+
+    def _own(self) -> None:
+        """Before any change: columns that belong to others too are copied."""
+        if self._is_shared:
+            self._uids, self._flags, self._modseqs = self._uids[:], self._flags[:], self._modseqs[:]
+            self._is_shared = False
 
     @property
     def exists(self) -> int:
@@ -156,9 +171,13 @@ class MailboxView:
 
     def first_unseen(self, seen_bit: int) -> int | None:
         """The number of the first message without that flag, a bit of the lowest eight (RFC 3501 §7.1 UNSEEN)."""
-        lowest = self._flags.tobytes()[_LOWEST_OCTET :: self._flags.itemsize]
-        at = lowest.translate(_lacking(seen_bit)).find(1)
-        return at + 1 if at >= 0 else None
+        flags, lacking = self._flags, _lacking(seen_bit)
+        for start in range(0, len(flags), _FLAGS_AT_ONCE):
+            octets = flags[start : start + _FLAGS_AT_ONCE].tobytes()
+            at = octets[_LOWEST_OCTET :: flags.itemsize].translate(lacking).find(1)
+            if at >= 0:
+                return start + at + 1
+        return None
 
     def runs_of(self, messages: SequenceSet, *, uid: bool) -> list[Run]:
         """Slices of the columns that a client's set names; ``$`` is what a SEARCH saved (RFC 5182 §2.1)."""
@@ -199,6 +218,7 @@ class MailboxView:
         ``foresee``: what the client takes the flags for that it was told last; the UIDs for which that is wrong.
         """
         surprising = []
+        self._own()
         columns, modseqs = self._flags, self._modseqs
         for at, (uid, flags) in zip(self._places_of([uid for uid, _flags in changed]), changed, strict=True):
             if at is None:
@@ -277,6 +297,7 @@ class MailboxView:
         return responses
 
     def _append(self, change: Arrived | FlagsChanged) -> None:
+        self._own()
         self._uids.append(change.uid)
         self._flags.append(change.flags)
         self._modseqs.append(change.modseq)
@@ -290,6 +311,7 @@ class MailboxView:
         if uid < first_new:
             self._vanished.add(uid)
         else:
+            self._own()
             del self._uids[at], self._flags[at], self._modseqs[at]
 
     def _believe(self, change: Arrived | FlagsChanged, *, with_modseq: bool = False) -> bool:
@@ -297,6 +319,7 @@ class MailboxView:
         number = self.find_number(change.uid)
         if number is None or change.modseq <= self._modseqs[number - 1]:
             return False
+        self._own()
         is_different = self._flags[number - 1] != change.flags
         self._flags[number - 1] = change.flags
         self._modseqs[number - 1] = change.modseq
@@ -311,6 +334,7 @@ class MailboxView:
             self._uids = without(self._uids, gone)
             self._flags = without(self._flags, gone)
             self._modseqs = without(self._modseqs, gone)
+            self._is_shared = False
         if with_vanished:
             return [format_vanished(compact(left))] if left else []
         return [format_expunge(at + 1) for at in reversed(gone)]

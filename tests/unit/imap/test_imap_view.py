@@ -6,6 +6,7 @@ from mailserver.imap.sequence_set import SAVED, STAR, SequenceSet, parse_sequenc
 from mailserver.imap.view import Arrived, Dialect, FlagsChanged, MailboxView, Vanished
 from mailserver.model.account import Flag
 from mailserver.model.errors import Corrupt, NotFound
+from mailserver.model.mailbox_columns import parse_columns
 
 SEEN, DELETED = Flag.SEEN, Flag.DELETED
 
@@ -148,3 +149,36 @@ def test_empty_mailbox():
     mailbox = view(())
     assert (mailbox.exists, mailbox.recent) == (0, 0)
     assert told(mailbox, Arrived(1, 0, 1)) == ["* 1 EXISTS", "* 1 RECENT"]
+
+
+@pytest.mark.parametrize(
+    ("change", "rows"),
+    [
+        (lambda one: one.note_flags([(4, SEEN)], 9), [(2, 0, 1), (4, SEEN, 9), (6, 0, 1)]),
+        (lambda one: told(one, FlagsChanged(6, DELETED, 9)), [(2, 0, 1), (4, 0, 1), (6, DELETED, 9)]),
+        (lambda one: told(one, Arrived(7, 0, 9)), [(2, 0, 1), (4, 0, 1), (6, 0, 1), (7, 0, 9)]),
+        (lambda one: told(one, Arrived(7, 0, 9), Vanished(7)), [(2, 0, 1), (4, 0, 1), (6, 0, 1)]),
+        (lambda one: told(one, Vanished(4)), [(2, 0, 1), (6, 0, 1)]),
+        (
+            lambda one: told(one, Vanished(4)) + told(one, FlagsChanged(6, SEEN, 9)),
+            [(2, 0, 1), (6, SEEN, 9)],
+        ),
+    ],
+)
+def test_views_of_the_same_columns_change_alone(change, rows):
+    columns = parse_columns([2, 4, 6], [0] * 3, [1] * 3)
+    before = columns.rows()
+    one, other = MailboxView.of_columns(columns), MailboxView.of_columns(columns)
+    change(one)
+    assert list(zip(one.uids, one.flags, one.modseqs, strict=True)) == rows
+    assert columns.rows() == list(zip(other.uids, other.flags, other.modseqs, strict=True)) == before
+
+
+@pytest.mark.parametrize("place", [0, 4095, 4096, 9000])
+def test_the_first_unseen_of_many(place):
+    flags = [int(SEEN | Flag.FLAGGED)] * 9001
+    flags[place] = int(Flag.FLAGGED)
+    mailbox = MailboxView(range(1, 9002), flags, [1] * 9001)
+    assert mailbox.first_unseen(SEEN) == place + 1
+    mailbox.note_flags([(place + 1, SEEN)], 2)
+    assert mailbox.first_unseen(SEEN) is None
