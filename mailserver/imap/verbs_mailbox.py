@@ -90,7 +90,7 @@ def _load_selected(session: Session, command: Select) -> Selected:
     named, services = session.open_names().load_mailbox(command.mailbox), session.services
     account, info = named.account, named.info
     claims_recent = not command.is_read_only
-    found = services.messages.select(account, info.mailbox_id, claims_recent=claims_recent)
+    found = services.messages.select(account, info.mailbox_id, claims_recent=claims_recent, known=info.row)
     if found.row.record != info.row.record:
         info = services.mailboxes.open_mailbox(account, found.row)
     view = MailboxView.of_columns(found.columns, info.keywords, found.row.first_recent_uid)

@@ -36,13 +36,15 @@ class ColumnCache:
         self._held: OrderedDict[_Key, _Held] = OrderedDict()
         self._messages = 0
 
+    def find(self, row: MailboxRow) -> MailboxColumns | None:
+        """The columns of a mailbox as ``row`` says it is, when they are held: nothing is read."""
+        held = self._find((row.account_id, row.mailbox_id))
+        return held.columns if held is not None and held.modseq == row.highestmodseq else None
+
     def load(self, connection: Connection, row: MailboxRow) -> MailboxColumns:
         """The columns of a mailbox as ``row`` says it is; both from one read transaction."""
         key = (row.account_id, row.mailbox_id)
-        with self._lock:
-            held = self._held.get(key)
-            if held is not None:
-                self._held.move_to_end(key)
+        held = self._find(key)
         if held is not None and held.modseq == row.highestmodseq:
             return held.columns
         columns = None if held is None else _refresh(connection, row, held)
@@ -50,6 +52,13 @@ class ColumnCache:
             columns = item_columns.load_columns(connection, *key)
         self._keep(key, _Held(row.highestmodseq, columns))
         return columns
+
+    def _find(self, key: _Key) -> _Held | None:
+        with self._lock:
+            held = self._held.get(key)
+            if held is not None:
+                self._held.move_to_end(key)
+        return held
 
     def _keep(self, key: _Key, fresh: _Held) -> None:
         with self._lock:

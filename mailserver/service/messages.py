@@ -119,12 +119,23 @@ class Messages:
         self._expunging = Expunging(store, self._open_parts, self._log)
         self._crossings = Crossings(store, self._open_parts, self._log, self.quotas)
 
-    def select(self, account: OpenAccount, mailbox_id: MailboxId, *, claims_recent: bool) -> Selected:
-        """Counters and flags of a mailbox. ``claims_recent``: SELECT, not EXAMINE. Raises Denied, NotFound."""
+    def select(
+        self,
+        account: OpenAccount,
+        mailbox_id: MailboxId,
+        *,
+        claims_recent: bool,
+        known: MailboxRow | None = None,
+    ) -> Selected:
+        """Counters and flags of a mailbox. ``claims_recent``: SELECT, not EXAMINE. ``known``: its row, read just now,
+        which is enough while the columns of that moment are held. Raises Denied, NotFound.
+        """
         account.demand(mailbox_id, Right.READ)
-        with self._store.database.read() as connection:
-            row = mailboxes.load_mailbox(connection, account.account_id, mailbox_id)
-            columns = self._columns.load(connection, row)
+        row, columns = known, None if known is None else self._columns.find(known)
+        if row is None or columns is None:
+            with self._store.database.read() as connection:
+                row = mailboxes.load_mailbox(connection, account.account_id, mailbox_id)
+                columns = self._columns.load(connection, row)
         if claims_recent and row.first_recent_uid != row.uidnext:
 
             def run(connection: Connection) -> None:

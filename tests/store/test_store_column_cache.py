@@ -86,6 +86,17 @@ def test_nothing_new_is_read_from_memory(
     assert list(first.uids) == [1]
 
 
+def test_columns_of_another_moment_are_not_found(store: Store, box: MailboxRow) -> None:
+    cache, empty = ColumnCache(), row_of(store, box)
+    assert cache.find(empty) is None
+    write(store, lambda c: place_item(c, box))
+    first = cached(store, cache, box)
+    assert cache.find(row_of(store, box)) is first
+    assert cache.find(empty) is None
+    write(store, lambda c: place_item(c, box))
+    assert cache.find(row_of(store, box)) is None
+
+
 def test_an_earlier_moment_is_read_and_not_kept(
     store: Store, open_another: Callable[..., Store], box: MailboxRow
 ) -> None:
