@@ -19,7 +19,7 @@ from mailserver.mime.encoded_words import decode_words
 from mailserver.mime.headers import HeaderBlock, unfold
 from mailserver.mime.section import Span
 from mailserver.mime.summary import PartRow
-from mailserver.mime.summary_wire import SummaryGlance
+from mailserver.mime.summary_wire import SummaryView
 from mailserver.model.ids import EmailId
 from mailserver.service.messages import OpenedItem
 from mailserver.service.text_segment import TextEntry, make_entry
@@ -46,7 +46,7 @@ class SummaryUnderTest:
         """Stand before another message."""
         self.number = number
         self._row = row
-        self._glance: SummaryGlance | None = None
+        self._glance: SummaryView | None = None
 
     @property
     def flags(self) -> int:
@@ -73,11 +73,11 @@ class SummaryUnderTest:
         return self._row.email_id
 
     @property
-    def summary(self) -> SummaryGlance:
+    def summary(self) -> SummaryView:
         """Raises Corrupt or Malformed when it cannot be read (S12)."""
         glance = self._glance
         if glance is None:
-            glance = self._glance = SummaryGlance(self._open_summary(self._row))
+            glance = self._glance = SummaryView(self._open_summary(self._row))
         return glance
 
     def subject(self) -> str:

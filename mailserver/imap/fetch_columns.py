@@ -17,8 +17,10 @@ from mailserver.store.item_columns import ItemStamp
 VIEW_ITEMS = frozenset({FetchItem.UID, FetchItem.FLAGS, FetchItem.MODSEQ, FetchItem.THREADID})
 """What a view knows by itself."""
 CLEAR_ITEMS = VIEW_ITEMS | {FetchItem.INTERNALDATE, FetchItem.SAVEDATE, FetchItem.EMAILID}
-_DAY_SECONDS = 86400
+_DAY_MINUTES = 1440
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
+_CLOCK = tuple(f"{minute // 60:02d}:{minute % 60:02d}:" for minute in range(_DAY_MINUTES))
+_SECOND = tuple(f'{second:02d} +0000"' for second in range(60))
 
 
 def format_columns(
@@ -59,16 +61,16 @@ def format_columns(
 
 def format_moment(seconds: int) -> str:
     """A date-time in UTC, as ``encode.format_date_time`` writes it, with the day remembered."""
-    day, rest = divmod(seconds, _DAY_SECONDS)
-    minutes, second = divmod(rest, 60)
-    hour, minute = divmod(minutes, 60)
-    return f'"{_format_day(day)} {hour:02d}:{minute:02d}:{second:02d} +0000"'
+    minutes, second = divmod(seconds, 60)
+    day, minute = divmod(minutes, _DAY_MINUTES)
+    return _format_day(day) + _CLOCK[minute] + _SECOND[second]
 
 
 @lru_cache(maxsize=4096)
 def _format_day(day: int) -> str:
+    """The date-time as far as the hour."""
     at = date.fromordinal(_EPOCH_DAY + day)
-    return f"{at.day:2d}-{MONTHS[at.month - 1]}-{at.year:04d}"
+    return f'"{at.day:2d}-{MONTHS[at.month - 1]}-{at.year:04d} '
 
 
 def _flag_texts(view: MailboxView, places: Sequence[int]) -> list[str]:

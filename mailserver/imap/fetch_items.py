@@ -5,7 +5,7 @@ cost as much as opening the summaries.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from mailserver.imap.binary import binary_pieces, demand_decodable
 from mailserver.imap.commands import BinarySection, BinarySize, BodySection, FetchItem, SectionItem
@@ -15,13 +15,22 @@ from mailserver.imap.object_ids import format_email_id
 from mailserver.imap.previews import PREVIEW_ITEMS, Previews
 from mailserver.imap.sections import SectionReader
 from mailserver.imap.session import Session
-from mailserver.mime.summary_wire import SummaryView, parse_summary
-from mailserver.model.errors import Corrupt, Malformed
+from mailserver.mime.summary_wire import SummaryView
 from mailserver.service.messages import OpenedItem
+from mailserver.store.items import ItemRow
+from mailserver.store.summary_rows import SummaryRow
 
 Item = FetchItem | SectionItem
-Line = tuple[int, OpenedItem, SummaryView]
-"""A message's number, and what is open of it."""
+
+
+class Line(NamedTuple):
+    """A message's number, and what is open of it: ``item`` where more than its summary may be asked for."""
+
+    number: int
+    row: ItemRow | SummaryRow
+    summary: SummaryView
+    item: OpenedItem | None = None
+
 
 _NAMES = {item: str(item).encode("ascii") for item in FetchItem} | {FetchItem.PREVIEW_LAZY: b"PREVIEW"}
 
@@ -39,23 +48,19 @@ class ResponseWriter:
         self._coded = [item for item in items if isinstance(item, BinarySection | BinarySize)]
         self._plain_sections = [item for item in items if isinstance(item, BodySection)]
 
-    def page(self, page: Sequence[tuple[int, OpenedItem]]) -> bytes:
-        """Responses without sections. Raises Corrupt when one summary, or for a preview one body, is damaged."""
-        try:
-            lines = [(number, item, SummaryView(item.summary)) for number, item in page]
-        except Malformed:
-            raise Corrupt("summary") from None
+    def page(self, lines: Sequence[Line]) -> bytes:
+        """Responses without sections. Raises Corrupt when for a preview one body is damaged."""
         items = [item for item in self._items if isinstance(item, FetchItem)]
         columns = [self._column(item, lines) for item in items]
         template = b"* %d FETCH (" + b" ".join(_NAMES[item] + b" %b" for item in items) + b")\r\n"
-        numbers = [number for number, _item in page]
+        numbers = [line.number for line in lines]
         return b"".join([template % row for row in zip(numbers, *columns, strict=True)])
 
     def with_sections(
         self, number: int, item: OpenedItem, reader: SectionReader, *, tells_flags: bool
     ) -> Iterator[bytes]:
         """One response in pieces of bounded size; what can fail should do so before the first."""
-        line = (number, item, item.view())
+        line = Line(number, item.row, item.view(), item)
         for coded in self._coded:
             demand_decodable(reader, coded)
         reader.verify(self._plain_sections)
@@ -81,26 +86,30 @@ class ResponseWriter:
         """One item's values."""
         match item:
             case FetchItem.UID:
-                return [b"%d" % opened.row.uid for _number, opened, _summary in lines]
+                return [b"%d" % line.row.uid for line in lines]
             case FetchItem.FLAGS:
-                return self._flag_lists([number for number, _opened, _summary in lines])
+                return self._flag_lists([line.number for line in lines])
             case FetchItem.MODSEQ:
                 modseqs = self._view.modseqs
-                return [b"(%d)" % modseqs[number - 1] for number, _opened, _summary in lines]
+                return [b"(%d)" % modseqs[line.number - 1] for line in lines]
             case FetchItem.RFC822_SIZE:
-                return [b"%d" % summary.size_bytes for _number, _opened, summary in lines]
+                return [b"%d" % line.summary.size_bytes for line in lines]
             case FetchItem.ENVELOPE:
-                return [summary.envelope for _number, _opened, summary in lines]
+                return [line.summary.envelope for line in lines]
             case FetchItem.BODYSTRUCTURE:
-                return [summary.bodystructure for _number, _opened, summary in lines]
+                return [line.summary.bodystructure for line in lines]
             case FetchItem.BODY:
-                return [_parse_body(opened) for _number, opened, _summary in lines]
-            case FetchItem.INTERNALDATE | FetchItem.SAVEDATE | FetchItem.EMAILID | FetchItem.THREADID:
-                return [_format_stamp(item, opened) for _number, opened, _summary in lines]
+                return [line.summary.body for line in lines]
+            case FetchItem.INTERNALDATE:
+                return [format_moment(line.row.received_at).encode("ascii") for line in lines]
+            case FetchItem.SAVEDATE:
+                return [format_moment(line.row.saved_at).encode("ascii") for line in lines]
+            case FetchItem.EMAILID:
+                return [format_email_id(line.row.email_id) for line in lines]
+            case FetchItem.THREADID:  # RFC 8474 §5.2: threads are not computed
+                return [b"NIL"] * len(lines)
             case FetchItem.PREVIEW | FetchItem.PREVIEW_LAZY:
-                assert self._previews is not None
-                is_lazy, format_value = item is FetchItem.PREVIEW_LAZY, self._previews.format_value
-                return [format_value(opened, summary, is_lazy=is_lazy) for _number, opened, summary in lines]
+                return [self._preview(line, is_lazy=item is FetchItem.PREVIEW_LAZY) for line in lines]
             case _:
                 assert_never(item)
 
@@ -109,21 +118,7 @@ class ResponseWriter:
         uids, flags, keywords, is_recent = view.uids, view.flags, view.keywords, view.is_recent
         return [format_flags(flags[number - 1], keywords, is_recent(uids[number - 1])) for number in numbers]
 
-
-def _format_stamp(item: FetchItem, opened: OpenedItem) -> bytes:
-    match item:
-        case FetchItem.INTERNALDATE:
-            return format_moment(opened.row.received_at).encode("ascii")
-        case FetchItem.SAVEDATE:
-            return format_moment(opened.row.saved_at).encode("ascii")
-        case FetchItem.EMAILID:
-            return format_email_id(opened.row.email_id)
-        case _:
-            return b"NIL"  # RFC 8474 §5.2: threads are not computed
-
-
-def _parse_body(item: OpenedItem) -> bytes:
-    try:
-        return parse_summary(item.summary).body
-    except Malformed:
-        raise Corrupt("summary") from None
+    def _preview(self, line: Line, *, is_lazy: bool) -> bytes:
+        assert self._previews is not None
+        assert line.item is not None
+        return self._previews.format_value(line.item, line.summary, is_lazy=is_lazy)

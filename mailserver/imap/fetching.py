@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 
 from mailserver.imap.commands import BodySection, Fetch, FetchItem, SectionItem, SectionText
 from mailserver.imap.fetch_columns import CLEAR_ITEMS, VIEW_ITEMS, format_columns
-from mailserver.imap.fetch_items import Item, ResponseWriter
+from mailserver.imap.fetch_items import Item, Line, ResponseWriter
+from mailserver.imap.previews import PREVIEW_ITEMS
 from mailserver.imap.sections import SectionReader
 from mailserver.imap.session import Session
+from mailserver.mime.summary_wire import SummaryView
 from mailserver.model.account import Flag
 from mailserver.model.errors import Corrupt, Malformed, PliError
 from mailserver.model.rights import Right
@@ -86,21 +88,43 @@ class FetchStream:
     def _summary_blocks(self, places: Sequence[int], items: Sequence[Item]) -> Iterator[bytes]:
         writer = ResponseWriter(self.session, items)
         for start in range(0, len(places), PAGE_ITEMS):
-            page = self._open_page(places[start : start + PAGE_ITEMS])
-            if self._shows_words and self._is_shared:
-                self.session.permit_messages([item for _number, item in page])
-            try:
-                yield writer.page(page)
-            except Corrupt:
-                yield from self._one_by_one(writer, page)
+            page = places[start : start + PAGE_ITEMS]
+            if PREVIEW_ITEMS.isdisjoint(items):
+                yield writer.page(self._scan_page(page))
+            else:
+                yield from self._preview_block(writer, page)
 
-    def _one_by_one(self, writer: ResponseWriter, page: Sequence[tuple[int, OpenedItem]]) -> Iterator[bytes]:
-        """A page with a damaged message: the others."""
-        for each in page:
+    def _scan_page(self, places: Sequence[int]) -> list[Line]:
+        """What the summaries of a page say, without what is damaged."""
+        selected = self.session.open_mailbox()
+        uids = selected.view.uids
+        number_of = {uids[at]: at + 1 for at in places}
+        messages = self.session.services.messages
+        scan = messages.scan(selected.account, selected.info.mailbox_id, list(number_of))
+        self.has_gone |= len(scan.rows) < len(number_of)
+        open_summary, lines = scan.open, []
+        for row in scan.rows:
             try:
-                yield writer.page([each])
+                lines.append(Line(number_of[row.uid], row, SummaryView(open_summary(row))))
             except Corrupt as error:
                 self._note_failure(error)
+            except Malformed:
+                self._note_failure(Corrupt("summary"))
+        return lines
+
+    def _preview_block(self, writer: ResponseWriter, places: Sequence[int]) -> Iterator[bytes]:
+        """A page with the first words of each message; when one is damaged, the others one by one."""
+        page = self._open_page(places)
+        if self._shows_words and self._is_shared:
+            self.session.permit_messages([item for _number, item in page])
+        try:
+            yield writer.page([Line(number, item.row, item.view(), item) for number, item in page])
+        except Corrupt:
+            for number, item in page:
+                try:
+                    yield writer.page([Line(number, item.row, item.view(), item)])
+                except Corrupt as error:
+                    self._note_failure(error)
 
     def _section_blocks(self, places: Sequence[int], items: Sequence[Item]) -> Iterator[bytes]:
         held: list[bytes] = []

@@ -39,7 +39,7 @@ from mailserver.imap.search_keys import (
 )
 from mailserver.imap.sequence_set import Run, intersect_runs
 from mailserver.imap.view import MailboxView
-from mailserver.mime.summary_wire import SummaryGlance
+from mailserver.mime.summary_wire import SummaryView
 from mailserver.model.ids import EmailId
 
 SUMMARY_FIELDS = frozenset(
@@ -88,7 +88,7 @@ class Candidate(Protocol):
     @property
     def email_id(self) -> EmailId: ...
     @property
-    def summary(self) -> SummaryGlance: ...
+    def summary(self) -> SummaryView: ...
     def subject(self) -> str:
         """Decoded and whole."""
 

@@ -12,16 +12,16 @@ from mailserver.imap.commands import SortCriterion, SortKey
 from mailserver.imap.envelope_fields import find_first_address
 from mailserver.imap.search import fold
 from mailserver.mime.encoded_words import decode_words
-from mailserver.mime.summary_wire import SummaryGlance
+from mailserver.mime.summary_wire import SummaryView
 
 T = TypeVar("T")
 Value = int | str
 """Of one kind for each criterion."""
-Reader = Callable[[int, SummaryGlance], Value]
+Reader = Callable[[int, SummaryView], Value]
 """From the internal date and the summary of a message."""
 
 
-def sent_or_received(received_at: int, summary: SummaryGlance) -> int:
+def sent_or_received(received_at: int, summary: SummaryView) -> int:
     """The sent date in seconds; the internal date stands in for one that cannot be read (RFC 5256 §2.2)."""
     sent_at = summary.sent_at
     return received_at if sent_at is None else sent_at

@@ -27,14 +27,14 @@ from mailserver.imap.verbs_search import (
     tell_result,
 )
 from mailserver.mime.summary import HeaderSummary
-from mailserver.mime.summary_wire import SummaryGlance, format_summary
+from mailserver.mime.summary_wire import SummaryView, format_summary
 from mailserver.model.errors import Corrupt, Malformed
 
 T = TypeVar("T")
-Read = Callable[[int, SummaryGlance], T]
+Read = Callable[[int, SummaryView], T]
 """What is kept of a message, from its internal date and its summary."""
 
-NOTHING = SummaryGlance(format_summary(HeaderSummary(0, 0, b"()", b"", b"", (), ())))
+NOTHING = SummaryView(format_summary(HeaderSummary(0, 0, b"()", b"", b"", (), ())))
 """What is read of a damaged message: it keeps a place in the list, by its internal date (S12)."""
 
 
@@ -67,12 +67,12 @@ def _format(
     return format_threads(thread(messages), numbers)
 
 
-def _read_subject(received_at: int, summary: SummaryGlance) -> Threaded:
+def _read_subject(received_at: int, summary: SummaryView) -> Threaded:
     base, is_reply = find_base(summary.subject)
     return Threaded(sent_or_received(received_at, summary), fold(base), is_reply)
 
 
-def _read_references(received_at: int, summary: SummaryGlance) -> Threaded:
+def _read_references(received_at: int, summary: SummaryView) -> Threaded:
     base, is_reply = find_base(summary.subject)
     return Threaded(
         sent_or_received(received_at, summary),
@@ -114,7 +114,7 @@ def _read_page(
     fills = [(read, column.append) for read, column in zip(readers, columns, strict=True)]
     for row in scan.rows:
         try:
-            summary = SummaryGlance(scan.open(row))
+            summary = SummaryView(scan.open(row))
         except (Corrupt, Malformed):
             summary = NOTHING
         for read, fill in fills:

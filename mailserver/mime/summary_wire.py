@@ -5,8 +5,8 @@ strings   envelope, bodystructure, message id, body
 rest      date, subject, in-reply-to, references, senders, recipients, part rows, attachments
 preview   version 2 only: a text, and its length once more behind it, so that it is found from the end
 
-Integers are big-endian, other texts UTF-8 after a u16 length. ``SummaryView`` slices strings out and reads nothing
-else. Padding is refused: the sealing layer keeps the true length (K13). Version 1 is read for ever (R12).
+Integers are big-endian, other texts UTF-8 after a u16 length. ``SummaryView`` slices out what it is asked for and reads
+nothing else. Padding is refused: the sealing layer keeps the true length (K13). Version 1 is read for ever (R12).
 """
 
 import struct
@@ -27,8 +27,7 @@ from mailserver.model.errors import Malformed, OverLimit
 _WITHOUT_PREVIEW, VERSION = 1, 2
 _READABLE = (VERSION, _WITHOUT_PREVIEW)
 _HEAD = struct.Struct(">BBQIHHHH")
-_VIEW = struct.Struct(">BxQIHHH")  # the same, as far as SummaryView looks
-_GLANCE = struct.Struct(">BxQIHHHH")  # the same, as far as the rest
+_VIEW = struct.Struct(">BxQIHHHH")  # the same, without the flags
 _DATE = struct.Struct(">Bq")
 _ROW = struct.Struct(">III")
 _ATTACHMENT = struct.Struct(">HQ")
@@ -40,39 +39,7 @@ _CUT_BYTES = 8
 
 
 class SummaryView:
-    """Cheap reader: sizes, ENVELOPE, BODYSTRUCTURE, Message-ID and preview of a stored summary by slicing alone.
-
-    Raises Malformed ``summary`` for octets of another version or too short.
-    """
-
-    __slots__ = ("_octets", "bodystructure", "envelope", "header_bytes", "message_id", "size_bytes")
-
-    def __init__(self, octets: bytes) -> None:
-        try:
-            version, size, header, envelope_end, structure_end, message_id_end = _VIEW.unpack_from(octets)
-        except struct.error as error:
-            raise Malformed("summary", "short") from error
-        if version not in _READABLE or message_id_end > len(octets):
-            raise Malformed("summary", "version")
-        self._octets = octets
-        self.size_bytes: int = size
-        self.header_bytes: int = header
-        self.envelope = octets[_HEAD_BYTES:envelope_end]
-        self.bodystructure = octets[envelope_end:structure_end]
-        self.message_id = octets[structure_end:message_id_end]
-
-    @property
-    def preview(self) -> bytes | None:
-        """The preview in UTF-8; None when the summary is older than previews."""
-        octets = self._octets
-        if octets[0] == _WITHOUT_PREVIEW:
-            return None
-        end = len(octets) - _U16.size
-        return octets[max(0, end - int.from_bytes(octets[end:], "big")) : end]
-
-
-class SummaryGlance:
-    """What searching, sorting and threading ask of a stored summary, each read where it stands and nothing else.
+    """What listing, searching, sorting and threading ask of a stored summary, each read where it stands and nothing else.
 
     Raises Malformed ``summary`` for octets of another version or too short.
     """
@@ -81,7 +48,7 @@ class SummaryGlance:
 
     def __init__(self, octets: bytes) -> None:
         try:
-            head = _GLANCE.unpack_from(octets)
+            head = _VIEW.unpack_from(octets)
         except struct.error as error:
             raise Malformed("summary", "short") from error
         if head[0] not in _READABLE or head[6] + _DATE.size > len(octets):
@@ -100,6 +67,14 @@ class SummaryGlance:
     @property
     def envelope(self) -> bytes:
         return self._octets[_HEAD_BYTES : self._head[3]]
+
+    @property
+    def bodystructure(self) -> bytes:
+        return self._octets[self._head[3] : self._head[4]]
+
+    @property
+    def body(self) -> bytes:
+        return self._octets[self._head[5] : self._head[6]]
 
     @property
     def message_id(self) -> bytes:
@@ -122,6 +97,15 @@ class SummaryGlance:
     def is_subject_whole(self) -> bool:
         start, end = self._text_at(self._head[6] + _DATE.size)
         return end - start < SUBJECT_BYTES - _CUT_BYTES
+
+    @property
+    def preview(self) -> bytes | None:
+        """The preview in UTF-8; None when the summary is older than previews."""
+        octets = self._octets
+        if octets[0] == _WITHOUT_PREVIEW:
+            return None
+        end = len(octets) - _U16.size
+        return octets[max(0, end - int.from_bytes(octets[end:], "big")) : end]
 
     def ancestors(self) -> list[bytes]:
         """The ids in References, oldest first; without any, the one in In-Reply-To (RFC 5256 §3)."""

@@ -30,7 +30,7 @@ from mailserver.mime.section import filter_header_fields, locate_section
 from mailserver.mime.strict_address import parse_named_address
 from mailserver.mime.submission import LineDefect, LineDiscipline
 from mailserver.mime.summary import HeaderSummary, summarise
-from mailserver.mime.summary_wire import SummaryGlance, SummaryView, format_summary, parse_summary
+from mailserver.mime.summary_wire import SummaryView, format_summary, parse_summary
 from mailserver.model.absence import format_absence, parse_absence
 from mailserver.model.address import parse_address
 from mailserver.model.errors import Malformed, OverLimit
@@ -200,8 +200,7 @@ def read_summary(data: bytes) -> None:
     try:
         view = SummaryView(data)
         assert isinstance((view.envelope, view.bodystructure, view.message_id, view.preview), tuple)
-        glance = SummaryGlance(data)
-        assert isinstance((glance.sent_at, glance.subject, glance.ancestors()), tuple)
+        assert isinstance((view.body, view.sent_at, view.subject, view.ancestors()), tuple)
     except Malformed as error:
         assert error.code == "summary"
 

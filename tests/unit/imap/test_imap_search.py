@@ -12,7 +12,7 @@ from mailserver.imap.view import MailboxView, Vanished
 from mailserver.mime.envelope import build_envelope
 from mailserver.mime.headers import HeaderBlock
 from mailserver.mime.summary import HeaderSummary
-from mailserver.mime.summary_wire import SummaryGlance, format_summary
+from mailserver.mime.summary_wire import SummaryView, format_summary
 from mailserver.model.account import Flag
 
 DAY = date(2026, 2, 1)
@@ -65,7 +65,7 @@ class Summary(Cheap):
 
     @property
     def summary(self):
-        return SummaryGlance(format_summary(self.made))
+        return SummaryView(format_summary(self.made))
 
     def subject(self):
         return "Compte rendu d'Été"

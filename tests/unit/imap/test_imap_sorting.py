@@ -7,14 +7,14 @@ from unit.mime.mime_messages import summary_of
 
 from mailserver.imap.commands import SortCriterion, SortKey
 from mailserver.imap.sorting import reader_of, sort_all
-from mailserver.mime.summary_wire import SummaryGlance, format_summary
+from mailserver.mime.summary_wire import SummaryView, format_summary
 
 RECEIVED_AT = 1_770_000_000
 
 
 def value(key: SortKey, head: str) -> int | str:
     octets = head.replace("\n", "\r\n").encode() + b"\r\n\r\nx\r\n"
-    return reader_of(key)(RECEIVED_AT, SummaryGlance(format_summary(summary_of(octets))))
+    return reader_of(key)(RECEIVED_AT, SummaryView(format_summary(summary_of(octets))))
 
 
 VALUES = [

@@ -10,7 +10,7 @@ from unit.mime.test_mime_scanner import FORWARD, TWO_PARTS
 
 from mailserver.mime.section import Span, filter_header_fields, locate_section
 from mailserver.mime.summary import SUMMARY_BYTES, Attachment, DisplayAddress, SummaryFlag
-from mailserver.mime.summary_wire import SummaryGlance, SummaryView, format_summary, parse_summary
+from mailserver.mime.summary_wire import SummaryView, format_summary, parse_summary
 from mailserver.model.errors import Malformed, OverLimit
 
 HEADED = (
@@ -70,15 +70,15 @@ def test_wire_form_and_view() -> None:
 @pytest.mark.parametrize(
     ("subject", "is_whole"), [("court", True), ("x" * 2030, True), ("x" * 2049, False), ("é" * 1500, False)]
 )
-def test_a_glance_knows_a_cut_subject(subject: str, is_whole: bool) -> None:
-    glance = SummaryGlance(format_summary(summary_of(crlf(f"Subject: {subject}\n\nx"))))
-    assert glance.is_subject_whole is is_whole
-    assert subject.startswith(glance.subject.rstrip("…"))
+def test_a_view_knows_a_cut_subject(subject: str, is_whole: bool) -> None:
+    view = SummaryView(format_summary(summary_of(crlf(f"Subject: {subject}\n\nx"))))
+    assert view.is_subject_whole is is_whole
+    assert subject.startswith(view.subject.rstrip("…"))
 
 
 @pytest.mark.parametrize("spoil", [b"", b"\x01", b"\x03" + b"\0" * 60, b"\x01" + b"\xff" * 60])
 def test_a_view_refuses_other_octets(spoil: bytes) -> None:
-    for read in (SummaryView, SummaryGlance, parse_summary):
+    for read in (SummaryView, parse_summary):
         with pytest.raises(Malformed) as caught:
             read(spoil)
         assert caught.value.code == "summary"
