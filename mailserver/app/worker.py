@@ -4,6 +4,7 @@ background work (queue, sweeping). Its keys come from the supervisor's custodian
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -116,6 +117,7 @@ async def _serve(services: Services, links: WorkerLinks) -> None:
             *[asyncio.create_task(each.run(pool)) for each in _list_fetches(services)],
             *[asyncio.create_task(each.run(pool)) for each in _list_bounces(services, links)],
         ]
+        gc.freeze()  # what was made until now stays as long as the worker: no collection needs to look at it
         os.write(links.ready_descriptor, b"R")
         os.close(links.ready_descriptor)
         await stopping.wait()
