@@ -19,8 +19,9 @@ from mailserver.model.account import Flag
 from mailserver.model.errors import Corrupt, Malformed, PliError
 from mailserver.model.rights import Right
 from mailserver.service.mail_permit import MailPermit
-from mailserver.service.messages import OpenedItem, uid_ranges
+from mailserver.service.messages import OpenedItem
 from mailserver.store.item_changes import FlagChange
+from mailserver.store.items import uid_ranges
 
 PAGE_ITEMS = 500
 BODY_PAGE_ITEMS = 16

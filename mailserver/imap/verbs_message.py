@@ -23,8 +23,9 @@ from mailserver.imap.view import MailboxView
 from mailserver.model.errors import Corrupt, NotFound, OverLimit
 from mailserver.service.mailboxes import MailboxInfo
 from mailserver.service.named_mailboxes import NamedMailbox
-from mailserver.service.transfers import COMMAND_ITEMS, Transfer, uid_ranges
+from mailserver.service.transfers import COMMAND_ITEMS, Transfer
 from mailserver.store.item_changes import FlagChange, Marked
+from mailserver.store.items import uid_ranges
 
 TOLD_AT_ONCE = 4000
 _GONE = b"EXPUNGEISSUED"
@@ -115,7 +116,8 @@ def _store(session: Session, command: Store, uids: Sequence[int]) -> tuple[Marke
     marked = services.messages.mark_flags(
         account, info.mailbox_id, uid_ranges(uids), change, unchanged_since=command.unchanged_since
     )
-    if any(flags & ~all_bits(info) for _uid, flags in marked.changed):
+    known = all_bits(info)
+    if any(flags & ~known for flags in {flags for _uid, flags in marked.changed}):
         info = services.mailboxes.reload(account, info)  # another session's keyword, not known here yet
     return marked, info if info is not selected.info else None
 

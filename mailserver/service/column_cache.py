@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from mailserver.model.errors import Corrupt
 from mailserver.model.ids import AccountId, MailboxId
 from mailserver.model.mailbox_columns import MailboxColumns
-from mailserver.store import item_columns, items
+from mailserver.store import changes, item_columns
 from mailserver.store.database import Connection
 from mailserver.store.mailboxes import MailboxRow
 
@@ -77,7 +77,7 @@ def _refresh(connection: Connection, row: MailboxRow, held: _Held) -> MailboxCol
     """What is held, brought up to ``row``; None when that cannot be, or would not have as many messages as ``row``."""
     if held.modseq > row.highestmodseq:
         return None  # this transaction sees an earlier moment
-    changed, vanished = items.list_changes(connection, row.account_id, row.mailbox_id, held.modseq)
+    changed, vanished = changes.list_changes(connection, row.account_id, row.mailbox_id, held.modseq)
     try:
         columns = held.columns.with_changes(changed, vanished)
     except Corrupt:

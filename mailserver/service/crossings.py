@@ -31,12 +31,11 @@ from mailserver.service.transfers import (
     Transfer,
     arrivals_of,
     expunge_part,
-    uid_ranges,
     undo_copies,
 )
 from mailserver.store import items, mailboxes
 from mailserver.store.database import Connection
-from mailserver.store.items import NewItem, UidRange
+from mailserver.store.items import NewItem, UidRange, uid_ranges
 from mailserver.store.store import Store
 from mailserver.store.writer import Unit
 

@@ -13,9 +13,9 @@ from mailserver.model.ids import MailboxId
 from mailserver.model.rights import Right
 from mailserver.service.box_log import AddEntries, BoxLog
 from mailserver.service.keys import OpenAccount
-from mailserver.service.transfers import UNIT_ITEMS, Opened, OpenParts, expunge_part, uid_ranges
-from mailserver.store import items
-from mailserver.store.items import UidRange
+from mailserver.service.transfers import UNIT_ITEMS, Opened, OpenParts, expunge_part
+from mailserver.store import changes, items
+from mailserver.store.items import UidRange, uid_ranges
 from mailserver.store.store import Store
 
 
@@ -53,7 +53,7 @@ class Expunging:
         uids, since_modseq = known
         here = (account.account_id, mailbox_id)
         with self._store.database.read() as connection:
-            changed, _vanished = items.list_changes(connection, *here, since_modseq)
+            changed, _vanished = changes.list_changes(connection, *here, since_modseq)
         marked = {*uids, *(uid for uid, flags, _modseq in changed if flags & Flag.DELETED)}
         leaving = sorted(uid for uid in marked if within is None or _is_within(uid, within))
         for start in range(0, len(leaving), UNIT_ITEMS):

@@ -16,9 +16,10 @@ from mailserver.service.box_log import BoxLog, describe_mailbox
 from mailserver.service.box_rights import BoxRights
 from mailserver.service.keys import OpenAccount
 from mailserver.service.mailbox_records import MailboxInfo, open_record, seal_record
-from mailserver.service.transfers import UNIT_ITEMS, delete_files, expunge_part, uid_ranges
+from mailserver.service.transfers import UNIT_ITEMS, delete_files, expunge_part
 from mailserver.store import item_changes, item_columns, items, mailboxes
 from mailserver.store.database import Connection
+from mailserver.store.items import uid_ranges
 from mailserver.store.mailboxes import MailboxRow
 from mailserver.store.store import Store
 from mailserver.store.writer import Unit

@@ -37,9 +37,8 @@ from mailserver.service.transfers import (
     Opened,
     Transfer,
     Transfers,
-    uid_ranges,
 )
-from mailserver.store import item_changes, item_columns, items, mailboxes
+from mailserver.store import changes, item_changes, item_columns, items, mailboxes
 from mailserver.store.database import Connection
 from mailserver.store.item_changes import FlagChange, Marked
 from mailserver.store.item_columns import ItemStamp
@@ -57,7 +56,6 @@ __all__ = [
     "OpenedItem",
     "Placed",
     "Selected",
-    "uid_ranges",
 ]
 PAGE_ITEMS = 500
 """Items of one page: about 1 MiB of seals."""
@@ -167,14 +165,14 @@ class Messages:
             row = mailboxes.load_mailbox(connection, account.account_id, mailbox_id)
             if row.highestmodseq <= since_modseq:
                 return None
-            changed, vanished = items.list_changes(connection, account.account_id, mailbox_id, since_modseq)
+            changed, vanished = changes.list_changes(connection, account.account_id, mailbox_id, since_modseq)
         return Changes(changed, vanished, row)
 
     def vanished_since(self, account: OpenAccount, mailbox_id: MailboxId, since_modseq: int) -> list[int]:
         """The UIDs that left a mailbox after a mod-sequence, ascending. Raises Denied."""
         account.demand(mailbox_id, Right.READ)
         with self._store.database.read() as connection:
-            return items.list_vanished(connection, account.account_id, mailbox_id, since_modseq)
+            return changes.list_vanished(connection, account.account_id, mailbox_id, since_modseq)
 
     def list_stamps(
         self, account: OpenAccount, mailbox_id: MailboxId, ranges: Sequence[UidRange]

@@ -26,7 +26,7 @@ from mailserver.service.quotas import Amount, Quotas
 from mailserver.service.sealing import Place, PlaceStamp, SealedBlob
 from mailserver.store import item_changes, items, mailboxes
 from mailserver.store.database import Connection
-from mailserver.store.items import BlobRow, ItemRow, NewItem, UidRange
+from mailserver.store.items import BlobRow, ItemRow, NewItem, UidRange, uid_ranges
 from mailserver.store.mailboxes import Arrivals
 from mailserver.store.store import Store
 from mailserver.store.writer import Unit
@@ -226,17 +226,6 @@ def _seal(account: OpenAccount, transfer: Transfer, opened: Sequence[Opened], fi
         stamp = PlaceStamp(0, 0, each.row.received_at, transfer.now)
         sealed.append(keys.seal_item(place, blob, each.summary, stamp, each.row.email_id))
     return sealed
-
-
-def uid_ranges(uids: Sequence[int]) -> list[UidRange]:
-    """Ascending UIDs as ranges."""
-    ranges: list[UidRange] = []
-    for uid in uids:
-        if ranges and ranges[-1][1] == uid - 1:
-            ranges[-1] = (ranges[-1][0], uid)
-        else:
-            ranges.append((uid, uid))
-    return ranges
 
 
 def arrivals_of(placed: Sequence[tuple[int, int]]) -> Arrivals:

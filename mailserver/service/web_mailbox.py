@@ -28,9 +28,10 @@ from mailserver.service.header_facts import HeaderFacts, read_header_facts
 from mailserver.service.keys import OpenAccount
 from mailserver.service.mail_permit import MailPermits
 from mailserver.service.mailboxes import Mailboxes
-from mailserver.service.messages import MessageReader, Messages, OpenedItem, uid_ranges
+from mailserver.service.messages import MessageReader, Messages, OpenedItem
 from mailserver.service.shown_names import plain_person
 from mailserver.store.item_changes import FlagChange
+from mailserver.store.items import uid_ranges
 from mailserver.store.store import Store
 
 PAGE_LINES = 20

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, literal, select,
 from mailserver.model.account import Flag
 from mailserver.model.ids import AccountId, BlobId, MailboxId
 from mailserver.store import mailboxes, schema
+from mailserver.store.changes import note_changes
 from mailserver.store.hot_statements import HotInsert
 from mailserver.store.items import (
     RANGES_PER_STATEMENT,
@@ -86,6 +87,7 @@ def mark_flags(
     if not before:
         return Marked([], modseq, refused, modseq_before)
     changed = [(uid, become[flags]) for uid, flags, _known in rows if become[flags] != flags]
+    note_changes(connection, place, [uid for uid, _flags in changed], modseq)
     _write_flags(connection, place, asked, (mode, bits, kept), (modseq, unchanged_since))
     after = Counter(dict.fromkeys(before, 0))
     for flags, count in before.items():

@@ -150,6 +150,19 @@ def merged(ranges: Sequence[UidRange]) -> list[UidRange]:
     return found
 
 
+def uid_ranges(uids: Sequence[int]) -> list[UidRange]:
+    """Ascending UIDs as ranges."""
+    if uids and uids[-1] - uids[0] == len(uids) - 1:
+        return [(uids[0], uids[-1])]
+    ranges: list[UidRange] = []
+    for uid in uids:
+        if ranges and ranges[-1][1] == uid - 1:
+            ranges[-1] = (ranges[-1][0], uid)
+        else:
+            ranges.append((uid, uid))
+    return ranges
+
+
 def slices(ranges: Sequence[UidRange]) -> Iterable[Sequence[UidRange]]:
     for start in range(0, len(ranges), RANGES_PER_STATEMENT):
         yield ranges[start : start + RANGES_PER_STATEMENT]
@@ -200,38 +213,6 @@ def sum_padded(
         )
         total += int(connection.execute(query).scalar() or 0)
     return total
-
-
-# Sorted here, not by SQL: with ORDER BY uid SQLite walks the whole mailbox instead of the index on modseq.
-_CHANGED: HotRead[tuple[int, int, int]] = HotRead(
-    _COLUMNS.where(_item.c.modseq > bindparam("since")), lambda *row: row
-)
-_VANISHED: HotRead[int] = HotRead(
-    select(schema.tombstone.c.uid).where(
-        schema.tombstone.c.account_id == bindparam("account"),
-        schema.tombstone.c.mailbox_id == bindparam("mailbox"),
-        schema.tombstone.c.modseq > bindparam("since"),
-    ),
-    int,
-)
-
-
-def list_changes(
-    connection: Connection, account_id: AccountId, mailbox_id: MailboxId, since_modseq: int
-) -> tuple[list[tuple[int, int, int]], list[int]]:
-    """(uid, flags, modseq) changed or arrived after ``since_modseq``, and the UIDs that left; both by UID."""
-    parameters = {"account": account_id, "mailbox": mailbox_id, "since": since_modseq}
-    return sorted(_CHANGED.all(connection, parameters)), list_vanished(
-        connection, account_id, mailbox_id, since_modseq
-    )
-
-
-def list_vanished(
-    connection: Connection, account_id: AccountId, mailbox_id: MailboxId, since_modseq: int
-) -> list[int]:
-    """The UIDs that left after ``since_modseq``, ascending."""
-    parameters = {"account": account_id, "mailbox": mailbox_id, "since": since_modseq}
-    return sorted(_VANISHED.all(connection, parameters))
 
 
 _ROWS = (

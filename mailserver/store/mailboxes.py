@@ -98,7 +98,7 @@ def mark_modseq(connection: Connection, row: MailboxRow) -> None:
 
 def delete_mailbox(connection: Connection, account_id: AccountId, mailbox_id: MailboxId) -> None:
     """Delete the row; the caller has expunged the items first."""
-    for table in (schema.tombstone, schema.text_segment, _table):
+    for table in (schema.tombstone, schema.changed_range, schema.text_segment, _table):
         connection.execute(
             delete(table).where(table.c.account_id == account_id, table.c.mailbox_id == mailbox_id)
         )

@@ -143,7 +143,6 @@ item = Table(
     clear("received_at", BigInteger()),
     clear("saved_at", BigInteger()),
     clear("is_adopted", Boolean()),
-    Index(None, "account_id", "mailbox_id", "modseq"),
     Index(None, "account_id", "blob_id"),
     sqlite_with_rowid=False,
 )
@@ -169,6 +168,17 @@ blob = Table(
     clear("digest", LargeBinary(32)),
     person_sealed("octets", nullable=True),
     Index(None, "blob_id"),
+)
+
+changed_range = Table(
+    "changed_range",
+    metadata,
+    key("account_id", Id),
+    key("mailbox_id", Id),
+    key("modseq", BigInteger()),
+    key("first_uid", BigInteger()),
+    clear("last_uid", BigInteger()),
+    sqlite_with_rowid=False,
 )
 
 tombstone = Table(

@@ -12,7 +12,7 @@ from store.store_rows import account_row, mailbox_row, new_item, place_item
 from mailserver.crypto.secret import random_id
 from mailserver.model.account import Flag, Role
 from mailserver.model.ids import BlobId
-from mailserver.store import inspection, item_changes, item_columns, items, mailboxes
+from mailserver.store import changes, inspection, item_changes, item_columns, items, mailboxes
 from mailserver.store.database import Connection
 from mailserver.store.item_changes import FlagChange
 from mailserver.store.items import BlobRow, Resealed, UidRange
@@ -210,7 +210,7 @@ class MailboxMachine(RuleBasedStateMachine):
     def news(self, data: st.DataObject, index: int) -> None:
         since, box = data.draw(st.integers(0, self.modseq)), self.boxes[index]
         with self.store.database.read() as connection:
-            changed, gone = items.list_changes(connection, *_place(box), since)
+            changed, gone = changes.list_changes(connection, *_place(box), since)
         expected = sorted((uid, m.flags, m.modseq) for uid, m in box.messages.items() if m.modseq > since)
         assert list(map(tuple, changed)) == expected
         assert gone == sorted(uid for uid, modseq in box.stones.items() if modseq > since)

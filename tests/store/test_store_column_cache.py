@@ -77,7 +77,7 @@ def test_nothing_new_is_read_from_memory(
     first = cached(store, cache, box)
     with monkeypatch.context() as nothing_read:
         nothing_read.delattr(column_cache.item_columns, "load_columns")
-        nothing_read.delattr(column_cache.items, "list_changes")
+        nothing_read.delattr(column_cache.changes, "list_changes")
         assert cached(store, cache, box) is first
     write(store, lambda c: place_item(c, box))
     with monkeypatch.context() as changes_only:

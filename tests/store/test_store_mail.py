@@ -21,7 +21,7 @@ from mailserver.crypto.secret import random_id
 from mailserver.model.account import Flag, Role
 from mailserver.model.errors import Conflict, NotFound
 from mailserver.model.ids import AccountId, BlobId, MailboxId
-from mailserver.store import item_changes, item_columns, items, mailboxes, schema
+from mailserver.store import changes, item_changes, item_columns, items, mailboxes, schema
 from mailserver.store.item_changes import FlagChange
 from mailserver.store.items import BlobRow
 from mailserver.store.jobs import JobState, mark_final
@@ -102,7 +102,7 @@ def test_deleted_mailbox_leaves_no_tombstone(store: Store, box: MailboxRow) -> N
     write(store, lambda c: place_item(c, box))
     write(store, lambda c: item_changes.expunge(c, _place(box), EVERYTHING, 9))
     write(store, lambda c: mailboxes.delete_mailbox(c, *_place(box)))
-    for table in ("mailbox", "tombstone", "item", "seal", "blob"):
+    for table in ("mailbox", "tombstone", "changed_range", "item", "seal", "blob"):
         assert read(store, lambda c, t=table: row_count(c, t)) == 0, table
 
 
@@ -131,7 +131,7 @@ def test_more_ranges_than_one_statement_takes(store: Store, box: MailboxRow) -> 
     assert (len(gone.uids), gone.orphans) == (len(odd), [])
     row = read(store, lambda c: mailboxes.load_mailbox(c, *_place(box)))
     assert (row.exists_count, row.unseen_count, row.highestmodseq) == (MANY // 2, MANY // 2, 6)
-    assert read(store, lambda c: items.list_changes(c, *_place(box), 5))[1] == gone.uids
+    assert read(store, lambda c: changes.list_changes(c, *_place(box), 5))[1] == gone.uids
 
 
 def test_ranges_that_overlap_count_once(store: Store, box: MailboxRow) -> None:

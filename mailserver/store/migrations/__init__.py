@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 HERE = Path(__file__).parent
-HEAD = "0007"
+HEAD = "0008"
 """The newest revision; a test holds it to the versions folder."""
 _LOCK = int.from_bytes(b"pli")
 
