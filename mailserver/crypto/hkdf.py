@@ -17,7 +17,12 @@ def derive(secret: Secret, label: str, *fields: Field, length: int = 32) -> Secr
 
 def mac(key: Secret, label: str, *fields: Field) -> bytes:
     """HMAC-SHA-256 of ``ctx(label, *fields)``: 32 bytes."""
-    return hmac.digest(key.reveal(), ctx(label, *fields), "sha256")
+    return mac_context(key, ctx(label, *fields))
+
+
+def mac_context(key: Secret, context: bytes) -> bytes:
+    """``mac`` of a context that was made already."""
+    return hmac.digest(key.reveal(), context, "sha256")
 
 
 def row_mac(key: Secret, table: str, fields: Sequence[bytes | int | str | None]) -> bytes:

@@ -6,11 +6,12 @@ wrapped under the mail key for its exact place. Exchanging any two stored object
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 
 from mailserver.crypto.blob import decrypt_blob, encrypt_blob, padme
 from mailserver.crypto.ctx import ctx
-from mailserver.crypto.hkdf import derive, mac, verify_mac
+from mailserver.crypto.hkdf import derive, mac_context, verify_mac
 from mailserver.crypto.roots import Root
 from mailserver.crypto.seal import KeyPair, read_public_key
 from mailserver.crypto.secret import Secret, random_id, random_secret
@@ -35,6 +36,11 @@ class SealedBlob:
     padded_bytes: int
 
 
+@lru_cache(maxsize=256)
+def _lead(label: str, account_id: AccountId, mailbox_id: MailboxId) -> bytes:
+    return ctx(label, account_id, mailbox_id)
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a message lies and which message it is: the context that its keys are bound to."""
@@ -46,10 +52,18 @@ class Place:
 
     def context(self) -> bytes:
         """AAD of an adopted item (K14)."""
-        return ctx("item", self.account_id, self.mailbox_id, self.uid, self.item_id)
+        return self._of("item")
 
     def summary_context(self) -> bytes:
-        return ctx("item-summary", self.account_id, self.mailbox_id, self.uid, self.item_id)
+        return self._of("item-summary")
+
+    def tag_context(self) -> bytes:
+        """What the place tag is over (K13)."""
+        return self._of("place")
+
+    def _of(self, label: str) -> bytes:
+        """``ctx(label, account, mailbox, UID, item)``, of which thousands share the beginning."""
+        return _lead(label, self.account_id, self.mailbox_id) + self.uid.to_bytes(8, "big") + self.item_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +131,7 @@ def seal_for_away(account_id: AccountId, mail_public: bytes, blob: SealedBlob, s
 
 def place_tag(data_key: Secret, place: Place) -> bytes:
     """Binds a data key to its place without being able to open anything (K13)."""
-    key = derive(data_key, "place")
-    return mac(key, "place", place.account_id, place.mailbox_id, place.uid, place.item_id)
+    return mac_context(derive(data_key, "place"), place.tag_context())
 
 
 def seal_fields(place: Place, blob_id: BlobId, sealed: tuple[bytes, bytes, bytes]) -> tuple[bytes | int, ...]:
@@ -172,7 +185,7 @@ class MailKeys:
         self, account_id: AccountId, mailbox_id: MailboxId
     ) -> Callable[[ItemRow | SummaryRow], bytes]:
         """``open_summary`` for pages of adopted items of one mailbox: their common context is made once."""
-        prefix = ctx("item-summary", account_id, mailbox_id)
+        prefix = _lead("item-summary", account_id, mailbox_id)
         unwrap_summary = self._wrapper.unwrap
 
         def open_one(row: ItemRow | SummaryRow) -> bytes:
