@@ -7,15 +7,17 @@ whatever the headers say (S4).
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 NO_PARENT = -1
 STEPS_PER_MESSAGE = 200
 """Steps up a tree that looking for loops may take, on average; a link that would need more is not made."""
 
 
-@dataclass(frozen=True, slots=True)
-class Threaded:
-    """What threading asks of one message. ``subject`` is a base subject that compares as it is."""
+class Threaded(NamedTuple):
+    """What threading asks of one message; a tuple, because thousands are made. ``subject``: a base subject that compares
+    as it is.
+    """
 
     sent_at: int
     subject: str
@@ -59,23 +61,24 @@ def thread_by_references(messages: Sequence[Threaded]) -> Threads:
     # 3. dummies, but for those that hold several threads together
     roots = _prune(count, roots, children)
     # 4. threads by the date of their first message
-    dates = [message.sent_at for message in messages]
+    by_date = [0] * count
+    for rank, node in enumerate(sorted(range(count), key=lambda at: messages[at].sent_at)):
+        by_date[node] = rank
 
-    def date_of(node: int) -> tuple[int, int]:
-        first = node if node < count else children[node][0]
-        return dates[first], first
+    def rank_of(node: int) -> int:
+        return by_date[node if node < count else children[node][0]]
 
     for node in roots:
         if node >= count:
-            children[node].sort(key=date_of)
-    roots.sort(key=date_of)
+            children[node].sort(key=rank_of)
+    roots.sort(key=rank_of)
     # 5. threads of one subject
     roots = _merge_subjects(messages, roots, children)
     # 6. every set of siblings by date: only a root can be a dummy, and its first child is known by then
     for siblings in children:
         if len(siblings) > 1:
-            siblings.sort(key=date_of)
-    roots.sort(key=date_of)
+            siblings.sort(key=rank_of)
+    roots.sort(key=rank_of)
     return Threads(count, roots, children)
 
 
@@ -225,8 +228,11 @@ def format_threads(threads: Threads, numbers: Sequence[int]) -> bytes:
         if node is None:
             pieces.append(")")
             continue
-        chain = [str(numbers[node])] if node < threads.count else []
         below = threads.children[node]
+        if not below:  # most messages answer nothing
+            pieces.append(f"({numbers[node]})")
+            continue
+        chain = [str(numbers[node])] if node < threads.count else []
         while len(below) == 1:
             chain.append(str(numbers[below[0]]))
             below = threads.children[below[0]]

@@ -109,16 +109,17 @@ class SummaryView:
 
     def ancestors(self) -> list[bytes]:
         """The ids in References, oldest first; without any, the one in In-Reply-To (RFC 5256 §3)."""
-        octets = self._octets
-        _, at = self._text_at(self._head[6] + _DATE.size)
+        octets, at = self._octets, self._head[6] + _DATE.size
+        at += 2 + int.from_bytes(octets[at : at + 2], "big")  # past the subject
         start, at = self._text_at(at)
-        parent = octets[start:at]
-        count, at = int.from_bytes(octets[at : at + 2], "big"), at + 2
+        count = int.from_bytes(octets[at : at + 2], "big")
         if not count:
-            return [parent] if parent else []
+            return [octets[start:at]] if start < at else []
+        at += 2
         found = []
         for _ in range(count):
-            start, at = self._text_at(at)
+            start = at + 2
+            at = start + int.from_bytes(octets[at:start], "big")
             found.append(octets[start:at])
         return found
 
