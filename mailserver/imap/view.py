@@ -268,22 +268,21 @@ class MailboxView:
     def format_flags_of(self, uids: Sequence[int], dialect: Dialect) -> list[bytes]:
         """FETCH responses with the flags of these messages, ascending; those that are gone are passed over."""
         recent_from = self._recent_from if dialect.with_recent else 1 << 63
-        texts: dict[tuple[int, bool], bytes] = {}
-        responses = []
-        for at, uid in zip(self._places_of(uids), uids, strict=True):
-            if at is None or uid in self._vanished:
-                continue
-            combination = (self._flags[at], uid >= recent_from)
-            text = texts.get(combination)
-            if text is None:
-                text = b"FLAGS " + format_flags(combination[0], self.keywords, combination[1])
-                texts[combination] = text
-            if dialect.with_uid:
-                text += b" UID %d" % uid
-            if dialect.with_modseq:
-                text += b" MODSEQ (%d)" % self._modseqs[at]
-            responses.append(b"* %d FETCH (%s)\r\n" % (at + 1, text))
-        return responses
+        flags, modseqs, vanished = self._flags, self._modseqs, self._vanished
+        named = zip(self._places_of(uids), uids, strict=True)
+        here = [(at, uid) for at, uid in named if at is not None and uid not in vanished]
+        combinations = [(flags[at], uid >= recent_from) for at, uid in here]
+        texts = {each: format_flags(each[0], self.keywords, each[1]) for each in set(combinations)}
+        template = b"* %d FETCH (FLAGS %b"
+        columns: list[Iterable[object]] = [[at + 1 for at, _uid in here], map(texts.get, combinations)]
+        if dialect.with_uid:
+            template += b" UID %d"
+            columns.append([uid for _at, uid in here])
+        if dialect.with_modseq:
+            template += b" MODSEQ (%d)"
+            columns.append([modseqs[at] for at, _uid in here])
+        template += b")\r\n"
+        return [template % row for row in zip(*columns, strict=True)]
 
     def format_modseqs_of(self, uids: Iterable[int], *, with_uid: bool) -> list[bytes]:
         """FETCH responses with the mod-sequences alone: what a silent STORE still tells (RFC 7162 §3.1.3)."""

@@ -50,7 +50,9 @@ _NEWEST_FIRST = HotRead[int](
 def note_changes(
     connection: Connection, place: tuple[AccountId, MailboxId], uids: Sequence[int], modseq: int
 ) -> None:
-    """These UIDs, ascending, changed at ``modseq``: in the transaction that changes them."""
+    """These UIDs, ascending, changed at ``modseq``: in the transaction that changes them, and once in a mailbox for each
+    mod-sequence.
+    """
     ranges = uid_ranges(uids)
     step = -(-len(ranges) // RANGES_PER_CHANGE)
     parts = [ranges[start : start + step] for start in range(0, len(ranges), step)]

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from operator import itemgetter
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, literal, select, update
 
@@ -81,19 +82,19 @@ def mark_flags(
     if unchanged_since is not None:
         refused = [uid for uid, _flags, known in rows if known > unchanged_since]
         rows = [row for row in rows if row[2] <= unchanged_since]
-    before = Counter(flags for _uid, flags, _known in rows if become[flags] != flags)
+    moving = [(uid, flags) for uid, flags, _known in rows if become[flags] != flags]
+    before = Counter(map(itemgetter(1), moving))
     row = mailboxes.find_mailbox(connection, *place)
     modseq_before = 0 if row is None else row.highestmodseq
     if not before:
         return Marked([], modseq, refused, modseq_before)
-    changed = [(uid, become[flags]) for uid, flags, _known in rows if become[flags] != flags]
-    note_changes(connection, place, [uid for uid, _flags in changed], modseq)
+    note_changes(connection, place, list(map(itemgetter(0), moving)), modseq)
     _write_flags(connection, place, asked, (mode, bits, kept), (modseq, unchanged_since))
     after = Counter(dict.fromkeys(before, 0))
     for flags, count in before.items():
         after[become[flags]] += count
     _move_counters(connection, place, modseq, tuple(map(int.__sub__, _counts(after), _counts(before))))
-    return Marked(changed, modseq, refused, modseq_before)
+    return Marked([(uid, become[flags]) for uid, flags in moving], modseq, refused, modseq_before)
 
 
 def _write_flags(
