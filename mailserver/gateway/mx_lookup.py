@@ -98,7 +98,7 @@ class MxResolver:
         for kind in (dns.rdatatype.AAAA, dns.rdatatype.A):
             found = [each.address for each in self._ask(host, kind, ends_at) if isinstance(each, A | AAAA)]
             addresses += found[:MOST_ADDRESSES]
-        return [NextHop(each, self._port) for each in addresses]
+        return [NextHop(each, self._port, is_by_dns=True) for each in addresses]
 
     def _ask(self, name: str, kind: dns.rdatatype.RdataType, ends_at: float) -> list[object]:
         """The records; none for a name that does not exist or has none. Raises Unavailable("mx-unanswered")."""

@@ -26,7 +26,14 @@ from mailserver.policy.mail_rules import (
     decide_recipient,
 )
 from mailserver.policy.trust_store import TrustStore
-from mailserver.service.delivery_reports import AttemptResult, Cause, passing, refused, refused_by_policy
+from mailserver.service.delivery_reports import (
+    AttemptResult,
+    Cause,
+    passing,
+    put_off,
+    refused,
+    refused_by_policy,
+)
 from mailserver.service.peers import Peers
 from mailserver.service.relay import Outgoing
 from mailserver.tls.contexts import STRICT, PeerFiles, PeerProfile, peer_client_context
@@ -97,10 +104,12 @@ class PeerConnection:
         try:
             # not in the pool, which serves people too: whoever leaves our DNS unanswered holds up no mailbox
             hops = await loop.run_in_executor(None, calls.routes.list_hops, domain)
-        except NotFound:
-            raise LinkEnded(refused(Cause.NO_SUCH_DOMAIN)) from None
+        except (
+            NotFound
+        ):  # the signed list knows the domain: the DNS, which proves nothing, does not end the message
+            raise LinkEnded(put_off(refused(Cause.NO_SUCH_DOMAIN))) from None
         except Denied:
-            raise LinkEnded(refused(Cause.TAKES_NO_MAIL)) from None
+            raise LinkEnded(put_off(refused(Cause.TAKES_NO_MAIL))) from None
         except Unavailable as error:
             raise LinkEnded(passing(Cause.DNS_SILENT, error.detail)) from None
         try:
@@ -113,7 +122,10 @@ class PeerConnection:
     async def _open_first(
         cls, domain: DomainName, calls: PeerCalls, hops: Sequence[NextHop], context: ssl.SSLContext
     ) -> "PeerConnection":
-        """RFC 5321 §5.1: the next host is tried when one cannot be reached, and only then."""
+        """RFC 5321 §5.1: the next host is tried when one cannot be reached, and only then.
+
+        One that the DNS led to and that did not prove itself is put off: who forges the DNS ends no message.
+        """
         ended = LinkEnded(passing(Cause.NO_ROUTE, NO_ROUTE))
         for hop in hops:
             link = SmtpLink(calls.hostname)
@@ -123,7 +135,7 @@ class PeerConnection:
                 connection.judge()
             except LinkEnded as error:
                 link.close()
-                ended = error
+                ended = LinkEnded(put_off(error.result)) if hop.is_by_dns else error
                 if error.result.cause is not Cause.UNREACHABLE:
                     break
             except BaseException:

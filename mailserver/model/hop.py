@@ -1,6 +1,7 @@
 """Where a server is reached: ``host:port``, or the path of a socket, as settings and routes write it."""
 
-from dataclasses import dataclass
+import ipaddress
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import PurePath
 
@@ -21,6 +22,8 @@ class NextHop:
 
     host: str
     port: int
+    is_by_dns: bool = field(default=False, compare=False)
+    """The DNS said, or will say, where it is: anybody may answer there."""
 
 
 def parse_hop(text: str) -> NextHop:
@@ -29,7 +32,8 @@ def parse_hop(text: str) -> NextHop:
     is_port = port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536
     if not colon or not host or host.split() != [host] or not is_port:
         raise Malformed("route-syntax", "a route is host:port")
-    return NextHop(host.removeprefix("[").removesuffix("]"), int(port))
+    host = host.removeprefix("[").removesuffix("]")
+    return NextHop(host, int(port), is_by_dns=not _is_address(host))
 
 
 def parse_daemon(text: str) -> PurePath | NextHop:
@@ -40,3 +44,11 @@ def parse_daemon(text: str) -> PurePath | NextHop:
     if not path.is_absolute() or "\0" in text:
         raise Malformed("route-syntax", "the path of a socket is absolute")
     return path
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -109,6 +109,13 @@ def refused_by_policy(reason: Reason, detail: str = "") -> AttemptResult:
     return AttemptResult(fate, Cause.POLICY, status=status, detail=detail, reason=reason)
 
 
+def put_off(result: AttemptResult) -> AttemptResult:
+    """The same end, for the same reason, to be tried again: who brought it about has proved nothing."""
+    if result.fate is not Fate.REFUSED:
+        return result
+    return replace(result, fate=Fate.PASSING, status=f"4{result.status[1:]}")
+
+
 def answered(code: int, text: str) -> AttemptResult:
     """The peer's reply to the step that decided (RFC 5321 §4.2.1): 2yz done, 5yz never, anything else later."""
     words = clean_words(text)
@@ -191,11 +198,11 @@ _BY_REASON = {
 }
 _BY_CAUSE = {
     Cause.NO_SUCH_DOMAIN: Explanation(
-        "aucun serveur de courrier n'existe pour ce domaine : l'adresse est fausse, ou le domaine a disparu.", _LOOK_FR,
-        "there is no mail server for that domain: the address is wrong, or the domain is gone.", _LOOK_EN),
+        "le DNS ne connaît aucun serveur de courrier pour ce domaine, qui a peut-être disparu.", _LOOK_FR,
+        "the DNS knows no mail server for that domain, which may be gone.", _LOOK_EN),
     Cause.TAKES_NO_MAIL: Explanation(
-        "le domaine du destinataire annonce lui-même qu'il ne reçoit aucun courrier.", _LOOK_FR,
-        "the recipient's domain itself says that it takes no mail.", _LOOK_EN),
+        "le DNS dit que le domaine du destinataire ne reçoit aucun courrier.", _LOOK_FR,
+        "the DNS says that the recipient's domain takes no mail.", _LOOK_EN),
     Cause.DNS_SILENT: Explanation(
         "le DNS ne dit pas, pour le moment, où se trouve le serveur du destinataire.", _RESEND_FR,
         "the DNS does not say, for now, where the recipient's server is.", _RESEND_EN),

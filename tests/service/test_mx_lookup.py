@@ -6,13 +6,15 @@ import time
 
 import pytest
 from harness.dns_server import DnsServer
-from service.gateway_node import Peer, Script, context_of, make_authority, make_gateway
+from harness.node import make_node
+from service.gateway_node import Peer, Script, context_of, make_authority, make_gateway, parse_report
 
 from mailserver.gateway.mx_lookup import MOST_HOSTS, MxResolver
 from mailserver.gateway.routes import Routes
 from mailserver.model.address import DomainName
 from mailserver.model.errors import Denied, NotFound, Unavailable
 from mailserver.model.hop import NextHop
+from mailserver.service.delivery_reports import explain_attempt
 from mailserver.store.jobs import JobState
 
 B = DomainName("b.example")
@@ -188,28 +190,72 @@ def test_the_next_server_when_the_first_does_not_answer(gateway, authority):
     assert gateway.attempts() == [(1, "delivered", 250)]
 
 
-def test_a_server_of_the_dns_is_believed_by_its_certificate_alone(gateway, authority):
-    gateway.submit()
-    zone = {("b.localhost", "MX"): ["10 mx.b.localhost."], ("mx.b.localhost", "A"): ["127.0.0.23"]}
-    thief = Peer(Script(), context_of(authority, "c.localhost"))
-    relay(gateway, zone, (thief, "127.0.0.23"))
-    assert gateway.attempts() == [(1, "wrong-dn", 0)]
-    assert b"MAIL" not in thief.verbs()
+FORGED = {("b.localhost", "MX"): ["10 mx.b.localhost."], ("mx.b.localhost", "A"): ["127.0.0.23"]}
+
+
+@pytest.fixture
+def stranger(tmp_path):
+    """The MX port of an operator of another authority."""
+    make_node(tmp_path / "stranger", "b.localhost", authority=tmp_path / "stranger" / "authority").close()
+    return context_of(tmp_path / "stranger" / "authority", "b.localhost")
 
 
 @pytest.mark.parametrize(
-    ("zone", "attempt", "state", "words"),
+    ("script", "shown", "attempt"),
     [
-        ({("b.localhost", "MX"): ["0 ."]}, "takes-no-mail", JobState.FAILED, b"5.1.10"),
-        ({}, "no-such-domain", JobState.FAILED, b"5.1.2"),
-        ({("b.localhost", "MX"): "SERVFAIL"}, "dns-silent", JobState.WAITING, b""),
+        (Script(), "c.localhost", "wrong-dn"),
+        (Script(), "a stranger", "certificate-foreign"),
+        (Script(offers_tls=False), "b.localhost", "no-tls"),
+        (Script(greeting=b"554 5.7.1 ring the stranger\r\n"), "b.localhost", "unreachable"),
     ],
 )
-def test_what_the_sender_is_told(gateway, zone, attempt, state, words):
+def test_who_forges_the_dns_ends_no_message(gateway, authority, stranger, script, shown, attempt):
+    """It hears nothing of the message, which waits for the true server; the sender is told of the delay, and why."""
+    gateway.submit()
+    context = stranger if shown == "a stranger" else context_of(authority, shown)
+    thief = Peer(script, context)
+    relay(gateway, FORGED, (thief, "127.0.0.23"))
+    assert gateway.attempts() == [(1, attempt, 0)]
+    assert gateway.job().state == JobState.WAITING.value
+    assert b"MAIL" not in thief.verbs()
+    gateway.clock.pass_by(hours=5)
+    relay(gateway, FORGED, (thief, "127.0.0.23"))
+    (report,) = gateway.inbox()
+    text, fields, _original = parse_report(report)
+    assert (fields["Action"], fields["Status"][0]) == ("delayed", "4")
+    assert explain_attempt(attempt).why_en in text.replace("\n", " ")
+    gateway.clock.pass_by(hours=2)
+    relay(gateway, FORGED, (Peer(Script(), context_of(authority, "b.localhost")), "127.0.0.23"))
+    assert gateway.job().state == JobState.DONE.value
+
+
+def test_a_server_that_proves_itself_to_nobody_for_48_hours(gateway, authority):
+    gateway.submit()
+    gateway.clock.pass_by(hours=48, seconds=1)
+    relay(gateway, FORGED, (Peer(Script(), context_of(authority, "c.localhost")), "127.0.0.23"))
+    assert gateway.job().state == JobState.FAILED.value
+    text, fields, _original = parse_report(gateway.inbox()[0])
+    assert (fields["Action"], fields["Status"]) == ("failed", "5.4.7")
+    assert explain_attempt("wrong-dn").todo_fr in text.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("zone", "attempt"),
+    [
+        ({("b.localhost", "MX"): ["0 ."]}, "takes-no-mail"),
+        ({}, "no-such-domain"),
+        ({("b.localhost", "MX"): "SERVFAIL"}, "dns-silent"),
+    ],
+)
+def test_a_listed_domain_that_the_dns_denies_is_looked_for_again(gateway, zone, attempt):
     gateway.submit()
     relay(gateway, zone)
     assert gateway.attempts() == [(1, attempt, 0)]
-    assert gateway.job().state == state.value
-    reports = gateway.inbox()
-    assert len(reports) == (state is JobState.FAILED)
-    assert all(b"Status: " + words in report for report in reports)
+    assert gateway.job().state == JobState.WAITING.value
+    assert gateway.inbox() == []
+    gateway.clock.pass_by(hours=48, seconds=1)
+    relay(gateway, zone)
+    assert gateway.job().state == JobState.FAILED.value
+    text, fields, _original = parse_report(gateway.inbox()[0])
+    assert (fields["Action"], fields["Status"]) == ("failed", "5.4.7")
+    assert explain_attempt(attempt).why_en in text.replace("\n", " ")

@@ -16,13 +16,14 @@ B = DomainName("b.example")
 @pytest.mark.parametrize(
     ("text", "hop"),
     [
-        ("mx.b.example:25", NextHop("mx.b.example", 25)),
+        ("mx.b.example:25", NextHop("mx.b.example", 25, is_by_dns=True)),
         ("192.0.2.1:2525", NextHop("192.0.2.1", 2525)),
         ("[2001:db8::1]:25", NextHop("2001:db8::1", 25)),
     ],
 )
 def test_hops(text, hop):
     assert parse_hop(text) == hop
+    assert parse_hop(text).is_by_dns is hop.is_by_dns
 
 
 @pytest.mark.parametrize(
