@@ -36,7 +36,8 @@ def build_token_check(config: Config) -> TokenCheck | None:
     if not oauth.issuer:
         return None
     lifetime = timedelta(minutes=oauth.lifetime_minutes)
-    policy = TokenPolicy(oauth.issuer, frozenset(oauth.audiences), oauth.claim, lifetime)
+    names = frozenset(oauth.audiences), oauth.claim, lifetime, frozenset(oauth.clients)
+    policy = TokenPolicy(oauth.issuer, *names)
     authority = config.path(oauth.authority) if oauth.authority else None
     if oauth.jwks_file:
         path = config.path(oauth.jwks_file)

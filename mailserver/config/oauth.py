@@ -14,7 +14,13 @@ class OauthConfig:
         rules.ISSUER,
     )
     audiences: list[str] = key(  # noqa: RUF009 # a field
-        [], "A token must name one of these as its audience (aud) or its client (azp).", rules.WORDS
+        [], "A token must name one of these as its audience (aud): it was made for us.", rules.WORDS
+    )
+    clients: list[str] = key(  # noqa: RUF009 # a field
+        [],
+        "And one of these as the client that asked for it (azp or client_id): needed where aud names every service of "
+        "the issuer. Empty: any client.",
+        rules.WORDS,
     )
     claim: str = key(
         "SubjectNameID",

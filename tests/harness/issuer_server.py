@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
-from harness.tokens import AUDIENCE, claims, jwk_set
+from harness.tokens import claims, jwk_set
 
 ACTIVE = "opaque-token-of-camille"
 
@@ -20,9 +20,7 @@ def give(path: str, body: bytes) -> tuple[int, bytes]:
             return 200, jwk_set()
         case "/introspect":
             is_active = parse_qs(body.decode()).get("token") == [ACTIVE]
-            told = (
-                {"active": True, **claims(aud=None, client_id=AUDIENCE)} if is_active else {"active": False}
-            )
+            told = {"active": True, **claims(client_id="mail-client")} if is_active else {"active": False}
             return 200, json.dumps(told).encode()
         case _:
             return 404, b""

@@ -153,6 +153,7 @@ def test_on_the_port_that_begins_in_the_clear(running: RunningImap, tls: TlsFile
 BAD = {
     "forged": ("ann", lambda: token(claims(iss="https://evil.example"))),
     "over": ("ann", lambda: token(claims(time.time() - 400))),
+    "made for another by our client": ("ann", lambda: token(claims(aud="other", azp=AUDIENCE))),
     "no token at all": ("ann", lambda: b"garbage"),
     "another person's box": ("ben", token),
     "somebody who is bound to nothing": ("ann", lambda: token(claims(**{CLAIM: "899700000009"}))),
@@ -187,7 +188,7 @@ def test_the_others_are_told_one_thing(
     assert told["scope"] == "openid"
     assert told["openid-configuration"] == ADVICE.configuration_url
     assert told["status"] == ("invalid_token" if mechanism == "OAUTHBEARER" else "401")
-    for word in ("token-issuer", "token-time", "token-form", "login-unbound"):
+    for word in ("token-issuer", "token-audience", "token-time", "token-form", "login-unbound"):
         assert word in log.text, "the operator reads why"
     for private in ("a.localhost", RPPS, "899700000009", token()[:60].decode()):
         assert private not in log.text

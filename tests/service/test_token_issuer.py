@@ -12,7 +12,7 @@ import pytest
 from harness.imap_harness import TlsFiles, make_tls
 from harness.issuer_server import ACTIVE, Issuer, running_issuer
 from harness.smtp_harness import log_lines
-from harness.tokens import AUDIENCE, ISSUER, RPPS, jwk_set, token
+from harness.tokens import AUDIENCE, ISSUER, RPPS, claims, jwk_set, token
 
 from mailserver.app import token_checks
 from mailserver.app.token_checks import LIMITS, build_token_check
@@ -55,6 +55,17 @@ def test_keys_by_https(issuer: Issuer, tls: TlsFiles, tmp_path: Path) -> None:
     for alg in ("RS256", "PS256", "ES256"):
         assert check.check(token(alg=alg), now()).subject == RPPS
     assert [path for path, _secret, _body in issuer.asked] == ["/certs"], "fetched once"
+
+
+def test_only_clients_of_the_setting(tls: TlsFiles, tmp_path: Path) -> None:
+    (tmp_path / "issuer.jwks").write_bytes(jwk_set())
+    config = configured(tmp_path, tls, jwks_file="issuer.jwks", clients=["mail-client"])
+    check = build_token_check(config)
+    assert check.check(token(claims(azp="mail-client")), now()).subject == RPPS
+    with pytest.raises(Denied, match="token-client"):
+        check.check(token(claims(azp="other")), now())
+    with pytest.raises(Denied, match="token-audience"):
+        check.check(token(claims(aud="mail-client", azp="mail-client")), now())
 
 
 def test_keys_in_a_file(tls: TlsFiles, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Access tokens: one line for each forgery, and what the issuer's keys and answers may be."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -54,7 +55,7 @@ GOOD_TOKENS = {
     "access token's own type": lambda: token(said(), typ="at+jwt"),
     "no type": lambda: token(said(), typ=None),
     "audience as one text": lambda: token(said(aud=AUDIENCE)),
-    "client in azp": lambda: token(said(aud="account", azp=AUDIENCE)),
+    "audience among others": lambda: token(said(aud=["account", AUDIENCE], azp="other")),
     "our clock a little late": lambda: token(said(iat=AT + 55, nbf=AT + 55, exp=AT + 300)),
     "our clock a little early": lambda: token(said(iat=AT - 300, exp=AT - 55)),
     "fractions": lambda: token(said(iat=AT + 0.5, exp=AT + 200.5)),
@@ -65,6 +66,35 @@ GOOD_TOKENS = {
 @pytest.mark.parametrize("name", GOOD_TOKENS)
 def test_good(name):
     assert check(GOOD_TOKENS[name]()) == GOOD
+
+
+OF_OUR_CLIENT = replace(POLICY, clients=frozenset({"mail-client"}))
+
+
+@pytest.mark.parametrize(
+    ("names", "is_taken"),
+    [
+        ({"azp": "mail-client"}, True),
+        ({"client_id": "mail-client"}, True),
+        ({"azp": "other", "client_id": "mail-client"}, False),
+        ({"azp": ["mail-client"]}, False),
+        ({"azp": None}, False),
+        ({"azp": "other"}, False),
+        ({"azp": "mail-client", "aud": "other"}, False),
+    ],
+)
+def test_clients_narrow_what_the_audience_allows(names, is_taken):
+    checks = (
+        lambda: check(token(said(**names)), policy=OF_OUR_CLIENT),
+        lambda: introspect(active(**names), policy=OF_OUR_CLIENT),
+    )
+    for each in checks:
+        if is_taken:
+            assert each() == GOOD
+        else:
+            with pytest.raises(Denied) as caught:
+                each()
+            assert caught.value.code == ("token-audience" if "aud" in names else "token-client")
 
 
 def flipped(raw: bytes, at: int) -> bytes:
@@ -108,6 +138,10 @@ FORGERIES = {
     "another audience": (lambda: token(said(aud="other")), "token-audience"),
     "no audience": (lambda: token(said(aud=None)), "token-audience"),
     "audience an object": (lambda: token(said(aud={AUDIENCE: 1})), "token-audience"),
+    "ours as the client alone": (lambda: token(said(aud="account", azp=AUDIENCE)), "token-audience"),
+    "ours as client_id alone": (lambda: token(said(aud=["account"], client_id=AUDIENCE)), "token-audience"),
+    "audiences in a list of a list": (lambda: token(said(aud=[[AUDIENCE]])), "token-audience"),
+    "no audience in the list": (lambda: token(said(aud=[])), "token-audience"),
     "audience within a text": (lambda: token(said(aud=f"{AUDIENCE} other")), "token-audience"),
     "over": (lambda: token(said(iat=AT - 300, exp=AT - 60)), "token-time"),
     "not yet": (lambda: token(said(nbf=AT + 61)), "token-time"),
@@ -304,9 +338,9 @@ def test_the_last_good_keys_go_on_for_a_while():
 # --- tokens that the issuer is asked about ----------------------------------------------------------------------
 
 
-def introspect(answer: object, raw: bytes = b"opaque") -> Holder:
+def introspect(answer: object, raw: bytes = b"opaque", policy: TokenPolicy = POLICY) -> Holder:
     octets = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-    return IntrospectionCheck(POLICY, lambda _token: octets).check(raw, NOW)
+    return IntrospectionCheck(policy, lambda _token: octets).check(raw, NOW)
 
 
 def active(**more: object) -> dict[str, object]:
@@ -318,7 +352,7 @@ def active(**more: object) -> dict[str, object]:
     [
         active(),
         active(iss=None),
-        active(aud=None, client_id=AUDIENCE),
+        active(aud=AUDIENCE, client_id="any"),
         active(exp=AT + 9000),
         active(iat=None),
     ],
@@ -336,6 +370,8 @@ def test_active(answer):
         ({**active(), "active": 1}, "token-inactive"),
         (active(iss="https://evil.example"), "token-issuer"),
         (active(aud="other", client_id="other"), "token-audience"),
+        (active(aud=None, client_id=AUDIENCE), "token-audience"),
+        (active(aud="other", azp=AUDIENCE), "token-audience"),
         (active(exp=AT - 60), "token-time"),
         (active(exp=None), "token-time"),
         (active(nbf=AT + 61), "token-time"),
