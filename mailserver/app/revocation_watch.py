@@ -39,7 +39,9 @@ class RevocationWatch:
             is_due = self._fetches and self._revocations.fetches and loop.time() >= self._next_fetch
             if is_due:
                 self._next_fetch = loop.time() + AGAIN_SECONDS
-            all_came = await loop.run_in_executor(pool, self.round, datetime.now(UTC), is_due)
+            # what asks the network is not in the pool, which serves people too: a slow server of lists holds none up
+            threads = None if is_due else pool
+            all_came = await loop.run_in_executor(threads, self.round, datetime.now(UTC), is_due)
             if is_due and all_came:
                 self._next_fetch = loop.time() + FETCH_SECONDS
 

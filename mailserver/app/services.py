@@ -100,6 +100,7 @@ class Services:
 
     def close(self) -> None:
         self.logins.close()
+        self.peers.close()
         self.store.close()
 
 

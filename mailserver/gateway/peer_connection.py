@@ -11,6 +11,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
 
+from mailserver.crypto.revocation_lists import Standing
 from mailserver.crypto.x509 import CertificateFacts, certificate_facts
 from mailserver.gateway.routes import NO_ROUTE, Routes
 from mailserver.gateway.smtp_link import LinkEnded, SmtpLink, Transfer
@@ -34,7 +35,7 @@ from mailserver.service.delivery_reports import (
     refused,
     refused_by_policy,
 )
-from mailserver.service.peers import Peers
+from mailserver.service.peers import CHECK_SECONDS, Peers
 from mailserver.service.relay import Outgoing
 from mailserver.tls.contexts import STRICT, PeerFiles, PeerProfile, peer_client_context
 from mailserver.tls.failures import fault_of
@@ -201,13 +202,22 @@ async def _secure(
         certificate = certificate_facts(der)
     except Malformed as error:
         raise LinkEnded(refused_by_policy(Reason.HANDSHAKE_FAILED, error.code)) from None
-    loop = asyncio.get_running_loop()
-    standing = await loop.run_in_executor(calls.pool, calls.peers.check, der, calls.clock())
+    standing = await _ask_standing(calls.peers, der, calls.clock())
     facts = PeerFacts(is_tls=True, certificate=certificate, is_called=True, standing=standing)
     decision = calls.peers.decide(facts, calls.clock())
     if not decision.accepted:
         raise LinkEnded(refused_by_policy(decision.reason))
     return certificate
+
+
+async def _ask_standing(peers: Peers, der: bytes, now: datetime) -> Standing:
+    """Whether a certificate was revoked; unknown when nobody says so in time."""
+    known = peers.find_standing(der, now)
+    if known is not None:
+        return known
+    asked = peers.begin_check(der, now)
+    done, _late = await asyncio.wait([asyncio.wrap_future(asked)], timeout=CHECK_SECONDS)
+    return asked.result() if done else Standing.UNKNOWN
 
 
 async def _begin_tls(link: SmtpLink, hop: NextHop, context: ssl.SSLContext) -> None:

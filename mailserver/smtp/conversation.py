@@ -21,6 +21,7 @@ from mailserver.policy.decision import Reason
 from mailserver.policy.mail_rules import MessageFacts, decide_message
 from mailserver.pool import Pool
 from mailserver.service.keys import OpenAccount
+from mailserver.service.peers import CHECK_SECONDS
 from mailserver.service.throttle import Throttle
 from mailserver.smtp import replies
 from mailserver.smtp.answers import OK, Answer, Next
@@ -227,8 +228,10 @@ class Conversation:
             return self._refuse_form("bad-sequence")
         if self.account is not None and self.account.is_over(int(_now().timestamp())):
             return self.refuse_form("session-over")
-        if self._desk.needs_check(self.link, _now()):
-            await self._setting.pool.hop(self._desk.check, self.link, _now())
+        if (asked := self._desk.begin_check(self.link, _now())) is not None:
+            done, _late = await asyncio.wait([asyncio.wrap_future(asked)], timeout=CHECK_SECONDS)
+            for each in done:
+                each.result()
         found = self._desk.open_transaction(self.link, mail, _now())
         if isinstance(found, Refusal):
             return self._refuse(found)

@@ -1,10 +1,10 @@
 """The two kinds of caller: an operator on the MX port, one of our own accounts on the submission ports.
 
 A desk judges MAIL and gives a transaction; the transaction judges recipients, opens the intake and hands the finished
-message to its use case. No octet of the wire is seen here. ``check``, ``decide_recipient`` and ``accept`` block: pool
-threads.
+message to its use case. No octet of the wire is seen here. ``decide_recipient`` and ``accept`` block: pool threads.
 """
 
+from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
@@ -63,11 +63,8 @@ class Desk(Protocol):
     def refuse_clear(self, link: Link, now: datetime) -> Refusal:
         """The reply to anything that must wait for TLS."""
 
-    def needs_check(self, link: Link, now: datetime) -> bool:
-        """Whether ``check`` must come before ``open_transaction``."""
-
-    def check(self, link: Link, now: datetime) -> None:
-        """Find out what may take a question to the network: pool threads."""
+    def begin_check(self, link: Link, now: datetime) -> Future[Standing] | None:
+        """What must be asked before ``open_transaction``; None when nothing must."""
 
     def open_transaction(self, link: Link, mail: Mail, now: datetime) -> Transaction | Refusal: ...
 
@@ -93,13 +90,11 @@ class PeerDesk:
         decision = self._reception.peers.decide(facts, now)
         return refuse_for(decision.reason, "" if failure is None else failure.detail)
 
-    def needs_check(self, link: Link, now: datetime) -> bool:
-        return link.certificate is not None and self._find_standing(link.certificate, now) is None
-
-    def check(self, link: Link, now: datetime) -> None:
-        """Whether the peer's certificate was revoked."""
-        if link.certificate is not None:
-            self._reception.peers.check(link.certificate, now)
+    def begin_check(self, link: Link, now: datetime) -> Future[Standing] | None:
+        """Whether the peer's certificate was revoked; who does not hear in time takes it as unknown."""
+        if link.certificate is None or self._find_standing(link.certificate, now) is not None:
+            return None
+        return self._reception.peers.begin_check(link.certificate, now)
 
     def _find_standing(self, certificate: bytes, now: datetime) -> Standing | None:
         return self._reception.peers.find_standing(certificate, now)
@@ -178,10 +173,8 @@ class ClientDesk:
     def refuse_clear(self, link: Link, now: datetime) -> Refusal:  # noqa: ARG002 # no handshake can be at fault
         return refuse_for(Reason.NO_TLS)
 
-    def needs_check(self, link: Link, now: datetime) -> bool:  # noqa: ARG002 # a login is the check
-        return False
-
-    def check(self, link: Link, now: datetime) -> None: ...
+    def begin_check(self, link: Link, now: datetime) -> None:
+        """Nothing: a login is the check."""
 
     def open_transaction(self, link: Link, mail: Mail, now: datetime) -> "ClientTransaction | Refusal":
         """TLS, then a login, then an address of the account (S8)."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import re
+import threading
 import tracemalloc
 from dataclasses import replace
 
@@ -27,6 +28,8 @@ from service.gateway_node import (
 
 from mailserver.crypto.authority import CERTIFICATE_FILE, KEY_FILE
 from mailserver.crypto.x509 import certificate_dn
+from mailserver.gateway import peer_connection
+from mailserver.model.errors import Unavailable
 from mailserver.policy.mail_rules import PeerRules
 from mailserver.service.peers import Peers
 from mailserver.service.revocations import Revocations, Sources
@@ -279,3 +282,25 @@ def test_a_servers_revocation(gateway, authority, tmp_path, revokes, ends, attem
     assert gateway.attempts() == [attempt]
     assert gateway.job().state == state.value
     assert (b"MAIL" in peer.verbs()) == (state is JobState.DONE)
+
+
+def test_a_silent_responder_puts_a_message_off(gateway, authority, tmp_path, monkeypatch):
+    speaks, threads = threading.Event(), []
+
+    def ask(_question):
+        threads.append(threading.current_thread())
+        assert speaks.wait(60)
+        raise Unavailable("web-exchange")
+
+    sources = Sources(authority / CERTIFICATE_FILE, (), tmp_path, "http://ocsp.example/")
+    peers = Peers(PeerRules(), Revocations(sources, ask))
+    monkeypatch.setattr(peer_connection, "CHECK_SECONDS", 0.2)
+    gateway.services = replace(gateway.services, peers=peers)
+    gateway.submit()
+    peer = Peer(Script(), context_of(authority, "b.localhost"))
+    deliver(gateway, peer)
+    speaks.set()
+    peers.close()
+    assert gateway.attempts() == [(1, "revocation-unknown", 0)]
+    assert b"MAIL" not in peer.verbs()
+    assert not set(threads) & set(gateway.pool._threads)

@@ -5,6 +5,8 @@ a reply is possible, in its code and words (S2).
 import json
 import smtplib
 import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -22,6 +24,7 @@ from mailserver.model.errors import Unavailable
 from mailserver.policy.mail_rules import PeerRules
 from mailserver.service.peers import Peers
 from mailserver.service.revocations import Revocations, Sources
+from mailserver.smtp import conversation
 from mailserver.tls.contexts import PeerProfile
 
 OURS, PEER = "camille@a.localhost", "noa@b.localhost"
@@ -313,3 +316,40 @@ def test_what_the_responder_says(
         assert code == expected[0]
         assert text.decode().startswith(expected[1])
         assert "could not be checked" not in caplog.text
+
+
+class SilentResponder:
+    """It answers nobody before ``speaks`` is set."""
+
+    def __init__(self):
+        self.asked, self.speaks = threading.Event(), threading.Event()
+        self.threads = []
+
+    def __call__(self, _question):
+        self.threads.append(threading.current_thread().name)
+        self.asked.set()
+        assert self.speaks.wait(60)
+        raise Unavailable("web-exchange")
+
+
+def test_a_silent_responder_holds_no_thread_of_the_port(operators, tmp_path, monkeypatch):
+    """Six callers of one operator wait for one question, are put off in time, and everybody else is served meanwhile."""
+    ours, peer, *_, authority = operators
+    password = ours.add("sacha@a.localhost").app_password
+    responder = SilentResponder()
+    sources = Sources(authority / CERTIFICATE_FILE, (), tmp_path, "http://ocsp.example/")
+    peers = Peers(PeerRules(), Revocations(sources, responder))
+    monkeypatch.setattr(ours.services.reception, "peers", peers)
+    monkeypatch.setattr(conversation, "CHECK_SECONDS", 0.3)
+    with running_smtp(ours, threads=1) as smtp, ThreadPoolExecutor(6) as callers:
+        clients = [smtp.call_mx(operator_context(peer)) for _ in range(6)]
+        said = [callers.submit(client.mail, PEER) for client in clients]
+        assert responder.asked.wait(60)
+        with smtp.call_submissions() as person:  # the port's only thread judges the password
+            person.login("sacha@a.localhost", password)
+        assert {(code, text[:5]) for code, text in (each.result() for each in said)} == {(454, b"4.7.5")}
+        for client in clients:
+            client.close()
+        responder.speaks.set()
+    peers.close()
+    assert [name.split("_")[0] for name in responder.threads] == ["revocation"]

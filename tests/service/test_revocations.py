@@ -16,6 +16,8 @@ from harness.forge import DAY, HOUR, Forge, rsa_key
 from mailserver.app.revocation_watch import RevocationWatch
 from mailserver.crypto.revocation_lists import Standing
 from mailserver.model.errors import Unavailable
+from mailserver.policy.mail_rules import PeerRules
+from mailserver.service.peers import THREADS, Peers
 from mailserver.service.revocations import FOLDER, PEERS, Revocations, Sources
 from mailserver.service.web_exchange import Question, exchange
 
@@ -223,6 +225,55 @@ def test_the_operator_hears_at_each_start_that_nothing_is_checked(make, caplog, 
     said = [(each.levelname, each.message) for each in caplog.records]
     nothing = "revocation is not checked: peer_crl and peer_ocsp in [tls] are empty"
     assert said == ([("CRITICAL", nothing)] if fetches else []), "one worker says it"
+
+
+def test_one_question_for_all_who_wait_and_no_more_than_the_threads(make, forge, web):
+    """Eight servers call, each on five connections, and the responder is slow."""
+    speaks, running, most = threading.Event(), [], []
+
+    def ask(question):
+        running.append(question)
+        most.append(len(running))
+        assert speaks.wait(60)
+        running.remove(question)
+        raise Unavailable("web-exchange")
+
+    revocations = make(responder=RESPONDER)
+    revocations._ask = ask
+    peers = Peers(PeerRules(), revocations)
+    leaves = [forge.issue().der for _ in range(8)]
+    waiting = [[peers.begin_check(each, NOW) for _ in range(5)] for each in leaves]
+    assert [len(set(each)) for each in waiting] == [1] * 8
+    assert not any(each[0].done() for each in waiting)
+    speaks.set()
+    assert {each[0].result(60) for each in waiting} == {Standing.UNKNOWN}
+    assert max(most) <= THREADS
+    assert len(most) <= THREADS, "who did not answer is left alone"
+    assert peers.begin_check(leaves[0], NOW + HOUR) is not waiting[0][0]
+    peers.close()
+
+
+def test_lists_are_fetched_in_no_thread_that_serves_people(make, web):
+    threads = []
+
+    def ask(_question):
+        threads.append(threading.current_thread())
+        raise Unavailable("web-exchange")
+
+    revocations = make(LISTS)
+    revocations._ask = ask
+
+    async def watch(pool):
+        task = asyncio.create_task(RevocationWatch(revocations, fetches=True).run(pool))
+        while not threads:
+            await asyncio.sleep(0.005)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    with ThreadPoolExecutor(1) as pool:
+        asyncio.run(watch(pool))
+        assert not set(threads) & set(pool._threads)
 
 
 class Pages(BaseHTTPRequestHandler):
