@@ -2,14 +2,14 @@
 
 It holds the custody pair, the harden key, the row key, the log's signing seeds and the master of hourly and service
 keys, in a folder outside the data directory and its backups. No verb returns an AMK or a seed in clear. A mail client's
-token it judges itself, against bindings of its own (``custodian_logins``). Every act on an account is journaled first; passwords that are hardened are counted. One instance serves a folder, whatever the
-number of workers.
+token it judges itself, against bindings of its own (``custodian_logins``). Every act on an account is journaled first;
+passwords that are hardened, and logins that come often, are counted. One instance serves a folder.
 """
 
 import contextlib
 import re
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,7 @@ from mailserver.crypto.custodian_rates import (
     RELEASE_LIMIT,
     HardenCounts,
     HardenRate,
+    LineCap,
     ReleaseCounts,
     ReleaseLimit,
     Standing,
@@ -140,6 +141,7 @@ class Custodian:
                 self._released[line.verb].note(line.account, line.time)
         self._harden_rate = HardenRate()
         self._hardened = HardenCounts()
+        self._verified = LineCap()
         self._is_closed = False
         self._log_is_late = False
         self._set_aside: frozenset[bytes] = frozenset()
@@ -181,6 +183,7 @@ class Custodian:
         self._is_closed = True
         with contextlib.suppress(PliError):
             self._journal_hardened(self._now())
+            self._journal_verified(self._verified.end())
         self._journal.close()
         self._logins.close()
         self._folder.close()
@@ -277,7 +280,12 @@ class Custodian:
         """
         basis = self._judge.judge(account, proof, self._now())
         with self._lock:
-            self._journal.append(self._now(), "login", account, basis, sync=False)
+            self._journal_verified(self._verified.note(account, self._now()), basis)
+
+    def _journal_verified(self, lines: Iterable[tuple[bytes, int]], basis: str = "") -> None:
+        for account, more in lines:
+            said = f"{more} more within a minute" if more else basis
+            self._journal.append(self._now(), "login", account, said, sync=False)
 
     def find_certificate_accounts(self, certificate: bytes) -> list[bytes]:
         """The accounts that a client's certificate (DER) may open. Raises Denied("certificate")."""

@@ -17,6 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from mailserver.crypto.ctx import ctx
+from mailserver.crypto.custodian_rates import LineCap
 from mailserver.crypto.hkdf import derive, mac
 from mailserver.crypto.secret import Secret
 from mailserver.crypto.tokens import TokenCheck
@@ -184,6 +185,8 @@ class LoginJudge:
     def __init__(self, bindings: LoginBindings, tokens: TokenCheck | None) -> None:
         self._bindings = bindings
         self._tokens = tokens
+        self._refused = LineCap()
+        self._lock = threading.Lock()
 
     def judge(self, account: bytes, proof: Proof, now: datetime) -> str:
         """The basis of the login, for the journal: it tells one token from another, and not what it is. Raises Denied,
@@ -192,8 +195,18 @@ class LoginJudge:
         try:
             return self._judge(account, proof, now)
         except Denied as error:
-            _logger.info("a login was refused", extra={"code": error.code})
+            self._tell_refused(error.code, now)
             raise
+
+    def _tell_refused(self, code: str, now: datetime) -> None:
+        """Who tries without end writes some lines a minute, and no more."""
+        with self._lock:
+            lines = self._refused.note(code.encode(), now)
+        for told, more in lines:
+            if more:
+                _logger.info("more logins were refused", extra={"code": told.decode(), "count": more})
+            else:
+                _logger.info("a login was refused", extra={"code": code})
 
     def _judge(self, account: bytes, proof: Proof, now: datetime) -> str:
         label = hashlib.sha256(proof.octets).hexdigest()[:16]

@@ -16,6 +16,7 @@ COUNT_SECONDS = 600
 """The journal says how often passwords were hardened at most once in this time."""
 MANY = 20
 """From this many on in one span, an account has a line of its own."""
+LINES, LINES_SECONDS = 10, 60
 _MOST_ACCOUNTS = 50_000
 
 
@@ -126,6 +127,32 @@ class HardenCounts:
         self._counts.clear()
         self._refused = self._others = 0
         self._since = None
+
+
+class LineCap:
+    """Of what one subject does again and again: a few lines a minute, and one that counts the others when it is over."""
+
+    def __init__(self, most: int = LINES) -> None:
+        self._most = most
+        self._counts: Counter[bytes] = Counter()
+        self._since: datetime | None = None
+
+    def note(self, subject: bytes, now: datetime) -> list[tuple[bytes, int]]:
+        """The lines to write now: (subject, 0) is this act's own, (subject, n) says that there were n more."""
+        lines = []
+        if self._since is None or abs((now - self._since).total_seconds()) >= LINES_SECONDS:
+            lines = self.end()
+            self._since = now
+        self._counts[subject] += 1
+        if self._counts[subject] <= self._most:
+            lines.append((subject, 0))
+        return lines
+
+    def end(self) -> list[tuple[bytes, int]]:
+        """What was counted and not told yet."""
+        found = [(each, count - self._most) for each, count in self._counts.items() if count > self._most]
+        self._counts.clear()
+        return found
 
 
 @dataclass(frozen=True, slots=True)

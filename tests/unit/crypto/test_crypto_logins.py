@@ -21,7 +21,7 @@ from mailserver.crypto.custodian_logins import (
     certificate_subjects,
     token_subject,
 )
-from mailserver.crypto.custodian_rates import MAIL_LIMIT
+from mailserver.crypto.custodian_rates import LINES, LINES_SECONDS, MAIL_LIMIT
 from mailserver.crypto.roots import AccountKeys
 from mailserver.crypto.seal import KeyPair
 from mailserver.crypto.secret import Secret
@@ -174,6 +174,52 @@ def reopened(folder):
     from mailserver.crypto.custodian_rates import RELEASE_LIMIT
 
     return KeyFolder(folder), utc_now, RELEASE_LIMIT
+
+
+class Hand:
+    """A clock moved by hand."""
+
+    def __init__(self):
+        self.now = datetime.now(UTC)
+
+    def __call__(self):
+        return self.now
+
+
+def test_logins_without_end_are_a_few_lines_a_minute_and_a_count(folder, custodian, made, caplog):
+    """The journal, and for refused ones the operator's log: a program in a loop fills neither."""
+    caplog.set_level("INFO", "pli.custodian")
+    custodian._now, proof = Hand(), shown(token())
+    for _each in range(LINES + 25):
+        custodian.verify_login(ACCOUNT, proof)
+        with pytest.raises(Denied):
+            custodian.verify_login(OTHER, proof)
+    told = [(each.account, each.basis) for each in lines(folder) if each.verb == "login"]
+    assert len(told) == LINES
+    assert len(caplog.records) == LINES
+    custodian._now.now += timedelta(seconds=LINES_SECONDS)
+    custodian.verify_login(ACCOUNT, proof)
+    with pytest.raises(Denied):
+        custodian.verify_login(OTHER, proof)
+    more, own = [(each.account, each.basis) for each in lines(folder) if each.verb == "login"][LINES:]
+    assert more == (ACCOUNT.hex(), "25 more within a minute")
+    assert own == told[0]
+    last = [(each.message, each.code, vars(each).get("count")) for each in caplog.records[LINES:]]
+    assert last == [
+        ("more logins were refused", "login-unbound", 25),
+        ("a login was refused", "login-unbound", None),
+    ]
+    assert RPPS not in caplog.text
+
+
+def test_what_was_counted_is_told_at_the_end(folder):
+    Custodian.create(folder).close()
+    custodian = Custodian.open(folder, tokens=JwtCheck(POLICY, KeySource(jwk_set)))
+    custodian.bind_login(ACCOUNT, LoginKind.TOKEN, SUBJECT)
+    for _each in range(LINES + 1):
+        custodian.verify_login(ACCOUNT, shown(token()))
+    custodian.close()
+    assert lines(folder)[-1].basis == "1 more within a minute"
 
 
 def test_without_an_issuer_no_token_is_taken(tmp_path):
