@@ -19,7 +19,7 @@ from mailserver.model.errors import Malformed
 from mailserver.model.ids import ID_BYTES, JobId
 from mailserver.service.queue_control import JobInfo, QueueAct
 from mailserver.store.feed import Feed
-from mailserver.store.jobs import JobState
+from mailserver.store.jobs import JobState, name_job
 
 _HELP = {
     QueueAct.RETRY: "try a waiting job now",
@@ -61,12 +61,18 @@ def _list(options: argparse.Namespace) -> int:
     now = datetime.now(UTC)
     with opened(options.config) as pli:
         infos = pli.services.queue.list_jobs(now, domain, has_finished=options.finished)
+        altered = [name_job(each) for each in pli.services.queue.list_altered(has_finished=options.finished)]
     if options.json:
-        print(json.dumps([_facts(info, now) for info in infos]))
+        facts = [_facts(info, now) for info in infos]
+        print(json.dumps([*facts, *[{"job": each, "state": "altered"} for each in altered]]))
         return 0
     for info in infos:
         print(_line(info, now))
-    print(f"{len(infos)} jobs.")
+    for each in altered:
+        print(
+            f"{each}  ALTERED: its row is not what Pli wrote, so it is not sent. See pli check; restore the row."
+        )
+    print(f"{len(infos)} jobs.{f' {len(altered)} altered.' if altered else ''}")
     return 0
 
 

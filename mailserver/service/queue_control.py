@@ -69,9 +69,14 @@ class QueueControl:
     ) -> list[JobInfo]:
         """Oldest first: what is not over, and on demand what is."""
         with self._store.database.read() as connection:
-            found = self._store.jobs.list_jobs(connection, is_open=not has_finished)
-            rows = [row for row in found if domain is None or row.next_hop == domain.name]
+            found = self._store.jobs.list_sound(connection, is_open=not has_finished)
+            rows = [row for row in found.rows if domain is None or row.next_hop == domain.name]
             return self._infos(connection, rows, now)
+
+    def list_altered(self, *, has_finished: bool = False) -> list[JobId]:
+        """Jobs whose row was altered: not sent, whatever their domain may be."""
+        with self._store.database.read() as connection:
+            return self._store.jobs.list_sound(connection, is_open=not has_finished).altered
 
     def load_job(self, job_id: JobId, now: datetime) -> JobInfo:
         """One job with its timeline. Raises NotFound("job")."""

@@ -30,7 +30,7 @@ from mailserver.service.sender_reports import (
 )
 from mailserver.store import items, jobs
 from mailserver.store.database import Connection
-from mailserver.store.jobs import JobRow, JobState, Lane
+from mailserver.store.jobs import JobList, JobRow, JobState, Lane, name_job
 from mailserver.store.store import Store
 from mailserver.store.writer import Unit
 
@@ -110,15 +110,20 @@ class RelayQueue:
             return jobs.next_due(connection)
 
     def lease(self, now: datetime, limit: int) -> list[JobRow]:
-        """Due jobs, this worker's for two minutes. Raises Corrupt when a row was planted, Unavailable."""
+        """Due jobs, this worker's for two minutes. One whose row was altered is never sent, and is told each time that it
+        is due. Raises Unavailable.
+        """
         at = int(now.timestamp())
 
-        def run(connection: Connection) -> list[JobRow]:
+        def run(connection: Connection) -> JobList:
             return self._store.jobs.lease_jobs(
                 connection, self._holder, at, seconds=LEASE_SECONDS, limit=limit
             )
 
-        return self._store.writer.commit(Unit(NOBODY, run))
+        found = self._store.writer.commit(Unit(NOBODY, run))
+        for job_id in found.altered:
+            logger.critical("altered job is not sent, put aside for an hour", extra={"job": name_job(job_id)})
+        return found.rows
 
     def renew(self, rows: Sequence[JobRow], now: datetime) -> None:
         """Two more minutes for the jobs that are still this worker's."""
@@ -214,7 +219,7 @@ class RelayQueue:
     def end_held(self, now: datetime) -> None:
         """Return what was held until its time was over: its day key ends soon after (K20)."""
         with self._store.database.read() as connection:
-            rows = self._store.jobs.list_jobs(connection, is_open=True)
+            rows = self._store.jobs.list_sound(connection, is_open=True).rows
         for row in rows:
             if row.state is JobState.HELD and row.expires_at <= now.timestamp():
                 with contextlib.suppress(Conflict):  # another worker was first

@@ -10,13 +10,15 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, case, delete, func, insert, not_, select, update
 
-from mailserver.model.errors import Conflict, NotFound, Unavailable
+from mailserver.model.errors import Conflict, Corrupt, NotFound, Unavailable
 from mailserver.model.ids import AccountId, BlobId, JobId
 from mailserver.store import schema
 from mailserver.store.items import find_blob, has_holder
 from mailserver.store.news import News, add_news
 from mailserver.store.row_macs import RowMacs
 
+ASIDE_SECONDS = 3600
+"""After so long an altered job is looked at again: its row may have been put right."""
 _MOST_NAMED = 500
 
 
@@ -66,6 +68,14 @@ class JobRow:
             self.key_epoch,
             self.blob_id,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class JobList:
+    """``altered``: jobs whose row is not what this server wrote. Nothing in it is believed, and nobody sends it."""
+
+    rows: list[JobRow]
+    altered: list[JobId]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,47 +135,67 @@ class JobStore:
 
     def lease_jobs(
         self, connection: Connection, holder: bytes, now: int, *, seconds: int, limit: int
-    ) -> list[JobRow]:
+    ) -> JobList:
         """Take due jobs that nobody holds, oldest first; a holder that died loses them when its lease ends, and the
-        timeline says that its attempt was interrupted.
+        timeline says that its attempt was interrupted. Altered ones are put aside, so that they hold up no other.
         """
         due = (
-            select(_job.c.job_id, _job.c.lease_holder, _job.c.attempts)
+            select(*_FIELDS, _job.c.lease_holder)
             .where(_IS_WAITING, _job.c.next_try_at <= now, _job.c.lease_until <= now)
             .order_by(_job.c.next_try_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
         taken = connection.execute(due).all()
-        if not taken:
-            return []
-        for job_id, last_holder, attempts in taken:
-            if last_holder is not None:
-                add_attempt(connection, job_id, attempts + 1, now, (INTERRUPTED, 0))
-        ids = [job_id for job_id, _holder, _attempts in taken]
-        again = case((_job.c.lease_holder.is_not(None), _job.c.attempts + 1), else_=_job.c.attempts)
-        lease = {"lease_until": now + seconds, "lease_holder": holder, "attempts": again}
+        holders = {each[0]: each[-1] for each in taken}
+        found = self._sift([tuple(each)[:-1] for each in taken])
+        if found.altered:
+            aside = {"next_try_at": now + ASIDE_SECONDS, "lease_until": 0, "lease_holder": None}
+            connection.execute(update(_job).where(_job.c.job_id.in_(found.altered)).values(aside))
+        if not found.rows:
+            return found
+        ids = [row.job_id for row in found.rows]
+        lease = {"lease_until": now + seconds, "lease_holder": holder}
         connection.execute(update(_job).where(_job.c.job_id.in_(ids)).values(lease))
-        found = connection.execute(select(*_FIELDS).where(_job.c.job_id.in_(ids))).all()
-        return sorted((self._row(row) for row in found), key=lambda row: row.next_try_at)
+        rows = [
+            row if holders[row.job_id] is None else _note_interrupted(connection, row, now)
+            for row in found.rows
+        ]
+        return JobList(sorted(rows, key=lambda row: row.next_try_at), found.altered)
+
+    def _sift(self, found: Sequence[tuple[object, ...]]) -> JobList:
+        rows: list[JobRow] = []
+        altered: list[JobId] = []
+        for each in found:
+            try:
+                rows.append(self._row(each))
+            except Corrupt:
+                altered.append(each[0])  # type: ignore[arg-type] # whatever stands there
+        return JobList(rows, altered)
 
     def _row(self, found: tuple[object, ...]) -> JobRow:
+        """Raises Corrupt("row-mac"), also for what a column never holds (SQLite takes any type)."""
         *fields, mac = found
-        row = JobRow(*fields)  # type: ignore[arg-type] # columns in the order of the dataclass
-        row = replace(row, lane=Lane(row.lane), state=JobState(row.state))
-        self._macs.check("job", row.mac_fields(), mac)  # type: ignore[arg-type] # a column of bytes
+        try:
+            row = JobRow(*fields)  # type: ignore[arg-type] # columns in the order of the dataclass
+            row = replace(row, lane=Lane(row.lane), state=JobState(row.state), attempts=int(row.attempts))
+            self._macs.check("job", row.mac_fields(), mac)  # type: ignore[arg-type] # a column of bytes
+        except (ArithmeticError, AttributeError, TypeError, ValueError):
+            raise Corrupt("row-mac", "job") from None
         return row
 
-    def list_jobs(
-        self, connection: Connection, account_id: AccountId | None = None, *, is_open: bool = False
-    ) -> list[JobRow]:
-        """Oldest first; ``is_open``: those that are not over."""
+    def list_jobs(self, connection: Connection, account_id: AccountId | None = None) -> list[JobRow]:
+        """Oldest first. Raises Corrupt("row-mac")."""
         query = select(*_FIELDS).order_by(_job.c.created_at)
         if account_id is not None:
             query = query.where(_job.c.account_id == account_id)
-        if is_open:
-            query = query.where(IS_OPEN)
         return [self._row(found) for found in connection.execute(query).all()]
+
+    def list_sound(self, connection: Connection, *, is_open: bool) -> JobList:
+        """Oldest first; ``is_open``: those that are not over. Altered ones beside them."""
+        query = select(*_FIELDS).order_by(_job.c.created_at)
+        found = connection.execute(query.where(IS_OPEN) if is_open else query).all()
+        return self._sift([tuple(each) for each in found])
 
     def list_named(
         self, connection: Connection, account_id: AccountId, job_ids: Sequence[JobId]
@@ -197,6 +227,11 @@ class JobStore:
         if row.state is JobState.WAITING and (lease_until or 0) > now:
             raise Unavailable("job-busy")
         return row
+
+
+def name_job(job_id: JobId) -> str:
+    """Its id as people read it; an altered row may hold something else there (SQLite takes any type)."""
+    return bytes(job_id).hex() if isinstance(job_id, bytes) else "unreadable"
 
 
 def list_attempts(connection: Connection, job_ids: Sequence[JobId]) -> list[AttemptRow]:
@@ -262,6 +297,15 @@ def mark_returned(connection: Connection, row: JobRow) -> bool:
         update(_job).where(*sent).values(state=JobState.FAILED.value, attempts=row.attempts + 1)
     )
     return found.rowcount == 1
+
+
+def _note_interrupted(connection: Connection, row: JobRow, now: int) -> JobRow:
+    """The row with the attempt of a holder that died: after every other, whatever count a hand wrote into the row."""
+    numbers = select(func.max(schema.attempt.c.number)).where(schema.attempt.c.job_id == row.job_id)
+    number = max(row.attempts, connection.execute(numbers).scalar() or 0) + 1
+    add_attempt(connection, row.job_id, number, now, (INTERRUPTED, 0))
+    connection.execute(update(_job).where(_job.c.job_id == row.job_id).values(attempts=number))
+    return replace(row, attempts=number)
 
 
 def add_attempt(

@@ -1,7 +1,10 @@
 """``pli queue``: what is printed holds no address and no subject; ids, exit codes, JSON."""
 
+import contextlib
 import json
+import sqlite3
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from harness.node import Node, make_node
@@ -78,6 +81,26 @@ def test_looking(pli):
     for text in (out, json.dumps(jobs)):
         assert "@" not in text
         assert "noa" not in text
+
+
+def test_an_altered_job_is_listed_as_such(pli, config, capsys):
+    job = listed(pli)[0]["job"]
+    with (
+        contextlib.closing(sqlite3.connect(Path(config).parent / "data" / "pli.sqlite")) as database,
+        database,
+    ):
+        database.execute("UPDATE job SET next_hop = 'evil.example' WHERE job_id = ?", (bytes.fromhex(job),))
+    code, out, _err = pli("list", "--domain", "c.localhost")
+    assert code == 0
+    assert f"{job}  ALTERED" in out
+    assert out.endswith(" 1 altered.\n")
+    assert "evil" not in out
+    assert {"job": job, "state": "altered"} in listed(pli)
+    code, _out, err = pli("release", job)
+    assert code == 1
+    assert "pli check" in err
+    assert command.run(["check", "-c", config]) == 1
+    assert "row MAC does not fit (job)" in capsys.readouterr().out
 
 
 def test_acts_on_one_job(pli):

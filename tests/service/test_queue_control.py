@@ -195,9 +195,9 @@ def test_what_was_held_too_long_is_returned_before_its_key_ends(gateway, act, mo
     gateway.clock.pass_by(hours=2)
     queue.forget_days(gateway.clock.now)
     with gateway.services.store.database.read() as connection:
-        seen = gateway.services.store.jobs.list_jobs(connection)
+        seen = gateway.services.store.jobs.list_sound(connection, is_open=True)
     with monkeypatch.context() as patched:  # two workers saw it at once
-        patched.setattr(JobStore, "list_jobs", lambda *_args, **_more: seen)
+        patched.setattr(JobStore, "list_sound", lambda *_args, **_more: seen)
         queue.end_held(gateway.clock.now)
         gateway.queue().end_held(gateway.clock.now)
     assert gateway.job().state == JobState.FAILED.value
@@ -243,3 +243,31 @@ def test_a_domain_that_leaves_the_list_while_mail_waits_and_comes_back(gateway, 
     deliver(gateway, peer)
     assert sorted(row.state for row in gateway.rows(schema.job)) == ["done", "failed"]
     assert len(peer.messages) == 2
+
+
+def test_an_altered_job_is_told_and_the_others_leave(gateway, control, authority, caplog):
+    gateway.submit(recipients=(RECIPIENT, "li@b.localhost"))
+    bad = gateway.rows(schema.job)[0].job_id
+    unit = Unit(
+        gateway.account.account_id,
+        lambda connection: (
+            connection.execute(
+                schema.job.update().where(schema.job.c.job_id == bad).values(next_hop="c.localhost")
+            ).rowcount
+        ),
+    )
+    gateway.services.store.writer.commit(unit)
+    peer = peer_that(authority)
+    deliver(gateway, peer)
+    assert len(peer.messages) == 1
+    assert {row.job_id: row.state for row in gateway.rows(schema.job)}[bad] == JobState.WAITING.value
+    (said,) = [each for each in caplog.records if each.levelname == "CRITICAL"]
+    assert (said.message, said.job) == ("altered job is not sent, put aside for an hour", bytes(bad).hex())
+    assert not any(word in JsonLines(caplog).text() for word in ("noa", "li@", "@b.localhost"))
+    assert control.list_altered() == [bad]
+    assert [info.row.job_id == bad for info in control.list_jobs(gateway.clock.now, has_finished=True)] == [
+        False
+    ]
+    deliver(gateway, peer)
+    assert len(peer.messages) == 1
+    gateway.queue().end_held(gateway.clock.now)

@@ -4,13 +4,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import update
 from store.store_rows import NOW, job_row, numbered_id, read, row_count, write
 
 from mailserver.model.errors import Conflict, NotFound, Unavailable
 from mailserver.model.ids import AccountId, EntryId, JobId
 from mailserver.store import jobs, leases, log_rows
-from mailserver.store.jobs import INTERRUPTED, AttemptRow, JobRow, JobState, Lane
+from mailserver.store.jobs import ASIDE_SECONDS, INTERRUPTED, AttemptRow, JobRow, JobState, Lane
 from mailserver.store.log_rows import LogHead, NewEntry, PendingLeaf
+from mailserver.store.schema import job
 from mailserver.store.store import Store
 
 ME, OTHER = AccountId(b"\x01" * 16), AccountId(b"\x02" * 16)
@@ -22,7 +24,9 @@ def _add(store: Store, *rows: JobRow) -> None:
 
 
 def _lease(store: Store, holder: bytes, now: int, *, seconds: int = 60, limit: int = 10) -> list[JobRow]:
-    return write(store, lambda c: store.jobs.lease_jobs(c, holder, now, seconds=seconds, limit=limit))
+    found = write(store, lambda c: store.jobs.lease_jobs(c, holder, now, seconds=seconds, limit=limit))
+    assert found.altered == []
+    return found.rows
 
 
 def test_jobs_come_back_as_written(store: Store) -> None:
@@ -68,6 +72,50 @@ def test_what_is_given_back_untried_was_not_interrupted(store: Store) -> None:
     assert line.result == INTERRUPTED
 
 
+@pytest.mark.parametrize(
+    "altered",
+    [{"next_hop": "evil.example"}, {"lane": "other"}, {"account_id": OTHER}, {"expires_at": NOW * 2}],
+    ids=str,
+)
+def test_an_altered_job_holds_up_no_other_and_is_never_sent(store: Store, altered: dict[str, object]) -> None:
+    rows = [job_row(ME, next_try_at=NOW + at) for at in range(3)]
+    bad = rows[1]
+    _add(store, *rows)
+    assert len(_lease(store, FIRST, NOW + 5)) == 3  # its worker dies
+
+    def alter(values: dict[str, object]) -> None:
+        write(
+            store, lambda c: c.execute(update(job).where(job.c.job_id == bad.job_id).values(values)).rowcount
+        )
+
+    honest = {name: getattr(bad, name) for name in altered}
+    alter(altered)
+    found = write(store, lambda c: store.jobs.lease_jobs(c, SECOND, NOW + 99, seconds=60, limit=10))
+    assert [row.job_id for row in found.rows] == [rows[0].job_id, rows[2].job_id]
+    assert found.altered == [bad.job_id]
+    assert read(store, lambda c: store.jobs.list_sound(c, is_open=True)).altered == [bad.job_id]
+    assert read(store, jobs.next_due) == NOW + 99 + 60
+    for row in rows[::2]:
+        write(store, lambda c, r=row: jobs.mark_final(c, r, JobState.DONE))
+    assert read(store, jobs.next_due) == NOW + 99 + ASIDE_SECONDS
+    assert _lease(store, SECOND, NOW + 98 + ASIDE_SECONDS) == []
+    again = NOW + 99 + ASIDE_SECONDS
+    found = write(store, lambda c: store.jobs.lease_jobs(c, SECOND, again, seconds=60, limit=10))
+    assert (found.rows, found.altered) == ([], [bad.job_id])
+    alter({"lane": bad.lane.value} if "lane" in altered else honest)
+    assert [row.job_id for row in _lease(store, SECOND, again + ASIDE_SECONDS)] == [bad.job_id]
+
+
+def test_a_count_that_was_set_back_holds_up_nobody(store: Store) -> None:
+    """Counts move, so no MAC holds them; the attempt of a dead worker comes after all others."""
+    row, other = job_row(ME), job_row(ME)
+    _add(store, row, other)
+    write(store, lambda c: jobs.add_attempt(c, row.job_id, 1, NOW, ("peer-reply", 451)))
+    assert len(_lease(store, FIRST, NOW + 5)) == 2
+    again = _lease(store, SECOND, NOW + 99)
+    assert {each.job_id: each.attempts for each in again} == {row.job_id: 2, other.job_id: 1}
+
+
 def test_a_held_job_is_not_leased_and_keeps_what_it_needs(store: Store) -> None:
     row = job_row(ME, key_epoch=7)
     _add(store, row)
@@ -76,7 +124,7 @@ def test_a_held_job_is_not_leased_and_keeps_what_it_needs(store: Store) -> None:
     assert read(store, jobs.next_due) is None
     assert read(store, lambda c: jobs.has_jobs_of_epoch(c, 7))
     write(store, lambda c: jobs.delete_finished(c, NOW + 10**6))
-    (held,) = read(store, lambda c: store.jobs.list_jobs(c, is_open=True))
+    (held,) = read(store, lambda c: store.jobs.list_sound(c, is_open=True).rows)
     assert held == replace(row, state=JobState.HELD)
     write(store, lambda c: jobs.mark_state(c, row, JobState.WAITING, NOW + 7))
     assert _lease(store, FIRST, NOW + 7) == [replace(row, next_try_at=NOW + 7)]
@@ -191,7 +239,7 @@ def test_two_nodes_never_lease_the_same_job(open_another: Callable[[], Store]) -
         taken = [_lease(store, FIRST, NOW, limit=10) for store in (first, second)]
     else:  # the first node's transaction is still open: SKIP LOCKED
         with first.database.write() as connection:
-            mine = first.jobs.lease_jobs(connection, FIRST, NOW, seconds=60, limit=10)
+            mine = first.jobs.lease_jobs(connection, FIRST, NOW, seconds=60, limit=10).rows
             taken = [mine, _lease(second, SECOND, NOW, limit=10)]
     ids = [row.job_id for rows in taken for row in rows]
     assert (len(ids), len(set(ids))) == (20, 20)
