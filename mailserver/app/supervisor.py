@@ -19,7 +19,7 @@ from mailserver.app.hardening import harden_process
 from mailserver.app.log_keeper import LogKeeper
 from mailserver.app.ports import demand_ports
 from mailserver.app.trust_lists import plan_sources
-from mailserver.config import Config
+from mailserver.config import Config, demand_revocation
 from mailserver.store.database import Database
 from mailserver.store.migrations import upgrade
 
@@ -62,9 +62,10 @@ class Supervisor:
     _fleet: list[_Worker] = field(default_factory=list)
 
     def run(self) -> int:
-        """Serve until SIGTERM or SIGINT; returns the exit code. Raises what ``plan_sources``, ``LocalCustodian`` and
-        ``demand_ports`` do.
+        """Serve until SIGTERM or SIGINT; returns the exit code. Raises what ``demand_revocation``,
+        ``plan_sources``, ``LocalCustodian`` and ``demand_ports`` do.
         """
+        demand_revocation(self.config, self.config_path)
         plan_sources(self.config)  # what the workers would stumble over
         harden_process()
         local = LocalCustodian(self.config)

@@ -12,6 +12,7 @@ _TO_DO = (
     "Before it serves (docs/operating.md has each step with its check):",
     "  [listen]     host is 127.0.0.1, this machine alone: 0.0.0.0 for every interface",
     "  [tls]        put the certificates where the keys say; name the revocation lists (peer_crl) or the responder",
+    "               (peer_ocsp): without them it does not start",
     "  [trust]      name the list's signers, and its url, or put the list where file says; until then no mail passes",
     f"  [antivirus]  without clamd at {CLAMD} mail is put off: install clamav-daemon, or leave it out with an empty clamd",
     "  [relay]      where login codes leave by e-mail (or [sms]): without one of them nobody gets a code",

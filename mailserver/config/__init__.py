@@ -117,7 +117,8 @@ class TlsConfig:
     revocation: str = _key(
         "require",
         "When the lists and the responder cannot tell: require refuses the peer for now, prefer lets it in with a warning. "
-        "With neither set nothing is checked, and the log says so at each start.",
+        "With neither set pli serve does not start, unless this is unchecked: then a stolen certificate opens the link "
+        "until it ends, and the log says so at each start.",
         rules.REVOCATION,
     )
     peer_server_certificate_suffices: bool = _key(
@@ -385,4 +386,23 @@ def _check_folders(path: Path, config: Config) -> None:
         raise ConfigError(
             f"{path}: data and keys in [store] are one inside the other. Give keys a folder apart: a copy of data must never "
             "hold them."
+        )
+
+
+def demand_revocation(config: Config, path: Path) -> None:
+    """Nobody serves without a check of revocation unless the file says so. Raises ConfigError."""
+    is_set, is_waived = (
+        bool(config.tls.peer_crl or config.tls.peer_ocsp),
+        config.tls.revocation == "unchecked",
+    )
+    if not is_set and not is_waived:
+        raise ConfigError(
+            f"{path}: peer_crl and peer_ocsp in [tls] are both empty, so nothing would tell that another operator's "
+            "certificate was revoked, and whoever stole one could write in its name. Name the authority's revocation "
+            'lists or its responder; to serve without this check, write revocation = "unchecked".'
+        )
+    if is_set and is_waived:
+        raise ConfigError(
+            f'{path}: revocation in [tls] is "unchecked", and peer_crl or peer_ocsp is set: one of them is meant '
+            'otherwise. Write "require" or "prefer", or empty both.'
         )

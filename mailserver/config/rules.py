@@ -121,7 +121,9 @@ LISTS_OR_NONE: Rule[str] = Rule(
 RESPONDER_OR_NONE: Rule[str] = Rule(
     'an address as "http://ocsp.sante.example/", or empty for none', lambda text: not text or _is_web(text)
 )
-REVOCATION: Rule[str] = Rule('"require" or "prefer"', lambda text: text in {"require", "prefer"})
+REVOCATION: Rule[str] = Rule(
+    '"require", "prefer" or "unchecked"', lambda text: text in {"require", "prefer", "unchecked"}
+)
 SWITCH: Rule[bool] = Rule("true or false", lambda _is_on: True)
 DATABASE: Rule[str] = Rule(
     'empty for SQLite, or as "postgresql+psycopg://user@host/database"',

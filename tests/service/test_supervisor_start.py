@@ -13,7 +13,7 @@ from mailserver.app import supervisor
 from mailserver.app.ports import demand_ports
 from mailserver.app.supervisor import Supervisor
 from mailserver.cli import main as command
-from mailserver.config import ListenConfig, load_config
+from mailserver.config import ListenConfig, demand_revocation, load_config
 from mailserver.model.errors import Unavailable
 
 OFF = {"submission": 0, "submissions": 0, "imap": 0, "imaps": 0, "web": 0}
@@ -78,6 +78,7 @@ def test_serve_names_the_port(
 ) -> None:
     monkeypatch.setattr(supervisor, "PORT_SECONDS", 0)
     monkeypatch.setenv("PLI_LISTEN_MX", str(taken))
+    monkeypatch.setenv("PLI_TLS_REVOCATION", "unchecked")
     capsys.readouterr()
     assert command.run(["serve", "-c", str(config)]) == 3
     captured = capsys.readouterr()
@@ -106,3 +107,42 @@ def test_a_start_that_takes_too_long(config: Path, monkeypatch: pytest.MonkeyPat
     ]
     server._await_ready()
     assert server._stop() == 3
+
+
+def test_nobody_serves_without_revocation_unless_they_wrote_so(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capsys.readouterr()
+    assert command.run(["serve", "-c", str(config)]) == 2
+    said = capsys.readouterr().err
+    for word in (
+        "peer_crl and peer_ocsp in [tls] are both empty",
+        "was revoked",
+        'write revocation = "unchecked"',
+    ):
+        assert word in said
+    monkeypatch.setenv("PLI_TLS_PEER_OCSP", "http://ocsp.example/")
+    monkeypatch.setenv("PLI_TLS_REVOCATION", "unchecked")
+    assert command.run(["serve", "-c", str(config)]) == 2
+    assert "one of them is meant otherwise" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "tls",
+    [
+        'revocation = "unchecked"',
+        'peer_crl = "igc.crl"',
+        'peer_ocsp = "http://ocsp.example/"',
+        'peer_crl = "igc.crl"\nrevocation = "prefer"',
+    ],
+)
+def test_what_is_decided_about_revocation_may_serve(tmp_path: Path, tls: str) -> None:
+    path = tmp_path / "pli.toml"
+    path.write_text(f'[operator]\ndomains = ["a.localhost"]\n[tls]\n{tls}\n')
+    demand_revocation(load_config(path), path)
+
+
+def test_other_commands_need_no_revocation(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Accounts are made before it serves."""
+    assert command.run(["account", "list", "-c", str(config)]) == 0
+    assert command.run(["check", "-c", str(config)]) == 0
