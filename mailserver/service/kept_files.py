@@ -138,8 +138,18 @@ class KeptFiles:
             yield refuse(Reason.KEPT_WITHOUT_ROOM)
             return
         with closing(Intake(self._store.blobs, intake.size_bytes, intake.digest)) as reduced:
-            _write_reduced(reduced, intake, parts, note)
-            yield Travelling(reduced, parse_intake(reduced).summary, intake, parsed.summary, kept)
+            try:
+                _write_reduced(reduced, intake, parts, note)
+                summary = parse_intake(reduced).summary
+            except BaseException:
+                self.discard(kept)
+                raise
+            yield Travelling(reduced, summary, intake, parsed.summary, kept)
+
+    def discard(self, kept: Kept | None) -> None:
+        """The message is refused after all: its files go at once, since no Unit was begun that names them."""
+        if kept is not None:
+            self._store.blobs.discard(kept.row.blob_id)
 
     def _keep(
         self, account: OpenAccount, intake: Intake, parsed: Parsed, parts: Sequence[Part], now: datetime

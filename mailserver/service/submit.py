@@ -203,6 +203,7 @@ class Submission:
         original = (travelling.original, travelling.original_summary)
         with self._delivery.archives.reading(*original, facts.mss, here, now) as attached:
             if attached.mismatch is not None and self._limits.refuses_mss_mismatch:
+                self._delivery.kept.discard(kept)
                 return Verdict(refuse(Reason.MSS_MISMATCH))
             shared = None if intake.small is not None else intake.keep()
             commits = self._delivery.deliver(arrival, here, shared, attached.found) if here else []

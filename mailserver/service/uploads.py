@@ -8,7 +8,7 @@ Blocking: for the pool.
 from dataclasses import dataclass
 
 from mailserver.mime.summary_wire import format_summary
-from mailserver.model.errors import Malformed, OverLimit
+from mailserver.model.errors import Denied, Malformed, NotFound, OverLimit
 from mailserver.service.intake import Intake
 from mailserver.service.keys import OpenAccount
 from mailserver.service.mailboxes import Mailboxes, MailboxInfo, flag_bits
@@ -112,7 +112,16 @@ class Upload:
         names = [flag for each in self._finished for flag in each.flags]
         info = tools.mailboxes.add_keywords(account, target.info, names)
         new = [self._new_message(each, info) for each in self._finished]
-        return tools.messages.place(account, info.mailbox_id, new, self._now, leaving)
+        try:
+            return tools.messages.place(account, info.mailbox_id, new, self._now, leaving)
+        except (
+            Denied,
+            NotFound,
+            OverLimit,
+        ):  # decided in the transaction, which left nothing: no file is named
+            for each in new:
+                tools.blobs.discard(each.blob.row.blob_id)
+            raise
 
     def close(self) -> None:
         """Forget everything: files without a name vanish."""

@@ -113,6 +113,10 @@ class BlobFolder:
         if _is_old(path, time.time() - ORPHAN_SECONDS):
             path.unlink(missing_ok=True)
 
+    def discard(self, blob_id: BlobId) -> None:
+        """Delete at once a file that no commit named, and none will: what it was kept for was refused."""
+        blob_path(self._folder, blob_id).unlink(missing_ok=True)
+
     def list_blobs(self) -> Iterator[BlobId]:
         for path in self._folder.glob("??/" + "[0-9a-f]" * 2 * ID_BYTES):
             yield BlobId(bytes.fromhex(path.name))

@@ -12,7 +12,7 @@ from harness.imap_transcript import Client
 
 from mailserver.audit.events import Origin
 from mailserver.mime.summary_wire import SummaryView
-from mailserver.model.errors import Unavailable
+from mailserver.model.errors import OverLimit, Unavailable
 from mailserver.service import placing
 from mailserver.service.quotas import DEFAULT_QUOTA, Amount
 
@@ -156,6 +156,24 @@ def test_a_store_that_fails_keeps_nothing(client: Client, monkeypatch: pytest.Mo
         patch.setattr(placing.item_changes, "expunge", fail)
         assert push(client, HEAD + b"c", verb=b"a REPLACE 1 Drafts").startswith("a NO [UNAVAILABLE] ")
     assert held(client) == "* STATUS Drafts (MESSAGES 1 UIDNEXT 2)"
+
+
+def test_what_the_transaction_refuses_leaves_no_file(
+    client: Client, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The room was there before the octets came, and another session took it."""
+    files = set(folder.glob("**/blobs/??/*"))
+
+    def fail(*_arguments: object) -> None:
+        assert len(set(folder.glob("**/blobs/??/*")) - files) == 2
+        raise OverLimit("quota")
+
+    large = HEAD + b"b" * 70_000
+    with monkeypatch.context() as patch:
+        patch.setattr(placing.items, "add_items", fail)
+        assert push(client, large, HEAD + b"a", large).startswith("a NO [OVERQUOTA] ")
+    assert set(folder.glob("**/blobs/??/*")) == files
+    assert " OK " in push(client, large)
 
 
 def test_what_another_session_expunged_is_not_replaced(

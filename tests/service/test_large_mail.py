@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
@@ -24,6 +24,7 @@ from mailserver.mime.kept_files import KeptNote
 from mailserver.model.account import AccountKind
 from mailserver.model.errors import Corrupt, Denied, NotFound, Unavailable
 from mailserver.policy.decision import Decision, Reason, refuse
+from mailserver.service import kept_files
 from mailserver.service import submit as submit_module
 from mailserver.service.delivery import Outcome
 from mailserver.service.entrance import Entrance
@@ -191,6 +192,36 @@ def test_what_the_antivirus_refuses_leaves_nothing(stage: Stage, monkeypatch: py
     assert stage.send("infected", [("a.zip", DATA)]).decision.reason is Reason.INFECTED
     assert seen[0] > len(DATA)
     assert (stage.rows(schema.kept), blob_files(stage.node)) == ([], 0)
+
+
+def test_what_is_refused_at_last_leaves_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files were sealed and durable before its archive was compared: they go at once, and no sweep is needed."""
+    submission = stage.node.services.submission
+    monkeypatch.setattr(submission, "_limits", replace(submission._limits, refuses_mss_mismatch=True))
+    files = [("IHE_XDM.ZIP", sample("ok-lettre-adressage")), ("a.zip", DATA)]
+    message = large_message("lying", SENDER, files)
+    lying = message.replace(b"MIME-Version", b"X-MSS-CODECDA: 34112-3\r\nMIME-Version", 1)
+    for _again in range(2):
+        assert submit(stage.node, stage.account, [AWAY], lying).decision.reason is Reason.MSS_MISMATCH
+        assert (stage.rows(schema.kept), blob_files(stage.node)) == ([], 0)
+    assert submit(stage.node, stage.account, [AWAY], message).decision.accepted
+    assert len(stage.rows(schema.kept)) == 1
+
+
+def test_files_whose_message_cannot_be_written_leave_nothing(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> None:
+        assert blob_files(stage.node) == 1
+        raise Unavailable("disk-full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kept_files, "_write_reduced", fail)
+        with pytest.raises(Unavailable):
+            stage.send("no room", [("a.zip", DATA)])
+    assert blob_files(stage.node) == 0
+    stage.send("no room", [("a.zip", DATA)])
+    assert stage.fetch(stage.note()) == DATA
 
 
 def test_a_patient_gets_no_more_than_the_rules_allow(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
