@@ -5,55 +5,23 @@ acknowledged; counted by IMAP afterwards, byte for byte.
 """
 
 import imaplib
-import json
-import os
 import random
-import signal
 import smtplib
 import ssl
-import subprocess
-import sys
-import threading
-import time
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from harness.processes import list_children
+from faults.killing import Tally, keep_trying, pli, send_and_kill
 
 from mailserver.cli.demo_stage import Operator, PortBlock, reserve_ports
 from mailserver.cli.operator_folder import OperatorPlan, make_operator, parse_domains
 
 KILLS = 12
 SENDERS = 10
-SECONDS = 60
 LARGE_BYTES = 300_000
-
-
-@dataclass
-class Tally:
-    """What each sender was told, under one lock."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    acknowledged: dict[str, str] = field(default_factory=dict)
-    tries: int = 0
-    failures: int = 0
-    last_error: str = ""
-    stop: threading.Event = field(default_factory=threading.Event)
-
-
-def pli(*arguments: str) -> dict[str, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "mailserver", *arguments, "--json"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout)
 
 
 def build_letter(mark: str, size: int, generator: random.Random) -> bytes:
@@ -70,20 +38,9 @@ def keep_sending(number: int, port: int, context: ssl.SSLContext, tally: Tally) 
         count += 1
         mark = f"kill-{number}-{count}"
         letter = build_letter(mark, LARGE_BYTES if count % 4 == 0 else 3000, generator)
-        while not tally.stop.is_set():
-            with tally.lock:
-                tally.tries += 1
-            try:
-                send_once(port, context, letter)
-            except (OSError, smtplib.SMTPException) as error:
-                with tally.lock:
-                    tally.failures += 1
-                    tally.last_error = repr(error)
-                tally.stop.wait(0.2)
-                continue
+        if keep_trying(partial(send_once, port, context, letter), tally):
             with tally.lock:
                 tally.acknowledged[mark] = sha256(letter).hexdigest()
-            break
 
 
 def send_once(port: int, context: ssl.SSLContext, letter: bytes) -> None:
@@ -105,15 +62,16 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_there_twice(
     try:
         app_password, context = prepare(tmp_path, operator, blocks)
         operator.start(workers=2)
-        send_and_kill(operator, context, tally)
+        senders = [
+            partial(keep_sending, number, operator.port("mx"), context, tally) for number in range(SENDERS)
+        ]
+        send_and_kill(operator, senders, tally, KILLS, goal=5)
         found = read_all(operator, app_password)
     finally:
         operator.stop()
         for block in blocks:
             block.release()
-    print(
-        f"{len(tally.acknowledged)} acknowledged, {tally.tries} tries, {tally.failures} failed, {KILLS} kills"
-    )
+    print(tally.told(KILLS))
     assert tally.failures > 0
     assert len(tally.acknowledged) > SENDERS
     marks = [mark for mark, _digest in found]
@@ -141,51 +99,6 @@ def prepare(folder: Path, operator: Operator, blocks: list[PortBlock]) -> tuple[
     context = ssl.create_default_context(cafile=str(folder / "authority/demo-ca.pem"))
     context.load_cert_chain(folder / "b/tls/operator.pem", folder / "b/tls/operator.key")
     return made["app_password"], context
-
-
-def send_and_kill(operator: Operator, context: ssl.SSLContext, tally: Tally) -> None:
-    """Every sender at work while workers and supervisor are killed; the server runs at the end."""
-    senders = [
-        threading.Thread(target=keep_sending, args=(number, operator.port("mx"), context, tally))
-        for number in range(SENDERS)
-    ]
-    try:
-        for sender in senders:
-            sender.start()
-        kill_in_turn(operator, tally)
-    finally:
-        tally.stop.set()
-        for sender in senders:
-            sender.join()
-
-
-def kill_in_turn(operator: Operator, tally: Tally) -> None:
-    """A worker, then the supervisor, twelve kills in all: six and six, either worker; after each, mail must get
-    through again.
-    """
-    for number in range(KILLS):
-        wait_for_progress(tally)
-        assert operator.process is not None
-        if number % 2:
-            os.kill(operator.process.pid, signal.SIGKILL)
-            operator.process.wait()
-            operator.start(workers=2)
-        else:
-            pids = list_children(operator.process.pid)
-            os.kill(pids[number // 2 % len(pids)], signal.SIGKILL)
-
-
-def wait_for_progress(tally: Tally) -> None:
-    """Until five more letters are acknowledged."""
-    with tally.lock:
-        goal = len(tally.acknowledged) + 5
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        with tally.lock:
-            if len(tally.acknowledged) >= goal:
-                return
-        tally.stop.wait(0.02)
-    raise AssertionError(f"mail does not get through any more: {tally.last_error}")
 
 
 def read_all(operator: Operator, app_password: str) -> list[tuple[str, str]]:
