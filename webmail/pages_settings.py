@@ -84,6 +84,8 @@ class SettingsPages:
         contact = None if is_removed else _find_contact(way, typed)
         if contact is None and not is_removed:
             return self._refuse(request, session, told, _BAD[way], 422)
+        if contact is not None and not self._is_reached(contact):
+            return self._refuse(request, session, told, "settings.sms-country", 422)
         if not await self._check_password(request, session, form.get("password", "")):
             return self._refuse(request, session, told, "settings.password-wrong", 403)
         if contact is None:
@@ -96,6 +98,13 @@ class SettingsPages:
         except OverLimit:
             return self._refuse(request, session, told, "login.codes", 429)
         return self._code_page(request, session, contact)
+
+    def _is_reached(self, contact: Contact) -> bool:
+        try:
+            self._desk.works.settings.demand_prefix(contact)
+        except Malformed:
+            return False
+        return True
 
     async def _remove_phone(self, request: Request, session: WebSession, told: _Told) -> Response:
         desk = self._desk

@@ -39,7 +39,7 @@ from mailserver.service.mail_logins import LoginPolicy, MailLogins
 from mailserver.service.mail_permit import MailPermits
 from mailserver.service.mailboxes import Mailboxes
 from mailserver.service.messages import Messages
-from mailserver.service.notices import Notices
+from mailserver.service.notices import Notices, SmsReach
 from mailserver.service.outbound import Outbound
 from mailserver.service.overdue_notices import OverdueNotices
 from mailserver.service.peers import Peers
@@ -183,7 +183,8 @@ def _delivery(
     """What mail brings about when it is put into a box: notices, the replies of who is away, receipts; and reports."""
     seals, outbound = queue
     hostname = DomainName(config.operator.hostname)
-    notices = Notices(directory, outbound, config.operator.name, config.web_url, has_sms=bool(config.sms.url))
+    sms = SmsReach(bool(config.sms.url), tuple(config.sms.prefixes))
+    notices = Notices(directory, outbound, config.operator.name, config.web_url, sms)
     absences = Absences(store, seals)
     replies = AbsenceReplies(store, directory, absences, outbound, config.operator.product_reference)
     awaited = AwaitedNotices(store, seals, directory, trust, config.queue.notice_hours * 3600)

@@ -202,6 +202,7 @@ def _add(options: argparse.Namespace) -> int:
     new = _new_account(options, totp)
     kind, address = new.kind, new.address
     with private_files(), opened(options.config) as pli:
+        pli.services.notices.demand_prefix(new.profile.contact_phone)
         made = pli.services.administration.add_account(new, datetime.now(UTC))
         operator = pli.services.config.operator.name
     otpauth = otpauth_uri(totp, str(address), operator) if totp else None

@@ -58,6 +58,7 @@ def _contact(options: argparse.Namespace) -> int:
     with private_files(), opened(options.config) as pli:
         administration = pli.services.administration
         if given:
+            pli.services.notices.demand_prefix(given.get("contact_phone", ""))
             profile = administration.mark_contact(address, change, pli.services.notices, datetime.now(UTC))
         else:
             profile = administration.load_contact(address)

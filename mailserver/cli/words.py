@@ -98,6 +98,7 @@ _WORDS = {
     "password-short": "The password is too short: at least 9 characters. Several words that do not belong together are "
     "easy to keep in mind and hard to guess.",
     "port-in-use": "{detail} is in use by another program. Stop it, or choose another port.",
+    "phone-country": "No SMS go to numbers of that country. Add it to prefixes in [sms] of pli.toml, or give another number.",
     "phone-syntax": "This is not a telephone number. Write it as +33612345678.",
     "release-rate": "Too many acts on this account in an hour. Wait, then try again.",
     "route-syntax": "A route is not host:port. See routes in [trust] of pli.toml, and the file that routes_file names.",

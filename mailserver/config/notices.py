@@ -9,6 +9,8 @@ from mailserver.model.hop import LinkSecurity
 
 TAG_CHARACTERS = 42
 """What the return path of a notice bears (``mailserver.service.notice_tokens``)."""
+HOME_PREFIXES = ("+33", "+262", "+508", "+590", "+594", "+596", "+681", "+687", "+689")
+"""France, and its territories that have a code of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,12 @@ class SmsConfig:
         '{"to": "{number}", "from": "{sender}", "text": "{text}"}',
         "The object that it wants; number as +33612345678.",
         rules.SMS_BODY,
+    )
+    prefixes: list[str] = key(  # noqa: RUF009 # a field
+        list(HOME_PREFIXES),
+        "Numbers that SMS go to, by how they begin; by default France and its overseas territories. People give their number "
+        'themselves: each further country is one where strangers may have SMS sent at your cost. ["+"] for all.',
+        rules.PHONE_PREFIXES,
     )
     sender: str = key("Pli", "Name shown as the sender of SMS.", rules.LINE_OR_NONE)
     token_file: str = key(

@@ -98,6 +98,7 @@ def _are_resolvers(texts: list[str]) -> bool:
 
 
 _PORTS = range(1, 65536)
+_PHONE_PREFIX = re.compile(r"\+([1-9][0-9]{0,6})?")
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _PRODUCT = re.compile(r"[A-Za-z0-9._-]{1,60}")
 _LIST_NAME = re.compile(r"(?!main$)[a-z0-9][a-z0-9-]{0,31}")
@@ -173,6 +174,10 @@ ROUTES: Rule[dict[str, str]] = Rule(
 )
 RESOLVERS: Rule[list[str]] = Rule(
     'a list of IP addresses with ports, each address once, as ["192.0.2.53:53"]', _are_resolvers
+)
+PHONE_PREFIXES: Rule[list[str]] = Rule(
+    'a list of one or more beginnings of numbers, as ["+33", "+262"], or ["+"] for every country',
+    lambda prefixes: bool(prefixes) and all(map(_PHONE_PREFIX.fullmatch, prefixes)),
 )
 # RFC 5321 §4.5.3.1.7: what is under 64K octets must be taken
 MESSAGE_BYTES: Rule[int] = Rule(

@@ -1,6 +1,7 @@
 """A telephone number in its international form (ITU-T E.164), as SMS providers want it."""
 
 import re
+from collections.abc import Sequence
 from typing import NewType
 
 from mailserver.model.errors import Malformed
@@ -21,3 +22,8 @@ def parse_phone(text: str) -> PhoneNumber:
     if not _INTERNATIONAL.fullmatch(digits):
         raise Malformed("phone-syntax")
     return PhoneNumber(digits)
+
+
+def has_prefix(number: str, prefixes: Sequence[str]) -> bool:
+    """Whether a number as ``parse_phone`` gives it begins with one of these, as ``+33``; ``+`` is every country."""
+    return number.startswith(tuple(prefixes))

@@ -44,6 +44,11 @@ class ContactSettings:
     def has_sms(self) -> bool:
         return self._notices.has_sms
 
+    def demand_prefix(self, contact: Contact) -> None:
+        """Raises Malformed("phone-country") for a number to which no SMS are sent."""
+        if contact.way is Way.SMS:
+            self._notices.demand_prefix(contact.target)
+
     def mark_choices(
         self, account: OpenAccount, choices: NoticeChoices, origin: Origin, now: datetime
     ) -> None:

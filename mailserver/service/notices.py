@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from mailserver.model.address import parse_address
 from mailserver.model.errors import Malformed
-from mailserver.model.phone import parse_phone
+from mailserver.model.phone import has_prefix, parse_phone
 from mailserver.service.directory import Directory, Profile
 from mailserver.service.notice_texts import NoticeKind, format_mail_text, format_sms
 from mailserver.service.outbound import NoticeOrder, Outbound, SmsOrder
@@ -63,17 +63,36 @@ class WaitingNotice:
     seconds: int
 
 
+@dataclass(frozen=True, slots=True)
+class SmsReach:
+    """Whether SMS are sent at all, and to numbers that begin how."""
+
+    is_on: bool = False
+    prefixes: tuple[str, ...] = ()
+
+
 class Notices:
     """Builds notice jobs. ``web_url`` is the public address of the pages, without any secret in it."""
 
     def __init__(
-        self, directory: Directory, outbound: Outbound, operator: str, web_url: str, *, has_sms: bool = False
+        self,
+        directory: Directory,
+        outbound: Outbound,
+        operator: str,
+        web_url: str,
+        sms: SmsReach = SmsReach(),
     ) -> None:
         self._directory = directory
         self._outbound = outbound
         self._operator = operator
         self._web_url = web_url
-        self.has_sms = has_sms
+        self._sms = sms
+        self.has_sms = sms.is_on
+
+    def demand_prefix(self, number: str) -> None:
+        """Raises Malformed("phone-country") for a number to which this operator sends no SMS; none is no fault."""
+        if number and not has_prefix(number, self._sms.prefixes):
+            raise Malformed("phone-country")
 
     def find_contact(self, profile: Profile, *, is_code: bool = False) -> Contact | None:
         """Where this person is reached; None when nowhere."""
@@ -85,7 +104,8 @@ class Notices:
     def _contacts_of(self, profile: Profile) -> list[Contact]:
         """Address and number, the preferred way first."""
         mail = Contact(Way.MAIL, profile.contact_email)
-        sms = Contact(Way.SMS, profile.contact_phone if self.has_sms else "")
+        is_reached = self.has_sms and has_prefix(profile.contact_phone, self._sms.prefixes)
+        sms = Contact(Way.SMS, profile.contact_phone if is_reached else "")
         return [each for each in ((sms, mail) if profile.prefers_sms else (mail, sms)) if each.target]
 
     def waiting_job(
@@ -138,6 +158,7 @@ class Notices:
         order: NoticeOrder | SmsOrder
         try:
             if contact.way is Way.SMS:
+                self.demand_prefix(contact.target)
                 order = SmsOrder(parse_phone(contact.target), format_sms(kind, values))
             else:
                 order = NoticeOrder(parse_address(contact.target), *format_mail_text(kind, values))

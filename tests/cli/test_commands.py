@@ -157,6 +157,11 @@ def test_members_of_a_box(config: Path, capsys: pytest.CaptureFixture[str]) -> N
             "+33612345678",
         ),
         (
+            ["--kind", "PER", "--address", "p@a.localhost", "--contact-phone", "+37120000078"],
+            "phone-country",
+            "prefixes in [sms]",
+        ),
+        (
             ["--kind", "PER", "--address", "p@a.localhost", "--contact-email", "not an email"],
             "contact-email",
             "name@domain",

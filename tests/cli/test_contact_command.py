@@ -77,6 +77,7 @@ def test_shown_masked_then_changed(config, capsys, monkeypatch) -> None:
         ([], "fields"),
         ({"contact_email": "no address"}, "address-syntax"),
         ({"contact_phone": "12"}, "phone-syntax"),
+        ({"contact_phone": "+37120000078"}, "phone-country"),
     ],
 )
 def test_refusals_change_nothing(config, capsys, monkeypatch, fields, error) -> None:

@@ -10,10 +10,11 @@ from service.delivery_peers import make_bench, message
 from service.gateway_node import JsonLines, Peer, Script, deliver, make_authority, make_gateway
 
 from mailserver.model.address import parse_address
+from mailserver.model.errors import Malformed
 from mailserver.service.contacts import says_dead
 from mailserver.service.delivery_reports import Cause, answered, passing, refused
 from mailserver.service.directory import Profile
-from mailserver.service.notices import Contact, News, Notices, Way
+from mailserver.service.notices import Contact, News, Notices, SmsReach, Way
 from mailserver.service.outbound import NoticeOrder, SmsOrder
 from mailserver.service.web_codes import Factor
 from mailserver.store.jobs import Lane
@@ -36,12 +37,26 @@ NOW = datetime.now(UTC)
         (replace(BOTH, contact_email=""), True, Way.SMS, Way.SMS),
         (replace(BOTH, contact_email=""), False, None, None),
         (Profile("Dominique"), True, None, None),
+        (replace(BOTH, contact_phone="+37120000078", prefers_sms=True), True, Way.MAIL, Way.MAIL),
+        (replace(BOTH, contact_phone="+37120000078", is_email_dead=True), True, None, Way.MAIL),
     ],
 )
 def test_the_way_to_a_person(profile, has_sms, told, code):
-    notices = Notices(None, None, "Pli", "https://pli.example", has_sms=has_sms)
+    notices = Notices(None, None, "Pli", "https://pli.example", SmsReach(has_sms, ("+33",)))
     found = notices.find_contact(profile), notices.find_contact(profile, is_code=True)
     assert [each and each.way for each in found] == [told, code]
+
+
+def test_no_code_goes_to_a_number_of_another_country():
+    """Not even one that was taken before the setting was narrowed."""
+    notices = Notices(
+        None, None, "Pli", "https://pli.example", SmsReach(is_on=True, prefixes=("+33", "+262"))
+    )
+    assert notices.contact_code_job(None, Contact(Way.SMS, "+37120000078"), "123456", NOW) is None
+    notices.demand_prefix("")
+    notices.demand_prefix("+262692000078")
+    with pytest.raises(Malformed, match="phone-country"):
+        notices.demand_prefix("+37120000078")
 
 
 def test_masks_tell_where_to_look_only():

@@ -163,16 +163,36 @@ def test_a_code_is_for_its_address_and_its_session(stage: Stage) -> None:
         ("mail", "pas une adresse", PASSWORD, 422, "pas une adresse de courriel"),
         ("mail", "", PASSWORD, 422, "pas une adresse de courriel"),
         ("sms", "12", PASSWORD, 422, "pas un numéro de téléphone"),
+        (
+            "sms",
+            "+371 20 00 00 78",
+            PASSWORD,
+            422,
+            "aux numéros de ce pays : rien n’a changé, aucun code n’est parti",
+        ),
+        ("sms", "0037120000078", PASSWORD, 422, "gardez une adresse de courriel"),
         ("pigeon", NEW, PASSWORD, 400, "Ce formulaire"),
     ],
 )
 def test_refusals_change_and_send_nothing(
-    stage: Stage, way: str, target: str, password: str, status: int, words: str
+    stage: Stage,
+    caplog: pytest.LogCaptureFixture,
+    way: str,
+    target: str,
+    password: str,
+    status: int,
+    words: str,
 ) -> None:
     before, sent = profile_of(stage), len(notices(stage))
     answer = ask(stage.patient(), way, target, password)
     assert (answer.status, words in answer.words) == (status, True)
     assert (profile_of(stage), len(notices(stage))) == (before, sent)
+    assert not target or target not in caplog.text
+
+
+def test_a_number_of_an_overseas_territory_gets_its_code(stage: Stage) -> None:
+    assert ask(stage.patient(), "sms", "+262 692 00 00 78").status == 200
+    assert code_for(stage, "+262692000078")
 
 
 def test_five_codes_an_hour(stage: Stage) -> None:

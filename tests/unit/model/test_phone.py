@@ -3,7 +3,7 @@
 import pytest
 
 from mailserver.model.errors import Malformed
-from mailserver.model.phone import parse_phone
+from mailserver.model.phone import has_prefix, parse_phone
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,19 @@ def test_numbers(typed, number):
 def test_what_is_none(typed):
     with pytest.raises(Malformed):
         parse_phone(typed)
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "is_in"),
+    [
+        (["+33"], True),
+        (["+262", "+33"], True),
+        (["+336"], True),
+        (["+"], True),
+        (["+34", "+3"], True),
+        (["+337"], False),
+        ([], False),
+    ],
+)
+def test_beginnings(prefixes, is_in):
+    assert has_prefix("+33612345678", prefixes) is is_in
