@@ -8,7 +8,7 @@ Blocking: for the pool.
 from dataclasses import dataclass
 
 from mailserver.mime.summary_wire import format_summary
-from mailserver.model.errors import Denied, Malformed, NotFound, OverLimit
+from mailserver.model.errors import Denied, Malformed, NotFound, OverLimit, Unavailable
 from mailserver.service.intake import Intake
 from mailserver.service.keys import OpenAccount
 from mailserver.service.mailboxes import Mailboxes, MailboxInfo, flag_bits
@@ -111,7 +111,7 @@ class Upload:
         self._demand_room(account, Amount(0, 0), leaving)
         names = [flag for each in self._finished for flag in each.flags]
         info = tools.mailboxes.add_keywords(account, target.info, names)
-        new = [self._new_message(each, info) for each in self._finished]
+        new = self._seal_all(info)
         try:
             return tools.messages.place(account, info.mailbox_id, new, self._now, leaving)
         except (
@@ -119,8 +119,7 @@ class Upload:
             NotFound,
             OverLimit,
         ):  # decided in the transaction, which left nothing: no file is named
-            for each in new:
-                tools.blobs.discard(each.blob.row.blob_id)
+            self._discard(new)
             raise
 
     def close(self) -> None:
@@ -141,6 +140,21 @@ class Upload:
             count -= 1
             octets -= messages.sum_padded(account, leaving.mailbox_id, [(leaving.uid, leaving.uid)])
         messages.quotas.demand_room(account.account_id, Amount(count, octets))
+
+    def _seal_all(self, info: MailboxInfo) -> list[NewMessage]:
+        """Every message or no file: on a full disk what was kept already goes at once."""
+        new: list[NewMessage] = []
+        try:
+            for each in self._finished:
+                new.append(self._new_message(each, info))  # noqa: PERF401 # what is there is needed when one fails
+        except Unavailable:
+            self._discard(new)
+            raise
+        return new
+
+    def _discard(self, new: list[NewMessage]) -> None:
+        for each in new:
+            self._tools.blobs.discard(each.blob.row.blob_id)
 
     def _new_message(self, each: _Finished, info: MailboxInfo) -> NewMessage:
         if each.sealed is not None:

@@ -13,8 +13,10 @@ from harness.imap_transcript import Client
 from mailserver.audit.events import Origin
 from mailserver.mime.summary_wire import SummaryView
 from mailserver.model.errors import OverLimit, Unavailable
+from mailserver.model.ids import BlobId
 from mailserver.service import placing
 from mailserver.service.quotas import DEFAULT_QUOTA, Amount
+from mailserver.store.blob_folder import Spool
 
 MIB = 2**20
 HEAD = b"Subject: grand\r\n\r\n"
@@ -174,6 +176,25 @@ def test_what_the_transaction_refuses_leaves_no_file(
         assert push(client, large, HEAD + b"a", large).startswith("a NO [OVERQUOTA] ")
     assert set(folder.glob("**/blobs/??/*")) == files
     assert " OK " in push(client, large)
+
+
+def test_a_disk_that_fills_up_between_two_messages_keeps_neither(
+    client: Client, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, real, kept = set(folder.glob("**/blobs/??/*")), Spool.keep, []
+
+    def keep(spool: Spool, blob_id: BlobId) -> None:
+        if kept:
+            raise Unavailable("disk-full")
+        kept.append(blob_id)
+        real(spool, blob_id)
+
+    large = HEAD + b"b" * 70_000
+    with monkeypatch.context() as patch:
+        patch.setattr(Spool, "keep", keep)
+        assert push(client, large, large).startswith("a NO ")
+    assert len(kept) == 1
+    assert set(folder.glob("**/blobs/??/*")) == files
 
 
 def test_what_another_session_expunged_is_not_replaced(
