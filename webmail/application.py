@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mailserver.config import Config
-from mailserver.crypto.custodian import CustodianVerbs
+from mailserver.crypto.custodian_verbs import CustodianVerbs
 from mailserver.log import incident_id
 from mailserver.model.errors import (
     Conflict,

@@ -15,7 +15,7 @@ from mailserver.api.health import Health
 from mailserver.api.login import ApiLogin
 from mailserver.api.problems import tell_error, tell_http_error
 from mailserver.api.sent_messages import SentMessages
-from mailserver.crypto.custodian import CustodianVerbs
+from mailserver.crypto.custodian_verbs import CustodianVerbs
 from mailserver.model.errors import PliError
 from mailserver.policy.trust_store import TrustStore
 from mailserver.service.keys import Keys

@@ -13,8 +13,9 @@ from mailserver.app.token_checks import build_token_check
 from mailserver.audit.checkpoint import LogPublics
 from mailserver.audit.signer import LogSigner, create_log_state
 from mailserver.config import Config
-from mailserver.crypto.custodian import Custodian, CustodianVerbs
+from mailserver.crypto.custodian import Custodian
 from mailserver.crypto.custodian_channel import CustodianClient, CustodianServer
+from mailserver.crypto.custodian_verbs import CustodianVerbs
 from mailserver.crypto.secret import Secret
 from mailserver.model.errors import Conflict, Unavailable
 from mailserver.service.sequencer import SignLog

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mailserver.app.trust_lists import open_trust_store
 from mailserver.config import Config
 from mailserver.config.rules import is_web_source, split_sources
-from mailserver.crypto.custodian import CustodianVerbs
+from mailserver.crypto.custodian_verbs import CustodianVerbs
 from mailserver.crypto.secret import random_id
 from mailserver.crypto.slots import ARGON2_DEFAULT, Argon2Parameters
 from mailserver.model.address import DomainName

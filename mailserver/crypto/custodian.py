@@ -10,10 +10,9 @@ import contextlib
 import re
 import threading
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from mailserver.crypto.ctx import Raw, ctx
 from mailserver.crypto.custodian_files import SEEDS, KeyFolder, format_seeds, parse_seeds
@@ -36,6 +35,7 @@ from mailserver.crypto.custodian_rates import (
     ReleaseLimit,
     Standing,
 )
+from mailserver.crypto.custodian_verbs import Provisioned
 from mailserver.crypto.hkdf import mac
 from mailserver.crypto.log_keys import LogSigningKeys
 from mailserver.crypto.roots import FIRST_EPOCH, AccountKeys
@@ -64,47 +64,6 @@ HOURS_KEPT = 13
 _RELEASE, _RELEASE_MAIL = "release", "release-mail"
 _PURPOSE = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _BASIS_LIMIT = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Provisioned:
-    """A new account's public keys (of FIRST_EPOCH) and its custody slot: nothing here is secret."""
-
-    mail_public: bytes
-    space_public: bytes
-    signing_public: bytes
-    custody_header: bytes
-    custody_body: bytes
-
-    @property
-    def amk_sealed(self) -> bytes:
-        """The AMK as the custody slot holds it: sealed to the custody key."""
-        return self.custody_body
-
-
-class CustodianVerbs(Protocol):
-    """What both the custodian and a client of its channel answer."""
-
-    def provision(self, account: bytes) -> Provisioned: ...
-    def harden(
-        self, account: bytes, slot: bytes, value: bytes, standing: Standing = Standing.STRANGER
-    ) -> bytes: ...
-    def release(
-        self, account: bytes, custody_header: bytes, custody_body: bytes, session_public: bytes, basis: str
-    ) -> bytes: ...
-    def release_mail(
-        self, account: bytes, custody_header: bytes, custody_body: bytes, session_public: bytes, proof: Proof
-    ) -> bytes: ...
-    def verify_login(self, account: bytes, proof: Proof) -> None: ...
-    def find_certificate_accounts(self, certificate: bytes) -> list[bytes]: ...
-    def bind_login(self, account: bytes, kind: LoginKind, subject: str) -> None: ...
-    def unbind_login(self, account: bytes, kind: LoginKind, subject: str) -> None: ...
-    def list_logins(self, kind: LoginKind, account: bytes = b"") -> list[LoginBinding]: ...
-    def note_act(self, basis: str) -> None: ...
-    def row_key(self) -> Secret: ...
-    def hourly_key(self, hour: int) -> Secret: ...
-    def service_key(self, purpose: str, epoch: int) -> Secret: ...
-    def drop_service_key(self, purpose: str, epoch: int) -> None: ...
 
 
 def utc_now() -> datetime:

@@ -13,9 +13,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-from mailserver.crypto.custodian import HOURS_KEPT, CustodianVerbs, Provisioned, utc_now
+from mailserver.crypto.custodian import HOURS_KEPT, utc_now
 from mailserver.crypto.custodian_logins import LoginBinding, LoginKind, Proof, ProofKind
 from mailserver.crypto.custodian_rates import Standing
+from mailserver.crypto.custodian_verbs import CustodianVerbs, Provisioned
 from mailserver.crypto.secret import Secret
 from mailserver.model.errors import (
     Conflict,

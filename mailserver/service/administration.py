@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mailserver.audit.events import EventKind, ObjectKind
-from mailserver.crypto.custodian import CustodianVerbs
+from mailserver.crypto.custodian_verbs import CustodianVerbs
 from mailserver.crypto.roots import FIRST_EPOCH, AccountKeys
 from mailserver.crypto.secret import Secret, random_id
 from mailserver.crypto.slots import (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mailserver.audit.events import AuditEvent, EventKind, ObjectKind, ParameterName
-from mailserver.crypto.custodian import CustodianVerbs
+from mailserver.crypto.custodian_verbs import CustodianVerbs
 from mailserver.crypto.slots import SlotKind, SlotScope, new_app_password
 from mailserver.model.account import AccountState
 from mailserver.model.address import Address

@@ -18,7 +18,7 @@ from mailserver.audit.events import (
     ObjectKind,
     ParameterName,
 )
-from mailserver.crypto.custodian import CustodianVerbs
+from mailserver.crypto.custodian_verbs import CustodianVerbs
 from mailserver.crypto.roots import AccountKeys
 from mailserver.crypto.secret import random_id
 from mailserver.crypto.slots import (

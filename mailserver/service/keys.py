@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from mailserver.crypto.ctx import ctx
-from mailserver.crypto.custodian import CustodianVerbs
 from mailserver.crypto.custodian_logins import Proof
 from mailserver.crypto.custodian_rates import Standing
+from mailserver.crypto.custodian_verbs import CustodianVerbs
 from mailserver.crypto.roots import AccountKeys, Root
 from mailserver.crypto.seal import PUBLIC_BYTES, SEAL_OVERHEAD_BYTES, KeyPair
 from mailserver.crypto.secret import Secret, random_id, random_secret

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from mailserver.audit.events import EventKind, ObjectKind, ParameterName
-from mailserver.crypto.custodian import CustodianVerbs
 from mailserver.crypto.custodian_logins import LoginBinding, LoginKind
+from mailserver.crypto.custodian_verbs import CustodianVerbs
 from mailserver.model.account import AccountKind, AccountState
 from mailserver.model.address import Address
 from mailserver.model.errors import Conflict, Denied, NotFound

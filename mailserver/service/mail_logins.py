@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from functools import partial
 
 from mailserver.audit.events import AuditEvent, AuditObject, EventKind, ObjectKind, Origin, ParameterName
-from mailserver.crypto.custodian import CustodianVerbs
 from mailserver.crypto.custodian_logins import Proof, ProofKind
+from mailserver.crypto.custodian_verbs import CustodianVerbs
 from mailserver.crypto.roots import Root
 from mailserver.crypto.slots import SlotScope
 from mailserver.model.account import AccountKind

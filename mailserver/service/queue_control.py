@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from mailserver.audit.events import EventKind, ObjectKind, ParameterName
-from mailserver.crypto.custodian import CustodianVerbs
+from mailserver.crypto.custodian_verbs import CustodianVerbs
 from mailserver.crypto.secret import random_id
 from mailserver.model.address import DomainName
 from mailserver.model.errors import Conflict, Corrupt, PliError

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from mailserver.crypto.custodian import CustodianVerbs
+from mailserver.crypto.custodian_verbs import CustodianVerbs
 from mailserver.model.errors import PliError
 from mailserver.policy.trust_store import TrustStore
 from mailserver.store import log_rows

@@ -6,7 +6,7 @@ Every value is a text that ends in no space (JSON, an address, base32): it is pa
 
 import threading
 
-from mailserver.crypto.custodian import CustodianVerbs
+from mailserver.crypto.custodian_verbs import CustodianVerbs
 from mailserver.crypto.secret import Secret
 from mailserver.crypto.wrap import Wrapper
 

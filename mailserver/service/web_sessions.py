@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mailserver.crypto.custodian import CustodianVerbs
+from mailserver.crypto.custodian_verbs import CustodianVerbs
 from mailserver.crypto.hkdf import derive, mac, verify_mac
 from mailserver.crypto.roots import AccountKeys, Root
 from mailserver.crypto.secret import Secret, random_id, random_secret
