@@ -83,8 +83,8 @@ class Reception:
         self.peers = peers
         self.limit_bytes = entrance.limits.message_bytes
         self.recipient_limit = entrance.limits.recipients
-        self.scans = entrance.antivirus is not None
-        """Whether each message waits for the antivirus."""
+        self.waits = entrance.antivirus is not None or not store.database.is_sqlite
+        """Whether each message waits for somebody else: the antivirus, a database server."""
 
     def decide_sender(self, peer_dn: DistinguishedName, sender: Address | None, now: datetime) -> Decision:
         facts = SenderFacts(None if sender is None else sender.domain, peer_dn)

@@ -13,7 +13,7 @@ from mailserver.smtp.desks import Transaction
 from mailserver.smtp.dot_reader import DotReader
 
 SLOW_AT_ONCE = 4
-SCANNED_AT_ONCE = 6
+WAITING_AT_ONCE = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,11 @@ class Judges:
     slow: Pool
 
     @classmethod
-    def made(cls, name: str, *, scans: bool) -> "Judges":
-        """``scans``: each message waits for the antivirus; otherwise two threads fill what one interpreter lock allows."""
-        return cls(Pool(SCANNED_AT_ONCE if scans else 2, f"{name}-judge"), Pool(SLOW_AT_ONCE, f"{name}-slow"))
+    def made(cls, name: str, *, waits: bool) -> "Judges":
+        """``waits``: for each message, on the antivirus or a database server. Otherwise one thread does all that one
+        interpreter lock allows, and what comes meanwhile wakes nobody.
+        """
+        return cls(Pool(WAITING_AT_ONCE if waits else 1, f"{name}-judge"), Pool(SLOW_AT_ONCE, f"{name}-slow"))
 
     def close(self) -> None:
         self.quick.shutdown(wait=False)

@@ -75,7 +75,7 @@ class SmtpServer:
         self._services = services
         self._role = role
         self._timing = timing or Timing()
-        self._judges = Judges.made(role.value, scans=services.reception.scans)
+        self._judges = Judges.made(role.value, waits=services.reception.waits)
         self._setting = Setting(services, pool, Throttle(time.monotonic), self._judges)
         self._failures = HandshakeFailures()
         self._register = Register(services.connections, services.connections_per_address)
