@@ -36,6 +36,7 @@ from mailserver.service.directory import Directory
 from mailserver.service.displayed_receipts import DisplayedReceipts
 from mailserver.service.kept_fetching import KeptFetching
 from mailserver.service.keys import Keys
+from mailserver.service.login_resets import LoginResets
 from mailserver.service.mail_permit import MailPermits
 from mailserver.service.mailboxes import Mailboxes
 from mailserver.service.messages import Messages
@@ -89,6 +90,7 @@ class WebServices:
     notices: Notices
     submission: Submission
     absence_settings: AbsenceSettings
+    resets: LoginResets
     throttle: Throttle
     clock: Callable[[], datetime] = utc_now
 
@@ -115,6 +117,7 @@ def build_works(services: WebServices) -> Works:
         Timelines(store),
         services.absence_settings,
         KeptFetching(store, services.config.web_url),
+        services.resets,
     )
 
 
@@ -139,7 +142,7 @@ def page_routes(desk: Desk) -> list[Route]:
     contacts, away = ContactPages(desk), AwayPages(desk)
     write, kept = WritePages(desk), KeptPages(desk)
     answers = AnswerPages(desk, mail, contacts, write)
-    settings = SettingsPages(desk, login.check_password)
+    settings = SettingsPages(desk, login.find_keys)
     return [
         Route("/login", login.show_login, methods=["GET"]),
         Route("/login", login.post_login, methods=["POST"]),
@@ -173,6 +176,7 @@ def page_routes(desk: Desk) -> list[Route]:
         Route("/history", documents.show_history, methods=["GET"]),
         Route("/settings", settings.show_settings, methods=["GET"]),
         Route("/settings/notices", settings.post_notices, methods=["POST"]),
+        Route("/settings/password", settings.post_password, methods=["POST"]),
         Route("/settings/contact", settings.post_contact, methods=["POST"]),
         Route("/settings/contact/code", settings.post_code, methods=["POST"]),
     ]

@@ -23,6 +23,7 @@ from mailserver.service.displayed_receipts import DisplayedReceipts
 from mailserver.service.kept_fetching import KeptFetching
 from mailserver.service.known_devices import LIFE_SECONDS
 from mailserver.service.languages import choose_language
+from mailserver.service.login_resets import LoginResets
 from mailserver.service.space_documents import SpaceDocuments
 from mailserver.service.throttle import Throttle, network_of
 from mailserver.service.timelines import Timelines
@@ -65,6 +66,7 @@ class Works:
     timelines: Timelines
     absences: AbsenceSettings
     kept: KeptFetching
+    resets: LoginResets
 
 
 class Desk:

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from mailserver.crypto.custodian_rates import Standing
+from mailserver.crypto.roots import AccountKeys
 from mailserver.model.errors import Denied, OverLimit
 from mailserver.service.keys import ARGON2_AT_ONCE
 from mailserver.service.throttle import Throttle
@@ -32,7 +33,7 @@ from webmail.desk import (
 T = TypeVar("T")
 KNOWN_AT_ONCE = 1
 """Of the ARGON2_AT_ONCE: browsers that were let in before do not wait behind strangers."""
-_NOTES = {"ended": "login.ended", "left": "login.left"}
+_NOTES = {"ended": "login.ended", "left": "login.left", "changed": "login.changed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +98,19 @@ class LoginPages:
                 return self._login_page(request, error=f"login.{error.code}", login=typed[:320], status=429)
         return set_cookie(go_to("/login/code"), started.cookie.format_value())
 
-    async def check_password(self, request: Request, session: WebSession, password: str) -> bool:
-        """Whether it is the signed-in person's: a guess counts and waits as at the door. Raises OverLimit."""
+    async def find_keys(self, request: Request, session: WebSession, password: str) -> AccountKeys | None:
+        """What the signed-in person's password opens; None when it is not theirs. A guess counts and waits as at the door. Raises OverLimit."""
         desk = self._desk
         login, device = str(session.account.addresses[0]), request.cookies.get(DEVICE_COOKIE, "")
         standing = desk.works.login.standing_of(login, device, desk.now())
         attempt = _Attempt(desk.peer(request), login, standing is Standing.KNOWN)
-        check = partial(desk.works.login.has_password, session.account, password, standing)
+        check = partial(desk.works.login.find_keys, session.account, password, standing)
         with attempt.under_way(desk.throttle) as seconds:
             await anyio.sleep(seconds)
-            is_right = await self._in_lane(request, standing, check)
-            if not is_right:
+            keys = await self._in_lane(request, standing, check)
+            if keys is None:
                 self._note_failure(attempt)
-        return is_right
+        return keys
 
     async def _in_lane(self, request: Request, standing: Standing, begin: Callable[[], T]) -> T:
         """Raises ClientDisconnect when nobody waits for an answer any more: no work for one."""

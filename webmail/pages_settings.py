@@ -7,17 +7,23 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mailserver.crypto.roots import AccountKeys
+from mailserver.crypto.secret import Secret
 from mailserver.model.address import parse_address
 from mailserver.model.errors import Conflict, Denied, Malformed, OverLimit
 from mailserver.model.phone import parse_phone
 from mailserver.service.contact_settings import NoticeChoices
 from mailserver.service.notices import Contact, News, Way
 from mailserver.service.web_sessions import WebSession
-from webmail.desk import Desk, go_to
+from webmail.desk import Desk, drop_cookie, go_to
 
 _BAD = {Way.MAIL: "settings.bad-mail", Way.SMS: "settings.bad-sms"}
-CheckPassword = Callable[[Request, WebSession, str], Awaitable[bool]]
-"""Whether this is the signed-in person's password; a wrong one counts as a failed login."""
+_BAD_PASSWORD = {
+    "password-short": "settings.password-short",
+    "password-long": "settings.password-long",
+}
+FindKeys = Callable[[Request, WebSession, str], Awaitable[AccountKeys | None]]
+"""What the signed-in person's password opens; a wrong one counts as a failed login."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +37,9 @@ class _Told:
 
 
 class SettingsPages:
-    def __init__(self, desk: Desk, check_password: CheckPassword) -> None:
+    def __init__(self, desk: Desk, find_keys: FindKeys) -> None:
         self._desk = desk
-        self._check_password = check_password
+        self._find_keys = find_keys
 
     async def show_settings(self, request: Request) -> Response:
         session = await self._desk.session(request)
@@ -72,6 +78,29 @@ class SettingsPages:
         await desk.run(mark)
         return go_to("/settings?done=1")
 
+    async def post_password(self, request: Request) -> Response:
+        """Another password: the one until now first. Every session ends, this one too."""
+        desk = self._desk
+        session, form = await self._form(request)
+        told, new = _Told(way="password"), form.get("new", "")
+        if new != form.get("again", ""):
+            return self._refuse(request, session, told, "settings.new-differs", 422)
+        keys = await self._find_keys(request, session, form.get("password", ""))
+        if keys is None:
+            return self._refuse(request, session, told, "settings.password-wrong", 403)
+        change = partial(
+            desk.works.resets.change_password,
+            session.account,
+            (keys, Secret(new.encode())),
+            desk.origin(request),
+            desk.now(),
+        )
+        try:
+            await desk.run(change)
+        except Malformed as error:
+            return self._refuse(request, session, told, _BAD_PASSWORD[error.code], 422)
+        return drop_cookie(go_to("/login?note=changed"))
+
     async def post_contact(self, request: Request) -> Response:
         """A new address or number: the password first, then a code goes there."""
         desk = self._desk
@@ -86,7 +115,7 @@ class SettingsPages:
             return self._refuse(request, session, told, _BAD[way], 422)
         if contact is not None and not self._is_reached(contact):
             return self._refuse(request, session, told, "settings.sms-country", 422)
-        if not await self._check_password(request, session, form.get("password", "")):
+        if await self._find_keys(request, session, form.get("password", "")) is None:
             return self._refuse(request, session, told, "settings.password-wrong", 403)
         if contact is None:
             return await self._remove_phone(request, session, told)

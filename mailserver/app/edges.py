@@ -188,6 +188,7 @@ async def _start_web(start: _Start, edges: Edges) -> None:
             services.notices,
             services.submission,
             services.absence_settings,
+            services.resets,
             start.throttle,
         )
     )

@@ -19,6 +19,7 @@ from mailserver.policy.trust_store import TrustStore
 from mailserver.service.absence_replies import AbsenceReplies
 from mailserver.service.absence_settings import AbsenceSettings
 from mailserver.service.absences import Absences
+from mailserver.service.account_slots import PasswordSlots
 from mailserver.service.administration import Administration
 from mailserver.service.antivirus import Antivirus
 from mailserver.service.app_passwords import AppPasswords
@@ -35,6 +36,7 @@ from mailserver.service.kept_files import KeptFiles, KeptSettings
 from mailserver.service.keys import Keys
 from mailserver.service.login_bindings import LoginBindingActs
 from mailserver.service.login_failures import LoginFailures
+from mailserver.service.login_resets import LoginResets
 from mailserver.service.mail_logins import LoginPolicy, MailLogins
 from mailserver.service.mail_permit import MailPermits
 from mailserver.service.mailboxes import Mailboxes
@@ -73,6 +75,7 @@ class Services:
     administration: Administration
     members: BoxMembers
     app_passwords: AppPasswords
+    resets: LoginResets
     bindings: LoginBindingActs
     boxes: Boxes
     rights: BoxRights
@@ -115,8 +118,7 @@ def build_services(
 ) -> Services:
     """Open the store and wire every service. The schema must be current (``migrations.upgrade``).
 
-    ``keeps_trust``: see TrustSource. ``login_custody``: a second link to the custodian, so that an issuer of tokens that
-    is slow does not hold up passwords.
+    ``keeps_trust``: see TrustSource. ``login_custody``: a second link, lest a slow issuer of tokens hold passwords up.
     """
     store = open_store(config.database_url, config.data_folder, custody.row_key(), on_disk_failure)
     seals = ServiceSeals(custody)
@@ -124,12 +126,12 @@ def build_services(
     trust = open_trust_store(config, keeps=keeps_trust)
     outbound = Outbound(seals)
     notices, delivery, reports = _delivery(config, store, (seals, outbound), directory, trust)
-    entrance = _entrance(config, store)
     rights = BoxRights(store, directory)
     keys = Keys(store, directory, custody)
     revocations = make_revocations(config, tells=keeps_trust)
     peers = Peers(_peer_rules(config), revocations)
     sendings = Sendings(store, outbound, reports, delivery.awaited)
+    entrance = _entrance(config, store)
     submission = Submission(store, directory, delivery, sendings, trust, entrance)
     return Services(
         config,
@@ -144,6 +146,7 @@ def build_services(
         Administration(store, directory, custody, argon2),
         BoxMembers(store, directory, custody),
         AppPasswords(store, directory, custody),
+        LoginResets(store, directory, notices, PasswordSlots(custody, argon2)),
         LoginBindingActs(store, directory, custody),
         Boxes(store, directory),
         rights,

@@ -124,9 +124,12 @@ _ACTS: dict[str, tuple[str, str]] = {
     "member-removed": ("n’est plus membre", "no longer a member"),
     "member-responsible": ("nouveau responsable", "newly responsible"),
     "removed-from-queue": ("retiré de la file d’attente", "taken out of the queue"),
+    "second-factor-application": ("codes par une application", "codes by an application"),
+    "second-factor-codes": ("codes par courriel ou SMS", "codes by e-mail or SMS"),
     "token-subject-added": ("identité rattachée", "identity bound"),
     "token-subject-removed": ("identité détachée", "identity unbound"),
     "token-subjects-listed": ("identités listées", "identities listed"),
+    "web-password": ("mot de passe du site", "password of the site"),
 }
 """Values of ACT that are ours; any other (rights of a mailbox) is shown as it is."""
 _TO_SEVERAL = ("nombre de destinataires", "number of recipients")

@@ -17,6 +17,7 @@ from mailserver.cli import (
     imap_settings,
     login_commands,
     member_commands,
+    reset_commands,
 )
 from mailserver.cli.numbers import whole_number
 from mailserver.cli.opened import opened, read_secret
@@ -39,8 +40,8 @@ from mailserver.service.one_time import new_totp_secret, otpauth_uri
 PRIVATE_FIELDS = ("name", "ins", "contact_email", "contact_phone", "profession", "structure", "password")
 MOST_DAYS = 3660
 NO_WEB_LOGIN = (
-    "No web password was given: mail for this person is kept, and they cannot log in on the web. There is no command that "
-    "gives one later: use --password-stdin here."
+    "No web password was given: mail for this person is kept, and they cannot log in on the web yet. Give one with: "
+    "pli account web-password"
 )
 NO_CODES = (
     "There is nowhere to send login codes to, so this person cannot log in on the web yet. Give an address or a "
@@ -91,6 +92,7 @@ def add_arguments(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     _add_others(acts)
     bounce_command.add_arguments(acts)
     contact_command.add_arguments(acts)
+    reset_commands.add_arguments(acts)
     imap_settings.add_arguments(acts)
     member_commands.add_arguments(acts)
     login_commands.add_arguments(acts)

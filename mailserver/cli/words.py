@@ -4,7 +4,7 @@ from mailserver.model.errors import Corrupt, PliError, Unavailable
 
 _WORDS = {
     "account": "No account has this address. See: pli account list",
-    "account-disabled": "This account is disabled: nothing opens it, so it gets no app password. Use another account.",
+    "account-disabled": "This account is disabled: nothing opens it, so it gets no password. Use another account.",
     "address-syntax": "This is not a mail address. Write it as name@domain.",
     "address-taken": "This address already has an account. Choose another, or see: pli account list",
     "app-password": "This account has no app password of that id. See: pli account app-password --list",
@@ -36,7 +36,8 @@ _WORDS = {
     "custodian-busy": "The keys are in use by another process. Wait, or stop that process.",
     "custodian-journal": "The custodian could not write its journal, so nothing was done. Look at the disk of the keys folder.",
     "custodian-keys": "The keys file is damaged. Put the keys folder back from its own backup.",
-    "custody-slot": "This account is not in custody: only its owner can open it, with their own secret.",
+    "custody-slot": "This account is not in custody: only its owner can open it, with their own secret. Whoever lost that one "
+    "loses what the account holds, and can have a new account under another address.",
     "database": "The database does not answer. Check that it runs and that pli.toml names it rightly.",
     "database-busy": "The database is busy. Try again in a moment.",
     "demo-authority": "The demonstration authority is damaged or not whole. Choose an empty folder for another one.",
@@ -91,6 +92,8 @@ _WORDS = {
     "members-unexpected": "Only ORG and CAB accounts have members.",
     "name-needed": "The account needs a name. Give --name, or name on standard input with --fields-stdin.",
     "relay-password": "The password of [relay] cannot be used: {detail}. See password_file in pli.toml.",
+    "no-second-factor": "There is nowhere to send login codes to. Give an address or a telephone first, with: pli account contact "
+    "--fields-stdin",
     "not-responsible": "Only who is responsible for the box reads its log. See: pli account member list",
     "notice-in-hand": "This notice is being sent, or its account changed, at this moment. Give the report again in a minute.",
     "oauth-off": "No issuer of tokens is configured. Name issuer in [oauth] of pli.toml first.",
@@ -106,7 +109,7 @@ _WORDS = {
     "scope": "This secret may not open that. Use the person's web password.",
     "secret-empty": "Nothing was given on standard input. Give the secret there, on one line.",
     "secret-encoding": "The secret on standard input is not in UTF-8. Give it in that encoding.",
-    "shared-box-has-members": "A shared box has members, not app passwords. Add them with: pli account member add",
+    "shared-box-has-members": "A shared box has members, who log in as themselves, and no password of its own. Add them with: pli account member add",
     "slot": "This secret is not there any more. Look at what the account has, then try again.",
     "stopping": "The server is stopping. Try again when it runs.",
     "sms-token": "The token of [sms] cannot be used: {detail}. See token_file in pli.toml.",

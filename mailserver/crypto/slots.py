@@ -251,6 +251,12 @@ def new_app_password() -> str:
     return "-".join(text[at : at + 5] for at in range(0, len(text), 5))
 
 
+def new_web_password() -> str:
+    """Four groups of five base32 characters: 100 bits, fit to be said on the telephone. Typed as it stands."""
+    text = base64.b32encode(secrets.token_bytes(13)).decode().lower()[:20]
+    return "-".join(text[at : at + 5] for at in range(0, 20, 5))
+
+
 def parse_app_password(text: str) -> AppPassword:
     """Tag and secret of what a person typed, whatever its case, spaces and hyphens; Malformed("app-password")."""
     match = _APP_PASSWORD.fullmatch(_SEPARATORS.sub("", text[:200]).lower())

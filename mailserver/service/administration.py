@@ -1,26 +1,19 @@
 """Accounts as an administrator makes them: keys through custody, every act in the account's own log (K4, L1)."""
 
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mailserver.audit.events import EventKind, ObjectKind
 from mailserver.crypto.custodian_verbs import CustodianVerbs
-from mailserver.crypto.roots import FIRST_EPOCH, AccountKeys
+from mailserver.crypto.roots import FIRST_EPOCH
 from mailserver.crypto.secret import Secret, random_id
 from mailserver.crypto.slots import (
     ARGON2_DEFAULT,
-    PASSWORD_LIMIT_BYTES,
     Argon2Parameters,
-    SlotHeader,
     SlotKind,
     SlotScope,
-    format_slot_header,
     new_app_password,
-    password_secret,
-    seal_slot,
-    slot_payload,
 )
 from mailserver.model.account import BIRTH_MAILBOXES, AccountKind, AccountState
 from mailserver.model.address import Address, parse_address
@@ -28,11 +21,19 @@ from mailserver.model.errors import Conflict, Malformed, NotFound
 from mailserver.model.ids import AccountId, MailboxId
 from mailserver.model.patient import Ins
 from mailserver.service.access_log import PreparedEntry, add_entries, prepare_entry
-from mailserver.service.account_slots import APP_PASSWORD_DAYS, app_password_slot, slot_row, term_of
+from mailserver.service.account_slots import (
+    APP_PASSWORD_DAYS,
+    PasswordSlots,
+    app_password_slot,
+    judge_password,
+    slot_row,
+    term_of,
+)
 from mailserver.service.administrator import administrator_act
 from mailserver.service.box_members import BoxMembers, seal_member
 from mailserver.service.directory import Directory, Profile
 from mailserver.service.keys import release_keys
+from mailserver.service.notice_texts import NoticeKind
 from mailserver.service.notices import Notices
 from mailserver.store import web_rows
 from mailserver.store.accounts import AccountRow, SlotRow
@@ -42,9 +43,6 @@ from mailserver.store.mailboxes import MailboxRow, add_mailbox
 from mailserver.store.members import MemberRow
 from mailserver.store.store import Store
 from mailserver.store.writer import Unit
-
-PASSWORD_CHARACTERS = 9
-"""``facts/mssante`` (MES-APP). What slows guessing down is K3, and a limit on tries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ class Administration:
         self._store = store
         self._directory = directory
         self._custody = custody
-        self._argon2 = argon2
+        self._passwords = PasswordSlots(custody, argon2)
         self._members = BoxMembers(store, directory, custody)
 
     def add_account(self, new: NewAccount, now: datetime) -> MadeAccount:
@@ -122,7 +120,7 @@ class Administration:
         if new.profile.contact_email and not _is_address(new.profile.contact_email):
             raise Malformed("contact-email")
         if new.password is not None:
-            _judge_password(new.password.reveal().decode())
+            judge_password(new.password.reveal().decode())
         if new.members and not new.kind.is_shared:
             raise Malformed("members-unexpected")
         with self._store.database.read() as connection:
@@ -147,26 +145,13 @@ class Administration:
             slots += made.slots
             members.append(made.row)
         if new.password is not None:
-            slots.append(self._password_slot(row, keys, new.password))
+            slots.append(self._passwords.seal(row, keys, new.password))
         if not wants_app_password:
             return slots, members, None
         app_password = new_app_password()
         password = (app_password, SlotScope.IMAP_SMTP)
         slots.append(app_password_slot(self._store, row, keys, password, term_of(row.created_at, new.days)))
         return slots, members, app_password
-
-    def _password_slot(self, row: AccountRow, keys: AccountKeys, password: Secret) -> SlotRow:
-        slot_id = random_id()
-        header = SlotHeader(
-            row.account_id, slot_id, SlotKind.PASSWORD, SlotScope.WEB, random_id(), self._argon2
-        )
-        secret = password_secret(
-            header,
-            password.reveal().decode(),
-            lambda value: self._custody.harden(row.account_id, slot_id, value),
-        )
-        body = seal_slot(header, secret, slot_payload(keys, SlotScope.WEB))
-        return slot_row(row, format_slot_header(header), (SlotKind.PASSWORD, SlotScope.WEB), body)
 
     def _write(
         self,
@@ -232,7 +217,7 @@ class Administration:
     ) -> Profile:
         """Where codes and notices go from now on; logged, and told to where they went."""
         row = self._load(address)
-        told = notices.contact_changed_jobs(row, now)
+        told = notices.change_jobs(row, NoticeKind.CONTACT_CHANGED, now)
         return self._mark_profile(row, change, "contact-changed", now, told)
 
     def _mark_profile(
@@ -276,15 +261,6 @@ class Administration:
         if row is None:
             raise NotFound("account")
         return row
-
-
-def _judge_password(password: str) -> None:
-    """Raises Malformed for a web password that is too easily guessed, or that no slot takes."""
-    characters = unicodedata.normalize("NFC", password)
-    if len(characters) < PASSWORD_CHARACTERS:
-        raise Malformed("password-short")
-    if len(characters.encode()) > PASSWORD_LIMIT_BYTES:
-        raise Malformed("password-long")
 
 
 def _is_address(text: str) -> bool:

@@ -14,6 +14,7 @@ from mailserver.service.access_log import add_entries, prepare_entry
 from mailserver.service.directory import Directory, Profile
 from mailserver.service.keys import OpenAccount
 from mailserver.service.mail_permit import actor_of
+from mailserver.service.notice_texts import NoticeKind
 from mailserver.service.notices import Contact, News, Notices, Way
 from mailserver.service.web_codes import Take, WebCodes
 from mailserver.store.accounts import AccountRow
@@ -115,7 +116,7 @@ class ContactSettings:
         row, profile = change
         old = self._directory.open_profile(row)
         is_contact = (old.contact_email, old.contact_phone) != (profile.contact_email, profile.contact_phone)
-        told = self._notices.contact_changed_jobs(row, now) if is_contact else []
+        told = self._notices.change_jobs(row, NoticeKind.CONTACT_CHANGED, now) if is_contact else []
         changed = replace(row, profile=self._directory.seal_profile(row.account_id, profile))
         what = AuditObject(ObjectKind.CONTACT if is_contact else ObjectKind.SETTING)
         event = AuditEvent(EventKind.SETTING_CHANGED, now, actor_of(account), what, origin)

@@ -13,6 +13,8 @@ class NoticeKind(StrEnum):
     GUESSES = "guesses"
     CONTACT_CODE = "contact-code"
     CONTACT_CHANGED = "contact-changed"
+    PASSWORD_CHANGED = "password-changed"  # noqa: S105 # the name of a notice
+    FACTOR_CHANGED = "factor-changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,26 @@ NOTICE_TEXTS: dict[NoticeKind, NoticeText] = {
         "If it was you, do nothing.\n"
         "If it was not you, call support at once.",
         "{operator} : vos coordonnées ont été changées. Si ce n'était pas vous, appelez l'assistance. / Your contact changed.",
+    ),
+    NoticeKind.PASSWORD_CHANGED: NoticeText(
+        "{operator} : votre mot de passe a changé",
+        "Le mot de passe de votre espace {operator} a été changé. L'ancien n'ouvre plus rien.\n\n"
+        "Si vous l'avez demandé, ne faites rien.\n"
+        "Si ce n'était pas vous, appelez l'assistance tout de suite.",
+        "The password of your {operator} space was changed. The old one opens nothing any more.\n\n"
+        "If you asked for it, do nothing.\n"
+        "If it was not you, call support at once.",
+        "{operator} : mot de passe de votre espace changé. Si ce n'était pas vous, appelez l'assistance. / Password changed.",
+    ),
+    NoticeKind.FACTOR_CHANGED: NoticeText(
+        "{operator} : vos codes de connexion ont changé",
+        "La façon dont vous recevez les codes de connexion de votre espace {operator} a été changée.\n\n"
+        "Si vous l'avez demandé, ne faites rien.\n"
+        "Si ce n'était pas vous, appelez l'assistance tout de suite.",
+        "The way you get login codes for your {operator} space was changed.\n\n"
+        "If you asked for it, do nothing.\n"
+        "If it was not you, call support at once.",
+        "{operator} : vos codes de connexion ont changé. Si ce n'était pas vous, appelez l'assistance. / Login codes changed.",
     ),
 }
 

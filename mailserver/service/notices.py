@@ -135,12 +135,12 @@ class Notices:
         """The code that shows that a new address or number is the person's own; None when it cannot be one."""
         return self._job(account, contact, NoticeKind.CONTACT_CODE, CODE_LIFE_SECONDS, now, code)
 
-    def contact_changed_jobs(self, account: AccountRow, now: datetime) -> list[JobRow]:
-        """To the address and the number until now, both: whoever holds one of them cannot keep the change from the
-        other. ``account`` is the row before the change.
+    def change_jobs(self, account: AccountRow, kind: NoticeKind, now: datetime) -> list[JobRow]:
+        """That how somebody logs in was changed. To the address and the number until now, both: whoever holds one of
+        them cannot keep the change from the other. ``account`` is the row before the change.
         """
         known = self._contacts_of(self._directory.open_profile(account))
-        jobs = [self._job(account, each, NoticeKind.CONTACT_CHANGED, DAY_SECONDS, now) for each in known]
+        jobs = [self._job(account, each, kind, DAY_SECONDS, now) for each in known]
         return [job for job in jobs if job is not None]
 
     def _job(

@@ -11,8 +11,9 @@ from datetime import datetime
 
 from mailserver.audit.events import AuditEvent, AuditObject, EventKind, ObjectKind, Origin
 from mailserver.crypto.custodian_rates import Standing
+from mailserver.crypto.roots import AccountKeys
 from mailserver.model.address import DomainName
-from mailserver.model.errors import Denied
+from mailserver.model.errors import Denied, NotFound
 from mailserver.service.access_log import add_entries, prepare_entry
 from mailserver.service.keys import Keys, OpenAccount
 from mailserver.service.known_devices import KnownDevices
@@ -93,20 +94,30 @@ class WebLogin:
         sent, write_code = self._codes.prepare(account.account, cookie.session_id, now)
 
         def run(connection: Connection) -> None:
+            if not self._has_slot(connection, account):
+                raise Denied("login")
             write_code(connection)
             self._store.web.add_session(connection, row)
 
         self._store.writer.commit(Unit(account.account_id, run))
         return Started(cookie, sent)
 
-    def has_password(self, account: OpenAccount, password: str, standing: Standing) -> bool:
-        """Whether it is this account's (0.1 s of Argon2). Raises OverLimit("harden-rate")."""
+    def _has_slot(self, connection: Connection, account: OpenAccount) -> bool:
+        """Whether the password still opens the account: another may have come while this one was stretched."""
+        try:
+            self._store.accounts.load_slot(connection, account.account_id, account.slot_id)
+        except NotFound:
+            return False
+        return True
+
+    def find_keys(self, account: OpenAccount, password: str, standing: Standing) -> AccountKeys | None:
+        """What this account's password opens; None for any other (0.1 s of Argon2). Raises OverLimit("harden-rate")."""
         login = str(account.addresses[0])
         try:
-            found, _keys = self._keys.open_with_password(login, password[: PASSWORD_CHARACTERS + 1], standing)
+            found, keys = self._keys.open_with_password(login, password[: PASSWORD_CHARACTERS + 1], standing)
         except Denied:
-            return False
-        return found.account_id == account.account_id
+            return None
+        return keys if found.account_id == account.account_id else None
 
     def find_awaited(self, pending_value: str, now: datetime) -> Awaited | None:
         """What the page of the second step says; None when the first is over."""
@@ -133,7 +144,8 @@ class WebLogin:
         entry = prepare_entry(row, AuditEvent(EventKind.LOGIN, now, who, what, origin))
 
         def run(connection: Connection) -> bool:
-            if not take(connection):
+            begun = self._store.web.find_session(connection, pending.account_id, pending.session_id)
+            if begun is None or not take(connection):
                 return False
             web_rows.delete_session(connection, pending.account_id, pending.session_id)
             self._store.web.add_session(connection, session)

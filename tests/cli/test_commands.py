@@ -87,7 +87,7 @@ def test_a_patient_who_could_not_log_in_is_told_of(
 ) -> None:
     patient = ["account", "add", "-c", str(config), "--kind", "PATIENT", "--name", "D"]
     assert command.run([*patient, "--address", "d@a.localhost", "--ins", INS]) == 0
-    assert "use --password-stdin here" in capsys.readouterr().out
+    assert "pli account web-password" in capsys.readouterr().out
     monkeypatch.setattr("sys.stdin", io.StringIO("un mot de passe long\n"))
     other = [
         "--address",

@@ -39,6 +39,7 @@ UNSAFE = (
     "/logout",
     "/messages/" + "A" * 38 + "/answer",
     "/settings/notices",
+    "/settings/password",
     "/settings/contact",
     "/settings/contact/code",
 )

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
-from harness.web_node import PASSWORD, PATIENT
+from harness.web_node import ORIGIN, PASSWORD, PATIENT
 from harness.web_server import Client
 from harness.web_stage import Stage, make_stage
 
+from mailserver.crypto.secret import Secret
 from mailserver.model.address import parse_address
 from mailserver.service.directory import Profile
 from mailserver.service.outbound import SmsOrder
@@ -238,3 +240,27 @@ def test_the_change_is_in_the_persons_log(stage: Stage) -> None:
 
 def test_professionals_have_it_too(stage: Stage) -> None:
     assert "Où vous joindre" in stage.doctor().get("/settings").words
+
+
+def test_a_new_password_ends_every_session(stage: Stage) -> None:
+    client, other = stage.patient(), stage.patient()
+    new = "trois mots sans rapport"
+    fields = {"token": client.get("/settings").field("token"), "password": PASSWORD}
+    for typed, status, words in (
+        ({"new": new, "again": new + "x"}, 422, "ne sont pas les mêmes"),
+        ({"new": "court", "again": "court"}, 422, "trop court"),
+        ({"new": new, "again": new, "password": "pas le bon"}, 403, "n’est pas le bon"),
+    ):
+        refused = client.post("/settings/password", fields | typed)
+        assert (refused.status, words in refused.words) == (status, True)
+    assert other.get("/settings").status == 200
+    done = client.post("/settings/password", fields | {"new": new, "again": new})
+    assert (done.status, done.headers["location"]) == (303, "/login?note=changed")
+    assert "Connectez-vous avec le nouveau" in client.get("/login?note=changed").words
+    assert other.get("/settings").status == 303
+    keys = stage.ours.services.keys
+    account, opened = keys.open_with_password(PATIENT, new)
+    assert "mot de passe a changé" in notices(stage)[-1].subject
+    stage.ours.services.resets.change_password(
+        account, (opened, Secret(PASSWORD.encode())), ORIGIN, datetime.now(UTC)
+    )
