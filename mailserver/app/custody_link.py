@@ -4,13 +4,15 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mailserver.app.token_checks import build_token_check
-from mailserver.audit.checkpoint import LogPublics
+from mailserver.audit.checkpoint import LogPublics, next_origin
+from mailserver.audit.entry import AccountHead
+from mailserver.audit.sign_request import MAX_LEAVES
 from mailserver.audit.signer import LogSigner, create_log_state
 from mailserver.config import Config
 from mailserver.crypto.custodian import Custodian
@@ -40,6 +42,16 @@ def log_origin(config: Config) -> str:
     return f"{config.operator.hostname}/pli-log"
 
 
+@dataclass(frozen=True, slots=True)
+class ReopenedLog:
+    """The log until now, its last signed head and the file that keeps its state; and the name that it goes on under."""
+
+    old_origin: str
+    new_origin: str
+    old_checkpoint: bytes
+    kept: Path
+
+
 class LocalCustodian:
     """The custodian opened in this process, with the log's signer beside it."""
 
@@ -49,7 +61,8 @@ class LocalCustodian:
         state = config.keys_folder / LOG_STATE_NAME
         if not state.exists():
             create_log_state(state, log_origin(config))
-        self._signer = LogSigner(state, self._custodian.log_keys(), log_origin(config))
+        self._base, self._state = log_origin(config), state
+        self._signer = LogSigner(state, self._custodian.log_keys(), self._base)
         self.custody = Custody(self._custodian, self.sign_log, self._custodian.log_keys().publics)
         publics = b"".join(self.custody.log_publics)
         self.server = CustodianServer(
@@ -59,6 +72,36 @@ class LocalCustodian:
     def sign_log(self, request: bytes) -> bytes:
         """The signer's answer. A worker's connection is refused it: who may write leaves may not have them signed."""
         return self._signer.answer(request, datetime.now(UTC))
+
+    def signed_heads(self) -> dict[bytes, AccountHead]:
+        """The end of each account's chain as it was signed, by pseudonym."""
+        return self._signer.list_heads()
+
+    def reopen_log(self, leaves: Sequence[bytes]) -> ReopenedLog:
+        """Go on under the next name, from ``leaves`` in their order. The state until now is kept beside it as it is.
+
+        1. The new state is built and signed as any other, so that every chain is judged. 2. The old one gets a second
+        name. 3. The new one takes its place, in one step: no moment is without either.
+        """
+        old = self._signer
+        origin = next_origin(old.origin, self._base)
+        rank = origin.rpartition("/")[2]
+        fresh, kept = (
+            self._state.with_name(f"log-signer.{name}.sqlite") for name in ("new", f"before-{rank}")
+        )
+        fresh.unlink(missing_ok=True)
+        create_log_state(fresh, origin)
+        with contextlib.closing(LogSigner(fresh, self._custodian.log_keys(), origin)) as signer:
+            for first in range(0, len(leaves), MAX_LEAVES):
+                signer.sign_leaves(first, leaves[first : first + MAX_LEAVES], datetime.now(UTC))
+        ended = ReopenedLog(old.origin, origin, old.current().checkpoint, kept)
+        old.close()
+        kept.unlink(missing_ok=True)
+        os.link(self._state, kept)
+        fresh.replace(self._state)
+        _sync_folder(self._state.parent)
+        self._signer = LogSigner(self._state, self._custodian.log_keys(), self._base)
+        return ended
 
     def row_key(self) -> Secret:
         return self._custodian.row_key()
@@ -140,5 +183,13 @@ def _short(path: Path) -> Iterator[str]:
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
     finally:
         os.close(folder)

@@ -45,6 +45,17 @@ class Checkpoint:
             raise Malformed("checkpoint-head")
 
 
+def is_log_of(origin: str, base: str) -> bool:
+    """Whether ``origin`` is the log named ``base``, or one that it was reopened as: ``base/2``, ``base/3`` and so on."""
+    return origin == base or (origin.startswith(f"{base}/") and origin[len(base) + 1 :].isdecimal())
+
+
+def next_origin(origin: str, base: str) -> str:
+    """The name of the log that comes after ``origin``."""
+    rank = 1 if origin == base else int(origin[len(base) + 1 :])
+    return f"{base}/{rank + 1}"
+
+
 @dataclass(frozen=True, slots=True)
 class NoteSignature:
     """One signature line: key name, 4-byte key id, signature."""

@@ -2,8 +2,9 @@
 
 It never takes a root from its caller: it receives leaf data, checks that the batch continues its tree and each
 account's chain, appends to its own frontier, and signs only what is already synced to its disk. So it cannot be
-led to sign two trees that differ, even by a caller that lost its database. A missing state file is an error,
-never a new log: only ``create_log_state`` makes one.
+led to sign two trees that differ under one name, even by a caller that lost its database. A missing state file is an
+error, never a new log: only ``create_log_state`` makes one. After a restore the log goes on under another name
+(``app.log_reopening``), from a state of its own; the one before stays as it was.
 """
 
 import sqlite3
@@ -13,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from threading import Lock
 
-from mailserver.audit.checkpoint import Checkpoint, sign_checkpoint
+from mailserver.audit.checkpoint import Checkpoint, is_log_of, sign_checkpoint
 from mailserver.audit.entry import AccountHead, LeafData, parse_leaf
 from mailserver.audit.merkle import Frontier, format_frontier, parse_frontier
 from mailserver.audit.sign_request import (
@@ -59,7 +60,8 @@ def _connect(state_path: Path) -> sqlite3.Connection:
     return db
 
 
-def _open_state(state_path: Path, origin: str) -> sqlite3.Connection:
+def _open_state(state_path: Path, origin: str) -> tuple[sqlite3.Connection, str]:
+    """The state and its log's own name, which is ``origin`` or one that this was reopened as."""
     db = _connect(state_path)
     try:
         has_tree = db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'tree'").fetchone()[0]
@@ -67,10 +69,10 @@ def _open_state(state_path: Path, origin: str) -> sqlite3.Connection:
     except sqlite3.Error:
         db.close()
         raise
-    if row is None or row[0] != origin:
+    if row is None or not is_log_of(row[0], origin):
         db.close()
         raise Conflict("log-origin")
-    return db
+    return db, row[0]
 
 
 class LogSigner:
@@ -81,10 +83,9 @@ class LogSigner:
         if not state_path.is_file():
             raise NotFound("log-state")
         self._keys = keys
-        self._origin = origin
         self._lock = Lock()
         try:
-            self._db = _open_state(state_path, origin)
+            self._db, self.origin = _open_state(state_path, origin)
         except sqlite3.OperationalError as error:
             raise Unavailable("log-state") from error
         except sqlite3.DatabaseError as error:
@@ -119,6 +120,12 @@ class LogSigner:
                 raise Unavailable("log-state") from error
         first = frontier.size - len(tail)
         return SignerHead(frontier.size, first, tuple(tail), self._sign(frontier))
+
+    def list_heads(self) -> dict[bytes, AccountHead]:
+        """The end of each account's chain as it was signed, by pseudonym."""
+        with self._lock:
+            rows = self._db.execute("SELECT pseudonym, count, last FROM head").fetchall()
+        return {pseudonym: AccountHead(pseudonym, count, last) for pseudonym, count, last in rows}
 
     def answer(self, request: bytes, now: datetime) -> bytes:
         """``sign_leaves`` over a channel: a request's bytes in, the signer's head out; no leaves only asks."""
@@ -201,4 +208,4 @@ class LogSigner:
         return AccountHead(pseudonym, row[0], row[1]) if row else AccountHead(pseudonym)
 
     def _sign(self, frontier: Frontier) -> bytes:
-        return sign_checkpoint(Checkpoint(self._origin, frontier.size, frontier.root()), self._keys)
+        return sign_checkpoint(Checkpoint(self.origin, frontier.size, frontier.root()), self._keys)

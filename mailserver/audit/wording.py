@@ -135,8 +135,12 @@ _ACTS: dict[str, tuple[str, str]] = {
 _TO_SEVERAL = ("nombre de destinataires", "number of recipients")
 """What COUNT is of a message that was sent; of one recipient it says nothing."""
 
+_LOST = ("entrées perdues, au plus", "entries lost, at most")
+"""What COUNT is of a log that was reopened."""
+
 _CLAIMANTS = frozenset({EventKind.DELIVERED, EventKind.FILED})
 """Acts of a sender: who is the address that was verified, and AUTHOR the name that it gives itself."""
+_COUNTED = {EventKind.SENT: _TO_SEVERAL, EventKind.LOG_REOPENED: _LOST}
 _CLAIMED = (" (qui se nomme ", " (who goes by ")
 _NOBODY = ("Une personne non identifiée", "An unidentified person")
 _ADMINISTRATOR = ("Un administrateur", "An administrator")
@@ -168,7 +172,7 @@ def describe(event: AuditEvent, language: Language) -> str:
         who += f"{_CLAIMED[at]}{_quote(claimed, at)})"
         rest = tuple(each for each in what.parameters if each[0] is not ParameterName.AUTHOR)
         what = AuditObject(what.kind, what.words, rest)
-    counted = _TO_SEVERAL if event.kind is EventKind.SENT else _PARAMETERS[ParameterName.COUNT]
+    counted = _COUNTED.get(event.kind, _PARAMETERS[ParameterName.COUNT])
     if event.on_behalf_of is not None:
         who += _BEHALF[at] + _actor_words(event.on_behalf_of, at) + ","
     verb = f" {done}" if event.result is EventResult.DONE else _attempt(tried, at)
@@ -193,7 +197,7 @@ def _object_words(what: AuditObject, at: int, counted: str) -> str:
     said = _SEMICOLON[at].join(
         _parameter_words(name, value, at, counted)
         for name, value in what.parameters
-        if (name, value) != (ParameterName.COUNT, "1")
+        if (name, value) != (ParameterName.COUNT, "1") or counted == _LOST[at]
     )
     return f"{words} ({said})" if said else words
 

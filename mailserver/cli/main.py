@@ -19,6 +19,7 @@ from mailserver.cli import (
     audit_commands,
     check_command,
     init_command,
+    log_commands,
     queue_commands,
     serve_command,
     trust_commands,
@@ -109,6 +110,7 @@ def build_parser() -> argparse.ArgumentParser:
         account_commands,
         queue_commands,
         audit_commands,
+        log_commands,
         check_command,
         trust_commands,
     ):

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mailserver.app import Services, build_services
-from mailserver.app.custody_link import Custody, administrator_custody
-from mailserver.config import load_config
+from mailserver.app.custody_link import Custody, LocalCustodian, administrator_custody
+from mailserver.config import Config, load_config
 from mailserver.crypto.secret import Secret
-from mailserver.model.errors import Malformed
+from mailserver.model.errors import Conflict, Denied, Malformed
 from mailserver.store.database import Database
 from mailserver.store.migrations import upgrade
 
@@ -25,15 +25,27 @@ class Opened:
 def opened(path: Path) -> Iterator[Opened]:
     """Services with the administrator's custody: the running server's, or the keys folder's."""
     config = load_config(path)
-    with administrator_custody(config) as custody:
-        database = Database(config.database_url)
-        upgrade(database)
-        database.close()
-        services = build_services(config, custody.verbs)
-        try:
-            yield Opened(services, custody)
-        finally:
-            services.close()
+    with administrator_custody(config) as custody, contextlib.closing(_services(config, custody)) as services:
+        yield Opened(services, custody)
+
+
+@contextlib.contextmanager
+def opened_alone(path: Path) -> Iterator[tuple[Services, LocalCustodian]]:
+    """Services over the keys folder itself, for what no server may run beside. Raises Denied("server-runs")."""
+    config = load_config(path)
+    try:
+        local = LocalCustodian(config)
+    except Conflict as error:
+        raise Denied("server-runs") if error.code == "custodian-busy" else error from None
+    with contextlib.closing(local), contextlib.closing(_services(config, local.custody)) as services:
+        yield services, local
+
+
+def _services(config: Config, custody: Custody) -> Services:
+    database = Database(config.database_url)
+    upgrade(database)
+    database.close()
+    return build_services(config, custody.verbs)
 
 
 def read_secret(what: str) -> Secret:

@@ -68,18 +68,22 @@ _WORDS = {
     "keys-disk": "The disk of the keys folder refuses. Check it before trying again.",
     "keys-exist": "The folder already holds keys. Choose another folder: whoever removes keys can never open what they sealed.",
     "keys-mode": "Others may enter the keys folder or read a file in it. Take their rights away: chmod -R go= on that folder.",
+    "log-broken": "The log in this store is not whole in itself ({detail}), so it cannot go on from here. Put back a backup in which "
+    "pli check finds no more than a log that is shorter than what was signed.",
     "log-empty": "The log has no signed checkpoint yet. Start the server, wait a minute, and try again.",
+    "log-reason": "Give the reason as one line of at most 150 characters: every person reads it in their log.",
     "log-receipt": "This file is no receipt. Give one that pli audit export --receipt wrote, as it was written.",
     "log-size": "The log is shorter than when that receipt was made: it was rolled back, or the receipt is another "
     "log's. Keep the receipt, and compare the store with the last backup.",
     "log-fork": "The store's log is not the one that was signed: it was rolled back or altered. Do not serve from "
-    "this store; compare it with the last backup.",
+    "this store; compare it with the last backup. When that backup was put back on purpose: pli log reopen",
     "log-late": "Entries of the access log wait for their signature, so nothing is released. See the server's log.",
     "log-lease": "Another process keeps the log. Wait a minute, then try again.",
     "log-origin": "The log was begun under another name. Put hostname in [operator] of pli.toml back to what it was.",
     "log-state": "The signer's record of the log (log-signer.sqlite in the keys folder) is missing or cannot be used. Put the keys "
     "folder back from its own backup.",
     "log-tile": "A part of the signed log is missing. Run: pli check",
+    "log-whole": "This store's log is the one that was signed: nothing is to be reopened. See: pli check",
     "login-binding": "Nothing of that kind is bound to this account. See it with --list.",
     "login-bindings": "The custodian's file of logins cannot be used. Look at the disk of the keys folder.",
     "login-bound": "This is bound to the account already. See it with --list.",
@@ -109,6 +113,7 @@ _WORDS = {
     "scope": "This secret may not open that. Use the person's web password.",
     "secret-empty": "Nothing was given on standard input. Give the secret there, on one line.",
     "secret-encoding": "The secret on standard input is not in UTF-8. Give it in that encoding.",
+    "server-runs": "A server, or another command, has the keys open. Stop it first: nothing may be written meanwhile.",
     "shared-box-has-members": "A shared box has members, who log in as themselves, and no password of its own. Add them with: pli account member add",
     "slot": "This secret is not there any more. Look at what the account has, then try again.",
     "stopping": "The server is stopping. Try again when it runs.",

@@ -13,6 +13,7 @@ from mailserver.audit.events import (
 )
 
 ADMINISTRATOR = Actor(ActorKind.ADMINISTRATOR, "Administrateur", "pli account")
+LOG_ADMINISTRATOR = Actor(ActorKind.ADMINISTRATOR, "Administrateur", "pli log")
 QUEUE_ADMINISTRATOR = Actor(ActorKind.ADMINISTRATOR, "Administrateur", "pli queue")
 
 

@@ -6,7 +6,7 @@ was changed by a hand in the database, or came back from an old copy.
 
 from collections.abc import Iterator
 
-from mailserver.audit.checkpoint import LogPublics, parse_checkpoint, verify_checkpoint
+from mailserver.audit.checkpoint import LogPublics, is_log_of, parse_checkpoint, verify_checkpoint
 from mailserver.audit.entry import NO_PREVIOUS, AccountHead, parse_leaf
 from mailserver.audit.merkle import Frontier, leaf_hash
 from mailserver.audit.sign_request import SignerHead
@@ -42,15 +42,24 @@ def find_log_problems(
     connection: Connection, macs: RowMacs, publics: LogPublics, origin: str, signed: SignerHead
 ) -> Iterator[Problem]:
     """Heads, chains, tree, tiles and checkpoint, against each other and against the signer."""
-    yield from _head_problems(connection, macs)
-    yield from _chain_problems(connection)
-    yield from _tree_problems(connection, publics, origin, signed)
+    yield from find_own_problems(connection, macs, publics, origin)
+    if not _is_signed_prefix(list_placed(connection), signed):
+        yield "log tree is not the one that the signer holds", ""
     try:
         is_signed = signed.size <= _size(connection) or is_signed_log(connection, macs, signed)
     except PliError:
         is_signed = False
     if not is_signed:
         yield "log is shorter than what was signed", ""
+
+
+def find_own_problems(
+    connection: Connection, macs: RowMacs, publics: LogPublics, origin: str
+) -> Iterator[Problem]:
+    """As above without the signer: an older copy of the store has none."""
+    yield from _head_problems(connection, macs)
+    yield from _chain_problems(connection)
+    yield from _tree_problems(connection, publics, origin)
 
 
 def _size(connection: Connection) -> int:
@@ -85,29 +94,28 @@ def _chain_problems(connection: Connection) -> Iterator[Problem]:
             yield "log head is not the end of its chain", account_id.hex()
 
 
-def _tree_problems(
-    connection: Connection, publics: LogPublics, origin: str, signed: SignerHead
-) -> Iterator[Problem]:
+def list_placed(connection: Connection) -> dict[int, bytes]:
+    """The leaves that entries name, by their place in the tree."""
+    rows = inspection.list_log_rows(connection)
+    return {index: raw for _account, _sequence, raw, index in rows if index is not None}
+
+
+def _tree_problems(connection: Connection, publics: LogPublics, origin: str) -> Iterator[Problem]:
     """The signed checkpoint holds exactly the leaves that the entries name, and so do the tiles."""
     found = log_rows.find_checkpoint(connection)
     size = 0 if found is None else found[0]
-    placed = {
-        index: parse_leaf(raw).leaf_hash()
-        for _account, _sequence, raw, index in inspection.list_log_rows(connection)
-        if index is not None
-    }
+    placed = list_placed(connection)
     if sorted(placed) != list(range(size)):
         yield "log tree has gaps or leaves that no entry names", ""
         return
-    hashes = [placed[index] for index in range(size)]
-    if not _is_signed_prefix(hashes, signed):
-        yield "log tree is not the one that the signer holds", ""
+    hashes = [parse_leaf(placed[index]).leaf_hash() for index in range(size)]
     if _tiles_of(hashes) != inspection.list_log_tiles(connection):
         yield "log tiles are not those of the tree", ""
     if found is None:
         return
     try:
-        checkpoint = verify_checkpoint(publics, origin, found[1])
+        named = parse_checkpoint(found[1]).checkpoint.origin
+        checkpoint = verify_checkpoint(publics, named if is_log_of(named, origin) else origin, found[1])
     except PliError:
         yield "log checkpoint is not signed by this server's keys", ""
         return
@@ -115,12 +123,12 @@ def _tree_problems(
         yield "log tree is not the signed one", ""
 
 
-def _is_signed_prefix(hashes: list[bytes], signed: SignerHead) -> bool:
+def _is_signed_prefix(placed: dict[int, bytes], signed: SignerHead) -> bool:
     """The signer was asked first, so what came meanwhile stands behind its leaves."""
-    if len(hashes) < signed.size:
-        return True  # judged by what waits
-    root = Frontier().extend(hashes[: signed.size]).root()
-    return root == parse_checkpoint(signed.checkpoint).checkpoint.root
+    if sorted(placed) != list(range(len(placed))) or len(placed) < signed.size:
+        return True  # gaps are told; what is behind is judged by what waits
+    hashes = [parse_leaf(placed[index]).leaf_hash() for index in range(signed.size)]
+    return Frontier().extend(hashes).root() == parse_checkpoint(signed.checkpoint).checkpoint.root
 
 
 def _tiles_of(hashes: list[bytes]) -> dict[tuple[int, int], bytes]:

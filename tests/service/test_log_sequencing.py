@@ -220,7 +220,7 @@ def test_a_rewritten_history_fails_against_a_receipt(log: Log, tmp_path: Path) -
         for table in ("log_entry", "log_head", "log_pending", "log_tile", "log_checkpoint"):
             connection.execute(delete(schema.metadata.tables[table]))
     state = log.node.services.config.keys_folder / LOG_STATE_NAME
-    origin = log.local._signer._origin
+    origin = log.local._signer.origin
     log.local._signer.close()
     state.unlink()
     create_log_state(state, origin)
