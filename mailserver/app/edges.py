@@ -13,6 +13,7 @@ from mailserver.app.notice_ways import open_relay, open_sms
 from mailserver.app.rounds import end_worker_with
 from mailserver.app.services import Services
 from mailserver.app.web_site import build_api, join_site
+from mailserver.audit.wording import Language
 from mailserver.config import Config
 from mailserver.crypto.custodian import utc_now
 from mailserver.crypto.secret import random_id
@@ -118,6 +119,7 @@ async def _start_smtp(start: _Start, edges: Edges) -> None:
         parse_domain(config.operator.domains[0]),
         config.limits.connections,
         config.limits.connections_per_address,
+        Language(config.language.first),
     )
     listen = config.listen
     if listen.mx:
@@ -158,6 +160,7 @@ async def _start_imap(start: _Start, edges: Edges) -> None:
             start.throttle,
             services.submission.limit_bytes,  # the copy that a client keeps of what it sent is whole
             services.config.operator.hostname,
+            Language(services.config.language.first),
         ),
         start.pool,
     )

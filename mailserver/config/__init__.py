@@ -217,6 +217,15 @@ class WebConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class LanguageConfig:
+    first: str = _key(
+        "fr",
+        "fr or en: what comes first where people are told both, in the replies that mail clients and other operators show.",
+        rules.LANGUAGE,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration, with ``folder`` = where the file lies."""
 
@@ -235,6 +244,7 @@ class Config:
     bounces: BouncesConfig
     sms: SmsConfig
     web: WebConfig
+    language: LanguageConfig
     oauth: OauthConfig
 
     def path(self, value: str) -> Path:

@@ -125,6 +125,7 @@ RESPONDER_OR_NONE: Rule[str] = Rule(
 REVOCATION: Rule[str] = Rule(
     '"require", "prefer" or "unchecked"', lambda text: text in {"require", "prefer", "unchecked"}
 )
+LANGUAGE: Rule[str] = Rule('"fr" or "en"', lambda text: text in {"fr", "en"})
 SWITCH: Rule[bool] = Rule("true or false", lambda _is_on: True)
 DATABASE: Rule[str] = Rule(
     'empty for SQLite, or as "postgresql+psycopg://user@host/database"',

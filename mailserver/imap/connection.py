@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import ParamSpec, TypeVar, cast
 
-from mailserver.imap.conversation import LOST, Conversation
+from mailserver.imap.conversation import Conversation
 from mailserver.imap.encode import Status as Word
 from mailserver.imap.encode import code_capability, format_untagged
 from mailserver.imap.framing import BEFORE_LOGIN, Framer
-from mailserver.imap.session import ImapServices, Session, now_seconds
+from mailserver.imap.replies import BYE_LATE, BYE_LOST, BYE_OVER
+from mailserver.imap.session import ImapServices, Reply, Session, now_seconds
 from mailserver.imap.states import State
 from mailserver.imap.trace import Direction
 from mailserver.imap.tracer import Tracer
@@ -48,8 +49,6 @@ IDLE_SECONDS = 30 * 60.0
 """RFC 9051 §5.4: an autologout timer is at least 30 minutes."""
 STALL_SECONDS = 120.0
 """A client that takes nothing of what waits for it for so long is gone (S4: 500 octets a second)."""
-BYE_LATE = "Logged out after too long without a command"
-BYE_OVER = "Your session is over, log in again / Votre session est terminee, reconnectez-vous"
 HANDSHAKE_SECONDS = 20.0
 
 
@@ -312,8 +311,7 @@ class ImapConnection(asyncio.Protocol):
         self._session.open_names().forget(box_id)
         selected = self._session.selected
         if selected is not None and selected.account.account_id == box_id:
-            self.send(format_untagged(Word.BYE, LOST))
-            self.close()
+            self._expire(self._said(BYE_LOST))
 
     # --- the pump ---------------------------------------------------------------------------------------------
 
@@ -382,9 +380,12 @@ class ImapConnection(asyncio.Protocol):
             if now - self._began_at > LOGIN_SECONDS * (2 if is_busy else 1):
                 self._expire("Too long without a login")
         elif self._session.account.is_over(now_seconds()):
-            self._expire(BYE_OVER)
+            self._expire(self._said(BYE_OVER))
         elif not is_busy and now - self._heard_at > IDLE_SECONDS:
-            self._expire(BYE_LATE)
+            self._expire(self._said(BYE_LATE))
+
+    def _said(self, reply: Reply) -> str:
+        return reply.words(self._hub.services.first_language)
 
     def _expire(self, text: str) -> None:
         self.send(format_untagged(Word.BYE, text))

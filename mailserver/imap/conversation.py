@@ -23,6 +23,7 @@ from mailserver.imap.framing import BEFORE_LOGIN, Framer, limits_after_login
 from mailserver.imap.news import look, tell_access
 from mailserver.imap.parse import BadCommand, is_done, parse_command, parse_sasl_response
 from mailserver.imap.replies import (
+    BYE_LOST,
     TOKEN_REFUSED,
     TOO_BIG,
     reply_to_bad_command,
@@ -42,7 +43,6 @@ _FATAL_CODES = {"message_too_big": b"TOOBIG"}
 """RFC 7888 §4: a message that is pushed and too big closes the connection, and says why."""
 
 _BY_UID = c.Fetch | c.Store | c.Search | c.Sort | c.Thread | c.Copy | c.Move | c.Replace
-LOST = "You no longer have access to this shared mailbox / Vous n'avez plus acces a cette boite partagee"
 
 
 class Line(Protocol):
@@ -173,7 +173,7 @@ class Conversation:
         except Unavailable as error:
             return reply_to_failure(error)
         except PliError:
-            self._bye(LOST)
+            self._bye(self._said(BYE_LOST))
             raise ConnectionResetError from None
         return None
 
@@ -305,18 +305,21 @@ class Conversation:
     # --- answers ----------------------------------------------------------------------------------------------
 
     def _answer(self, tag: str, reply: Reply) -> None:
-        self._session.wire.send(format_tagged(tag, reply.status, reply.text, reply.code))
+        self._session.wire.send(format_tagged(tag, reply.status, self._said(reply), reply.code))
 
     def _refuse(self, tag: str | None, reply: Reply) -> None:
         """A command that did not run. Before login the third BAD closes (S3)."""
         if tag is None:
-            self._session.wire.send(format_untagged(Word.BAD, reply.text))
+            self._session.wire.send(format_untagged(Word.BAD, self._said(reply)))
         else:
             self._answer(tag, reply)
         if self._session.account is None and reply.status is Word.BAD:
             self._bad_count += 1
             if self._bad_count >= BAD_BEFORE_LOGIN:
                 self._bye("Too many bad commands")
+
+    def _said(self, reply: Reply) -> str:
+        return reply.words(self._session.services.first_language)
 
     def _bye(self, text: str) -> None:
         self._session.wire.send(format_untagged(Word.BYE, text))

@@ -1,6 +1,6 @@
 """The one table from an error to a tagged reply (RFC 9051 §7.1, RFC 5530), in words that say what to do.
 
-People see these texts in their mail client: English, then French without accents, since a reply line is US-ASCII.
+People see these texts in their mail client, in both languages, without accents since a reply line is US-ASCII.
 ALERT and UNAVAILABLE become windows in some clients, so only what a person must know uses them.
 """
 
@@ -23,14 +23,30 @@ from mailserver.model.errors import (
     PliError,
     Unavailable,
 )
-from mailserver.policy.wording import to_ascii
 from mailserver.service.annotations import VALUE_BYTES
 
 LOG = logging.getLogger("pli.imap")
 
 
 def _no(code: str, english: str, french: str) -> Reply:
-    return Reply(Status.NO, f"{english} / {to_ascii(french)}", code.encode("ascii"))
+    return Reply(Status.NO, english, code.encode("ascii"), french)
+
+
+BYE_LATE = Reply(
+    Status.BYE,
+    "Logged out after too long without a command",
+    b"",
+    "Déconnexion : trop longtemps sans commande",
+)
+BYE_OVER = Reply(
+    Status.BYE, "Your session is over, log in again", b"", "Votre session est terminée, reconnectez-vous"
+)
+BYE_LOST = Reply(
+    Status.BYE,
+    "You no longer have access to this shared mailbox",
+    b"",
+    "Vous n’avez plus accès à cette boîte partagée",
+)
 
 
 LOGIN_FAILED = _no(

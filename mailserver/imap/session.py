@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import ParamSpec, Protocol, TypeVar
 
 from mailserver.audit.events import Origin, readable
+from mailserver.audit.wording import Language
 from mailserver.imap.encode import Status, code_number, format_untagged
 from mailserver.imap.notifier import Notifier
 from mailserver.imap.states import CAPABILITIES, Feature, State
@@ -18,6 +19,7 @@ from mailserver.imap.view import Dialect, MailboxView
 from mailserver.model.account import Flag
 from mailserver.model.errors import Denied
 from mailserver.model.ids import AccountId
+from mailserver.policy.wording import in_both
 from mailserver.service.absence_settings import AbsenceSettings
 from mailserver.service.box_rights import BoxRights
 from mailserver.service.boxes import Boxes
@@ -57,6 +59,7 @@ class ImapServices:
     throttle: Throttle
     limit_bytes: int
     hostname: str
+    first_language: Language = Language.FRENCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,11 @@ class Reply:
     status: Status
     text: str
     code: bytes = b""
+    french: str = ""
+    """Beside ``text`` in English, where a person may read it; in ASCII on the wire."""
+
+    def words(self, first: Language) -> str:
+        return " / ".join(in_both(self.text, self.french, first)) if self.french else self.text
 
     @property
     def is_done(self) -> bool:

@@ -1,7 +1,8 @@
 """What is said of an absence, in French and English: the automatic reply, and the words at RCPT for a mail client."""
 
+from mailserver.audit.wording import Language
 from mailserver.model.absence import Absence
-from mailserver.policy.wording import to_ascii
+from mailserver.policy.wording import in_both, to_ascii
 
 SUBJECT = "Réponse automatique : absence / Automatic reply: away"
 """RFC 3834 §3.1.5 would have the original's subject. That may name a patient, and one reply stands for every message of
@@ -33,8 +34,8 @@ def format_reply_text(name: str, absence: Absence, *, is_for_patient: bool) -> s
     return "\n\n--\n".join(parts) + "\n"
 
 
-def format_recipient_words(absence: Absence) -> list[str]:
-    """Lines of the 250 to RCPT, in ASCII: few mail clients show them, all have them before the message is sent."""
+def format_recipient_words(absence: Absence, first: Language) -> list[str]:
+    """Lines of the 250 to RCPT, in ASCII, in both languages: few mail clients show them, all have them before the message is sent."""
     english = [f"Recipient away {_days_en(absence)}."]
     french = [f"Destinataire absent {_days_fr(absence)}."]
     if absence.colleague is not None and absence.colleague.is_ascii:
@@ -43,7 +44,8 @@ def format_recipient_words(absence: Absence) -> list[str]:
     if absence.emergency:
         english.append(f"In an emergency: {absence.emergency}")
         french.append(f"En cas d'urgence : {absence.emergency}")
-    lines = [" ".join(english), " ".join(french), " ".join(absence.text.split())[:_RCPT_CHARACTERS]]
+    both = in_both(" ".join(english), " ".join(french), first)
+    lines = [*both, " ".join(absence.text.split())[:_RCPT_CHARACTERS]]
     return [" ".join(to_ascii(line).split()) for line in lines if line]
 
 

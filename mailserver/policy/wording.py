@@ -1,7 +1,7 @@
 """The one table from a Reason to what people and servers are told, for SMTP, IMAP and the web pages.
 
 Each sentence says what happened, why, and what to do next; none names a person, an address or a subject. SMTP
-replies are ASCII, English then French, one sentence a line, no line over 500 octets (RFC 5321 §4.5.3.1.5 allows
+replies are ASCII, in both languages, the operator's first, one sentence a line, no line over 500 octets (RFC 5321 §4.5.3.1.5 allows
 512), each with its enhanced status code (RFC 2034 §4, RFC 3463).
 """
 
@@ -10,6 +10,7 @@ import textwrap
 import unicodedata
 from dataclasses import dataclass
 
+from mailserver.audit.wording import Language
 from mailserver.policy.decision import Reason
 
 LINE_OCTETS = 500
@@ -264,15 +265,20 @@ def wording_for(reason: Reason) -> Wording:
     return WORDINGS[reason]
 
 
-def format_reply(reason: Reason, detail: str = "") -> bytes:
-    """A whole SMTP reply, CRLF included: English, French, and ``detail`` (a phrase of the TLS library, a host name).
+def in_both(english: str, french: str, first: Language) -> list[str]:
+    """A sentence in both languages, in ASCII, that of ``first`` before the other: what many mail clients cut is the end."""
+    texts = [english, to_ascii(french)]
+    return texts if first is Language.ENGLISH else texts[::-1]
+
+
+def format_reply(wording: Wording, first: Language, detail: str = "") -> bytes:
+    """A whole SMTP reply, CRLF included: ``detail`` (a phrase of the TLS library, a host name), then both languages.
 
     ``detail`` is cut to 200 printable ASCII characters; callers give no private data in it.
     """
-    wording = WORDINGS[reason]
     head = f"{wording.code}", f" {wording.enhanced} "
     room = LINE_OCTETS - len("".join(head)) - len("-\r\n")
-    sentences = [wording.english, to_ascii(wording.french)]
+    sentences = in_both(wording.english, wording.french, first)
     shown = _NOT_PRINTABLE.sub(" ", detail)[:_DETAIL_CHARACTERS].strip()
     if shown:
         sentences.insert(0, f"({shown})")

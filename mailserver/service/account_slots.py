@@ -3,7 +3,7 @@
 import unicodedata
 from dataclasses import dataclass, replace
 
-from mailserver.crypto.custodian import CustodianVerbs
+from mailserver.crypto.custodian_verbs import CustodianVerbs
 from mailserver.crypto.custodian_rates import Standing
 from mailserver.crypto.roots import AccountKeys
 from mailserver.crypto.secret import Secret, random_id

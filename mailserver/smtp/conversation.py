@@ -17,6 +17,7 @@ from mailserver.log import incident_id
 from mailserver.mime.trace import Hop
 from mailserver.model.address import Address
 from mailserver.model.errors import Malformed, OverLimit, PliError
+from mailserver.policy.absence_wording import format_recipient_words
 from mailserver.policy.decision import Reason
 from mailserver.policy.mail_rules import MessageFacts, decide_message
 from mailserver.pool import Pool
@@ -163,7 +164,7 @@ class Conversation:
             case Verb.HELP:
                 return Answer(replies.HELP)
             case Verb.VRFY:  # RFC 5321 §7.3
-                return Answer(refuse_form("not-verified").octets)
+                return self._answer_with(refuse_form("not-verified"))
             case Verb.EXPN:
                 return self._refuse_form("not-expanded")
             case _:
@@ -253,7 +254,9 @@ class Conversation:
         else:
             decision = await self._setting.pool.hop(decide, address, command.ask, now)
         if decision.accepted:
-            return Answer(replies.format_recipient(self._transaction.note))
+            absence, first = self._transaction.absence, self._services.first_language
+            words = [] if absence is None else format_recipient_words(absence, first)
+            return Answer(replies.format_recipient(words))
         if decision.reason in _UNKNOWN:
             self._setting.guesses.note_failure(self.link.peer, "")
             await asyncio.sleep(self._setting.guesses.delay_seconds(self.link.peer, ""))
@@ -345,7 +348,7 @@ class Conversation:
         """What nobody expected: a fixed text, an incident id, and the end of the connection."""
         incident = incident_id()
         self.journal.failed(error, incident)
-        return Answer(refuse_incident(incident).octets, Next.CLOSE)
+        return self._answer_with(refuse_incident(incident), Next.CLOSE)
 
     def refuse_form(self, word: str) -> Answer:
         """A refusal that the wire asks for; the connection ends."""
@@ -364,12 +367,16 @@ class Conversation:
     def _refuse(self, refusal: Refusal, *, closes: bool = False) -> Answer:
         self.journal.refused(refusal, self._desk.dn_of(self.link))
         if closes:
-            return Answer(refusal.octets, Next.CLOSE)
+            return self._answer_with(refusal, Next.CLOSE)
         if self._errors < MOST_ERRORS:
-            return Answer(refusal.octets)
+            return self._answer_with(refusal)
         last = refuse_form("too-many-errors")
         self.journal.refused(last)
-        return Answer(refusal.octets + last.octets, Next.CLOSE)
+        first = self._services.first_language
+        return Answer(refusal.octets(first) + last.octets(first), Next.CLOSE)
+
+    def _answer_with(self, refusal: Refusal, after: Next = Next.LINE) -> Answer:
+        return Answer(refusal.octets(self._services.first_language), after)
 
     def _reset(self) -> None:
         incoming, self._incoming = self._incoming, None

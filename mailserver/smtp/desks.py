@@ -13,11 +13,11 @@ from mailserver.audit.events import Origin
 from mailserver.crypto.revocation_lists import Standing
 from mailserver.crypto.x509 import CertificateFacts, DistinguishedName, certificate_facts, format_dn
 from mailserver.mime.trace import Hop
+from mailserver.model.absence import Absence
 from mailserver.model.account import AccountKind
 from mailserver.model.address import Address
 from mailserver.model.dsn import RecipientAsk
 from mailserver.model.errors import Malformed
-from mailserver.policy.absence_wording import format_recipient_words
 from mailserver.policy.decision import Decision, Reason
 from mailserver.policy.mail_rules import PeerFacts
 from mailserver.service.correspondence import Destination
@@ -41,8 +41,8 @@ class Transaction(Protocol):
         """Recipients accepted so far."""
 
     @property
-    def note(self) -> list[str]:
-        """What the sender is told of the last accepted recipient."""
+    def absence(self) -> Absence | None:
+        """That the last accepted recipient is away, which the sender is told."""
 
     def is_at_hand(self, address: Address, now: datetime) -> bool:
         """Whether ``decide_recipient`` does not block for this one."""
@@ -138,7 +138,7 @@ class PeerTransaction:
         self._sender = mail.sender
         self._stated_bytes = mail.size_bytes
         self._recipients: list[Recipient] = []
-        self.note: list[str] = []
+        self.absence: Absence | None = None
 
     @property
     def count(self) -> int:
@@ -201,7 +201,7 @@ class ClientTransaction:
         self._ask = mail.ask
         self._origin = origin
         self._destinations: list[Destination] = []
-        self.note: list[str] = []
+        self.absence: Absence | None = None
 
     @property
     def count(self) -> int:
@@ -217,14 +217,13 @@ class ClientTransaction:
         )
         if destination is not None:
             self._destinations.append(replace(destination, ask=ask))
-            self.note = self._note(destination, now)
+            self.absence = self._find_absence(destination, now)
         return decision
 
-    def _note(self, destination: Destination, now: datetime) -> list[str]:
+    def _find_absence(self, destination: Destination, now: datetime) -> Absence | None:
         """That they are away; nothing for a patient, whose right to write is judged after DATA."""
         is_patient = self._account.account.kind is AccountKind.PATIENT
-        absence = None if is_patient else self._submission.find_absence(destination, now)
-        return [] if absence is None else format_recipient_words(absence)
+        return None if is_patient else self._submission.find_absence(destination, now)
 
     def begin(self, hop: Hop, now: datetime) -> Intake:
         return self._submission.begin(hop, self._sender, now)

@@ -104,7 +104,7 @@ class Engine(SMTP):
             Journal(self._port.role, self.peer).refused(refusal)
             self._is_ending = True
             self._stream_reader_wr = None
-            wire.write(refusal.octets)
+            wire.write(refusal.octets(self._port.setting.services.first_language))
             wire.close()
             return
         wire.set_write_buffer_limits(high=WRITE_BYTES)

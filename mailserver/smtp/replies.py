@@ -1,15 +1,16 @@
 """What the edge itself says: successes, and refusals of form. Refusals of policy have their words in ``policy.wording``.
 
-Every refusal has an enhanced code (RFC 2034 §4, RFC 3463), a cause and a remedy, in English and French. The one table
+Every refusal has an enhanced code (RFC 2034 §4, RFC 3463), a cause and a remedy, in both languages. The one table
 from an error to its reply is here too: what is unknown becomes a fixed text and an incident id.
 """
 
 import textwrap
 from dataclasses import dataclass
 
+from mailserver.audit.wording import Language
 from mailserver.model.errors import PliError, Unavailable
 from mailserver.policy.decision import Reason
-from mailserver.policy.wording import LINE_OCTETS, Wording, format_reply, to_ascii
+from mailserver.policy.wording import LINE_OCTETS, Wording, format_reply, wording_for
 
 _SYNTAX_FR = "Corrigez le logiciel d’envoi."
 TROUBLES: dict[str, Wording] = {
@@ -194,24 +195,29 @@ INCIDENT = "unavailable"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """``word`` is what the operator's log says; ``octets`` is the whole reply."""
+    """``word`` is what the operator's log says; ``detail`` is shown to the peer and never logged."""
 
     word: str
-    octets: bytes
+    wording: Wording
+    detail: str = ""
 
     @property
     def code(self) -> int:
-        return int(self.octets[:3])
+        return self.wording.code
+
+    def octets(self, first: Language) -> bytes:
+        """The whole reply, with the sentence of this language first."""
+        return format_reply(self.wording, first, self.detail)
 
 
 def refuse_for(reason: Reason, detail: str = "") -> Refusal:
-    """Policy's refusal. ``detail`` is shown to the peer and never logged."""
-    return Refusal(reason.value, format_reply(reason, detail))
+    """Policy's refusal."""
+    return Refusal(reason.value, wording_for(reason), detail)
 
 
 def refuse_form(word: str, detail: str = "") -> Refusal:
     """A refusal of this table. KeyError for a word that it has not: a fault of ours."""
-    return Refusal(word, _format(TROUBLES[word], detail))
+    return Refusal(word, TROUBLES[word], detail)
 
 
 def refuse_error(error: PliError) -> Refusal | None:
@@ -223,14 +229,7 @@ def refuse_error(error: PliError) -> Refusal | None:
 
 def refuse_incident(incident: str) -> Refusal:
     """Whatever else went wrong: no word of it reaches the peer."""
-    return Refusal("incident", _format(TROUBLES[INCIDENT], f"incident {incident}"))
-
-
-def _format(wording: Wording, detail: str) -> bytes:
-    texts = [wording.english, to_ascii(wording.french)]
-    if detail:
-        texts.insert(0, f"({detail})")
-    return format_lines(wording.code, [f"{wording.enhanced} {text}" for text in texts])
+    return Refusal("incident", TROUBLES[INCIDENT], f"incident {incident}")
 
 
 def format_lines(code: int, texts: list[str]) -> bytes:
@@ -270,7 +269,7 @@ HELP = format_lines(
     214,
     [
         "2.0.0 Commands: EHLO HELO STARTTLS AUTH MAIL RCPT DATA RSET NOOP HELP QUIT.",
-        "2.0.0 Each refusal says its cause and what to do, in English and in French.",
+        "2.0.0 Each refusal says its cause and what to do, in French and in English.",
     ],
 )
 

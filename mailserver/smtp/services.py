@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from mailserver.audit.wording import Language
 from mailserver.model.address import DomainName
 from mailserver.service.keys import Keys
 from mailserver.service.mail_logins import MailLogins
@@ -13,7 +14,7 @@ from mailserver.service.wakeups import Wakeups
 
 @dataclass(frozen=True, slots=True)
 class SmtpServices:
-    """``home`` is the domain of ``<postmaster>``; ``throttle`` is the one that IMAP and the web use too (S9)."""
+    """``first_language`` comes first in what people and peers are told. ``home`` is the domain of ``<postmaster>``; ``throttle`` is the one that IMAP and the web use too (S9)."""
 
     reception: Reception
     submission: Submission
@@ -25,3 +26,4 @@ class SmtpServices:
     home: DomainName
     connections: int = 5000
     connections_per_address: int = 200
+    first_language: Language = Language.FRENCH

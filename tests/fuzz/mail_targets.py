@@ -6,6 +6,7 @@ from unittest.mock import patch
 
 from unit.mime.mime_messages import read_list
 
+from mailserver.audit.wording import Language
 from mailserver.crypto.secret import Secret
 from mailserver.imap.base_subject import find_base
 from mailserver.imap.envelope_fields import FIELDS, parse_nodes
@@ -157,7 +158,9 @@ def read_absence(data: bytes) -> None:
         assert error.code.startswith("away-")
         return
     assert parse_absence(format_absence(absence)) == absence
-    assert all(line.isascii() and line.isprintable() for line in format_recipient_words(absence))
+    assert all(
+        line.isascii() and line.isprintable() for line in format_recipient_words(absence, Language.FRENCH)
+    )
     assert "Camille" in format_reply_text("Camille", absence, is_for_patient=True)
     assert not absence.is_over(absence.ends_at - timedelta(seconds=1))
 

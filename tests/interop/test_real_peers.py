@@ -123,7 +123,7 @@ def test_they_hand_in(gateway, smtp, peer):
         if peer.is_listed:
             wait_for_message(gateway, before, peer)
         else:
-            peer.wait_for_words("Your server's certificate is not the one listed for the sender's domain")
+            peer.wait_for_words("Le certificat de votre serveur n'est pas celui de la liste pour le domaine")
     if peer.is_listed:
         stored = gateway.inbox()[-1]
         assert stored.endswith(octets)

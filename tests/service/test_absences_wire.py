@@ -138,8 +138,8 @@ def test_words_at_rcpt(running, passwords) -> None:
     assert code == 250
     assert all(line.startswith(b"2.1.5 ") for line in lines)
     assert lines[0] == b"2.1.5 Recipient accepted"
-    assert lines[1].startswith(b"2.1.5 Recipient away from ")
-    assert lines[2].startswith(b"2.1.5 Destinataire absent du ")
+    assert lines[1].startswith(b"2.1.5 Destinataire absent du ")
+    assert lines[2].startswith(b"2.1.5 Recipient away from ")
     assert b"le secretariat" in lines[2]
     assert client.docmd(f"RCPT TO:<{LOU}>") == (250, b"2.1.5 Recipient accepted")
     client.close()

@@ -26,7 +26,7 @@ from mailserver.smtp.server import Role, SmtpServer, SmtpServices
 from mailserver.tls.contexts import ClientAuthority, client_facing_context
 from mailserver.tls.reloading import ReloadingContext
 
-REFUSED = "NO [AUTHENTICATIONFAILED] Login refused: this certificate does not open this box"
+REFUSED = "NO [AUTHENTICATIONFAILED] Connexion refusee : ce certificat n'ouvre pas cette boite"
 OFFERED = "AUTH=PLAIN AUTH=EXTERNAL]"
 
 

@@ -138,7 +138,7 @@ def test_time_limits(running: RunningImap, clients: Clients, name: str) -> None:
     client.send(b"DONE\r\n")
     assert client.line() == "a OK IDLE completed"
     expire_all(running, 31 * 60)
-    assert client.line().startswith("* BYE Logged out")
+    assert client.line().startswith("* BYE Deconnexion : trop longtemps")
 
 
 def test_an_append_that_sends_almost_nothing_is_ended(

@@ -25,11 +25,12 @@ from harness.tokens import (
 )
 
 from mailserver.audit.events import EventKind, Origin
+from mailserver.audit.wording import Language
 from mailserver.crypto.custodian import JOURNAL_NAME
 from mailserver.crypto.custodian_logins import LoginKind, token_subject
 from mailserver.crypto.slots import SlotScope
 from mailserver.crypto.tokens import JwtCheck, KeySource, TokenPolicy
-from mailserver.imap.connection import BYE_OVER
+from mailserver.imap.replies import BYE_OVER
 from mailserver.model.address import parse_address
 from mailserver.model.errors import Unavailable
 from mailserver.service.mail_logins import LoginPolicy
@@ -38,7 +39,7 @@ from mailserver.service.throttle import Throttle
 
 POLICY = TokenPolicy(ISSUER, frozenset({AUDIENCE}), CLAIM, timedelta(minutes=5))
 ADVICE = TokenAdvice("openid", "https://login.example/.well-known/openid-configuration")
-REFUSED = "Login refused: this token does not open this address."
+REFUSED = "Connexion refusee : ce jeton n'ouvre pas cette adresse."
 
 
 class Keys:
@@ -267,7 +268,7 @@ def test_a_token_ends_with_its_login_not_with_its_life(running: RunningImap, cli
     assert ask(client, "n NOOP") == ["n OK NOOP completed"]
     session.account = replace(session.account, ends_at=int(time.time()))
     running.on_loop(expire())
-    assert client.line() == f"* BYE {BYE_OVER}"
+    assert client.line() == f"* BYE {BYE_OVER.words(Language.FRENCH)}"
     assert client.line() is None
 
 

@@ -228,6 +228,6 @@ def test_nothing_of_an_upload_is_plain_on_disk(folder: Path, client: Client) -> 
     client.send(b"a APPEND Drafts {%d+}\r\n" % len(octets) + octets + b" {5+}\r\nab")
     assert not find_traces(folder, [word])
     client.send(b"\0de\r\n")
-    assert client.until_tagged("a")[-1].startswith("a NO The message holds a NUL")
+    assert client.until_tagged("a")[-1].startswith("a NO Le message contient un octet nul")
     assert " OK " in push(client, octets, octets)
     assert not find_traces(folder, [word])

@@ -24,7 +24,7 @@ from mailserver.model.address import parse_address
 from mailserver.model.patient import Ins
 from mailserver.policy.decision import Reason
 from mailserver.policy.patient_rules import PATIENT_MESSAGE_BYTES, ReplyState, parse_pharmacies
-from mailserver.policy.wording import format_reply
+from mailserver.policy.wording import wording_for
 from mailserver.service.correspondence import NEW_THREAD
 from mailserver.service.sendings import SubmittedEnvelope
 from mailserver.service.web_contacts import WebContacts
@@ -171,7 +171,7 @@ def test_who_is_no_patient_here_is_told_so_at_rcpt(bench: Bench) -> None:
     bench.services.administration.disable_account(parse_address(gone), now)
     assert reason(gone) is Reason.CLOSED_PATIENT
     for each in (Reason.UNKNOWN_PATIENT, Reason.CLOSED_PATIENT, Reason.MESSAGE_TOO_LARGE_FOR_PATIENT):
-        assert b"patient" in format_reply(each)
+        assert "patient" in wording_for(each).french
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ def test_the_others_go_on(running: RunningImap, tls: TlsFiles, desk: Desk) -> No
         each.select()
     running.node.remove_member(desk.box, desk.second)
     running.poll_revocations()
-    assert second.client.line().startswith("* BYE You no longer have access")
+    assert second.client.line().startswith("* BYE Vous n'avez plus acces")
     assert second.client.line() is None
     settle(running)
     assert first.ask("FETCH 1 BODY.PEEK[]")[-1] == "a OK FETCH completed"
@@ -124,7 +124,7 @@ def test_before_the_poll_the_next_command_finds_out(running: RunningImap, tls: T
         member.select()
         running.node.remove_member(desk.box, desk.second)
         member.client.send(f"a {command}\r\n".encode())
-        assert member.client.line().startswith("* BYE You no longer have access"), command
+        assert member.client.line().startswith("* BYE Vous n'avez plus acces"), command
         assert member.client.line() is None
         member.client.close()
         running.node.add_member(desk.box, desk.second)
@@ -179,5 +179,5 @@ def test_a_disabled_box_ends_for_all(running: RunningImap, tls: TlsFiles, desk: 
     address = parse_address(running.node.accounts[desk.box].address)
     running.node.administration.disable_account(address, datetime.now(UTC))
     running.poll_revocations()
-    assert member.client.line().startswith("* BYE You no longer have access")
+    assert member.client.line().startswith("* BYE Vous n'avez plus acces")
     member.client.close()

@@ -289,9 +289,9 @@ def test_guessing_recipients_ends(smtp, as_peer, guess):
 @pytest.mark.parametrize(
     ("sender", "author", "code", "words"),
     [
-        (PEER, "x@c.localhost", 550, b"5.7.1 The domain of the From address"),
-        (PEER, f"{PEER}, x@b.localhost", 550, b"5.6.0 The message has several From"),
-        ("", PEER, 550, b"5.7.1 Only a report"),
+        (PEER, "x@c.localhost", 550, b"5.7.1 Le domaine de l'adresse From"),
+        (PEER, f"{PEER}, x@b.localhost", 550, b"5.6.0 Le message a plusieurs adresses From"),
+        ("", PEER, 550, b"5.7.1 Seul un accuse"),
     ],
 )
 def test_content(smtp, as_peer, sender, author, code, words):

@@ -138,7 +138,7 @@ def test_the_others_are_told_one_thing(
             wire.close()
     ((told, answer),) = said
     assert json.loads(told) == {"status": "invalid_token", "scope": "openid"}
-    assert answer.startswith(b"535-5.7.8 This token does not open this address.")
+    assert answer.startswith(b"535-5.7.8 Ce jeton n'ouvre pas cette adresse.")
     assert log.text.count('"token-refused"') == len(tries)
     for private in ("a.localhost", RPPS, "899700000009", token()[:60].decode()):
         assert private not in log.text
@@ -216,7 +216,7 @@ def test_the_session_ends(smtp: RunningSmtp) -> None:
     (engine,) = smtp.submission._register.engines
     desk = engine._talk._desk
     desk.account = replace(desk.account, ends_at=int(time.time()))
-    assert wire.ask(b"MAIL FROM:<%b>" % OURS.encode()).startswith(b"421-4.7.0 Your session is over.")
+    assert wire.ask(b"MAIL FROM:<%b>" % OURS.encode()).startswith(b"421-4.7.0 Votre session est terminee.")
     assert wire.is_closed()
     wire.close()
 

@@ -8,11 +8,12 @@ from importlib.metadata import version
 import pytest
 from aiosmtplib.protocol import FlowControlMixin
 
+from mailserver.audit.wording import Language
 from mailserver.gateway.peer_connection import judge_handshake
 from mailserver.mime.reports import DeliveryAction
 from mailserver.model.ids import AccountId, JobId
 from mailserver.policy.decision import Reason
-from mailserver.policy.wording import format_reply
+from mailserver.policy.wording import format_reply, wording_for
 from mailserver.service.delivery_reports import (
     WORDS_CHARACTERS,
     Cause,
@@ -80,7 +81,9 @@ def test_words_are_one_short_line_of_ascii():
 
 def test_both_languages_of_our_own_replies_have_room():
     for reason in Reason:
-        said = " ".join(line[4:] for line in format_reply(reason).decode().splitlines())
+        said = " ".join(
+            line[4:] for line in format_reply(wording_for(reason), Language.FRENCH).decode().splitlines()
+        )
         assert clean_words(said) == said
 
 

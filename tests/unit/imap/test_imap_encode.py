@@ -2,9 +2,12 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from mailserver.audit.wording import Language
 from mailserver.imap import encode as e
 from mailserver.imap.commands import BodySection, Partial, Section, SectionText, StatusItem
 from mailserver.imap.flags import find_flag_bit, format_flags, split_flags
+from mailserver.imap.replies import BYE_LOST
+from mailserver.imap.session import Reply
 from mailserver.imap.utf7 import decode_utf7, encode_utf7
 from mailserver.model.account import Flag
 from mailserver.model.errors import Malformed
@@ -155,3 +158,13 @@ def test_split_flags():
     assert split_flags(["\\Seen", "MINE", "new", "New"], ("mine",)) == (Flag.SEEN | OWN, ("new",))
     assert find_flag_bit("$mdnsent", ()) == Flag.MDN_SENT
     assert find_flag_bit("mine", ()) is None
+
+
+def test_the_operators_language_comes_first() -> None:
+    assert BYE_LOST.words(Language.ENGLISH) == (
+        "You no longer have access to this shared mailbox / Vous n'avez plus acces a cette boite partagee"
+    )
+    assert BYE_LOST.words(Language.FRENCH).startswith(
+        "Vous n'avez plus acces a cette boite partagee / You no"
+    )
+    assert Reply(e.Status.BAD, "Expected DONE").words(Language.FRENCH) == "Expected DONE"

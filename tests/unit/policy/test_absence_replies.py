@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from mailserver.audit.wording import Language
 from mailserver.mime.answer_marks import is_bulk, list_named
 from mailserver.mime.headers import HeaderBlock
 from mailserver.model.absence import Absence
@@ -119,13 +120,13 @@ def test_an_absence_without_texts_has_no_empty_sentence() -> None:
 
 
 def test_words_at_rcpt_are_ascii_lines() -> None:
-    lines = format_recipient_words(FULL)
+    lines = format_recipient_words(FULL, Language.ENGLISH)
     assert lines[0].startswith("Recipient away from 2026-12-01 to 2026-12-05")
     assert lines[1].startswith("Destinataire absent du 01/12/2026 au 05/12/2026 inclus.")
     assert all(SENDER in line and "appelez le secretariat" in line for line in lines[:2])
     assert lines[2] == "Je suis en conge."
     odd = Absence(FULL.first_day, FULL.last_day, "漢字\nligne", parse_address("é@south.example"), "漢字")
-    assert all(line.isascii() and line.isprintable() for line in format_recipient_words(odd))
+    assert all(line.isascii() and line.isprintable() for line in format_recipient_words(odd, Language.FRENCH))
 
 
 def test_the_subject_ends_no_exchange_and_names_nobody() -> None:

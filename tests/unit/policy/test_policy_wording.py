@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from mailserver.audit.wording import Language
 from mailserver.policy.decision import Reason
 from mailserver.policy.wording import LINE_OCTETS, WORDINGS, format_reply, to_ascii, wording_for
 
@@ -14,10 +15,11 @@ def test_the_table_is_complete():
     assert set(WORDINGS) == set(Reason)
 
 
+@pytest.mark.parametrize("first", Language)
 @pytest.mark.parametrize("reason", Reason)
 @pytest.mark.parametrize("detail", ["", "certificate has expired", "é" * 50, "x" * 5000, "a\r\n250 ok"])
-def test_replies_are_well_formed(reason, detail):
-    reply = format_reply(reason, detail)
+def test_replies_are_well_formed(reason, detail, first):
+    reply = format_reply(wording_for(reason), first, detail)
     assert reply.endswith(b"\r\n")
     lines = reply.removesuffix(b"\r\n").split(b"\r\n")
     assert max(map(len, lines)) + 2 <= LINE_OCTETS
@@ -113,7 +115,9 @@ def test_rules_of_the_trust_space_have_codes_of_their_own():
 
 
 def test_detail_is_shown_first():
-    first, *_ = format_reply(Reason.CERTIFICATE_EXPIRED, "certificate has expired").split(b"\r\n")
+    first, *_ = format_reply(
+        wording_for(Reason.CERTIFICATE_EXPIRED), Language.FRENCH, "certificate has expired"
+    ).split(b"\r\n")
     assert first == b"530-5.7.5 (certificate has expired)"
 
 

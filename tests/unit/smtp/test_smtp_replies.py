@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from mailserver.audit.wording import Language
 from mailserver.model.errors import Conflict, Corrupt, Denied, Unavailable
 from mailserver.smtp.framing import LineFault
 from mailserver.smtp.replies import (
@@ -22,7 +23,7 @@ LINE = re.compile(rb"([2-5][0-9]{2})[ -](([245])\.[0-9]\.[0-9]{1,2}) [ -~]+\r\n"
 @pytest.mark.parametrize("word", sorted(TROUBLES))
 def test_each_trouble(word):
     refusal = refuse_form(word)
-    lines = refusal.octets.splitlines(keepends=True)
+    lines = refusal.octets(Language.FRENCH).splitlines(keepends=True)
     assert len(lines) == 2
     for line in lines:
         found = LINE.fullmatch(line)
@@ -33,6 +34,19 @@ def test_each_trouble(word):
     assert lines[0][3:4] == b"-"
     assert lines[1][3:4] == b" "
     assert refusal.code == TROUBLES[word].code
+
+
+@pytest.mark.parametrize(
+    ("first", "head"),
+    [
+        (Language.FRENCH, b"530-5.7.0 Vous n'etes pas identifie."),
+        (Language.ENGLISH, b"530-5.7.0 You are not logged in."),
+    ],
+)
+def test_the_operators_language_comes_first(first, head):
+    reply = refuse_form("auth-required").octets(first)
+    assert reply.startswith(head)
+    assert b"\r\n530 5.7.0 " in reply
 
 
 def test_line_faults_have_words():
@@ -50,7 +64,7 @@ def test_line_faults_have_words():
     ],
 )
 def test_expected_errors(error, head):
-    assert refuse_error(error).octets.startswith(head)
+    assert refuse_error(error).octets(Language.FRENCH).startswith(head)
 
 
 @pytest.mark.parametrize("error", [Corrupt("seal"), Conflict("moved"), Denied("login")])
@@ -59,7 +73,9 @@ def test_other_errors_are_incidents(error):
 
 
 def test_an_incident_shows_its_id_only():
-    assert refuse_incident("0a1b2c3d").octets.startswith(b"451-4.3.0 (incident 0a1b2c3d)\r\n")
+    assert (
+        refuse_incident("0a1b2c3d").octets(Language.FRENCH).startswith(b"451-4.3.0 (incident 0a1b2c3d)\r\n")
+    )
 
 
 def test_shapes():
