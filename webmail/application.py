@@ -123,7 +123,7 @@ def build_works(services: WebServices) -> Works:
 
 def create_app(services: WebServices) -> Starlette:
     """The application, ready for ``serve_web`` or any ASGI server behind TLS."""
-    desk = Desk(build_works(services), services.throttle, services.config.operator.name, services.clock)
+    desk = Desk(build_works(services), services.throttle, services.config.operator, services.clock)
     app = Starlette(
         routes=[*page_routes(desk), *_plain_routes(services, desk)],
         exception_handlers={

@@ -15,8 +15,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from mailserver.audit.events import Origin
+from mailserver.config import OperatorConfig
 from mailserver.model.account import AccountKind
 from mailserver.model.errors import Denied, OverLimit
+from mailserver.model.local_time import local_clock
 from mailserver.service.absence_settings import AbsenceSettings
 from mailserver.service.contact_settings import ContactSettings
 from mailserver.service.displayed_receipts import DisplayedReceipts
@@ -73,11 +75,12 @@ class Desk:
     """Shared by all pages of one application. Nothing here is a person's."""
 
     def __init__(
-        self, works: Works, throttle: Throttle, operator: str, clock: Callable[[], datetime]
+        self, works: Works, throttle: Throttle, operator: OperatorConfig, clock: Callable[[], datetime]
     ) -> None:
         self.works = works
         self.throttle = throttle
-        self.operator = operator
+        self.operator = operator.name
+        self._zone = local_clock(operator.zone).zone
         self.now = clock
         self._limiter = CapacityLimiter(THREADS)
         loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
@@ -94,7 +97,7 @@ class Desk:
         return await anyio.to_thread.run_sync(call, limiter=limiter or self._limiter)
 
     def words(self, request: Request) -> Words:
-        return load_words(choose_language(request.headers.get("accept-language", "")))
+        return load_words(choose_language(request.headers.get("accept-language", "")), self._zone)
 
     def peer(self, request: Request) -> str:
         return request.client.host if request.client else ""

@@ -1,15 +1,13 @@
-"""The pages' texts: one catalogue per language, French where nothing else is asked for. Dates in words, in local time."""
+"""The pages' texts: one catalogue per language, French where nothing else is asked for. Dates in words, in the operator's zone."""
 
 import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from functools import cache
 from importlib import resources
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from mailserver.audit.wording import Language
 
-_ZONE = "Europe/Paris"
 _MEBIBYTE = 1024 * 1024
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 _SPACED_BEFORE = ("»", ":", ";", "–")
@@ -75,12 +73,8 @@ class Words:
 
 
 @cache
-def load_words(language: Language) -> Words:
-    """The catalogue of a language, read once."""
+def load_words(language: Language, zone: tzinfo = UTC) -> Words:
+    """The catalogue of a language, read once; dates are told in ``zone``."""
     folder = resources.files(__package__).joinpath("catalogues")
     texts: dict[str, str] = json.loads(folder.joinpath(f"{language.value}.json").read_text(encoding="utf-8"))
-    try:
-        zone: tzinfo = ZoneInfo(_ZONE)
-    except ZoneInfoNotFoundError:
-        zone = UTC
     return Words(language, texts, zone)

@@ -194,7 +194,7 @@ def _delivery(
     receipts = IntegrationReceipts(store, directory, outbound, config.operator)
     effects = Effects(notices, replies, awaited, receipts)
     delivery = Delivery(store, directory, Archives(), effects, _kept_files(config, store))
-    return notices, delivery, SenderReports(store, delivery, hostname, config.operator.name)
+    return notices, delivery, SenderReports(store, delivery, hostname, config.operator.name, config.clock)
 
 
 def _entrance(config: Config, store: Store) -> Entrance:

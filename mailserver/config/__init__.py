@@ -27,6 +27,7 @@ from mailserver.config.rules import key as _key
 from mailserver.config.tls import TlsConfig
 from mailserver.config.values import ConfigError, Value, checked_value, parse_value
 from mailserver.model.address import DomainName, parse_domain
+from mailserver.model.local_time import LocalClock, local_clock
 
 __all__ = ["Config", "ConfigError", "Value", "format_config", "load_config"]
 
@@ -40,6 +41,11 @@ class OperatorConfig:
         "Name of this machine in the DNS: in greetings, trace lines and links. The certificates name it too. Do not change it later: "
         "the access log bears it.",
         rules.HOSTNAME,
+    )
+    zone: str = _key(
+        "Europe/Paris",
+        "Time zone in which people are told times, on the web pages and in reports; logs and the API keep UTC.",
+        rules.ZONE,
     )
     product_reference: str = _key(
         "",
@@ -266,6 +272,11 @@ class Config:
     @property
     def domains(self) -> frozenset[DomainName]:
         return frozenset(parse_domain(name) for name in self.operator.domains)
+
+    @property
+    def clock(self) -> LocalClock:
+        """How times are told to people."""
+        return local_clock(self.operator.zone)
 
     @property
     def web_url(self) -> str:

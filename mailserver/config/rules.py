@@ -11,6 +11,7 @@ from mailserver.config.sms_body import parse_sms_body
 from mailserver.model.address import DomainName, parse_address, parse_domain
 from mailserver.model.errors import Malformed
 from mailserver.model.hop import LinkSecurity, parse_daemon, parse_hop
+from mailserver.model.local_time import is_zone
 
 T = TypeVar("T", str, int, bool, list[str], dict[str, str])
 
@@ -125,6 +126,7 @@ RESPONDER_OR_NONE: Rule[str] = Rule(
 REVOCATION: Rule[str] = Rule(
     '"require", "prefer" or "unchecked"', lambda text: text in {"require", "prefer", "unchecked"}
 )
+ZONE: Rule[str] = Rule('a time zone as "Europe/Paris" or "Indian/Reunion"', is_zone)
 LANGUAGE: Rule[str] = Rule('"fr" or "en"', lambda text: text in {"fr", "en"})
 SWITCH: Rule[bool] = Rule("true or false", lambda _is_on: True)
 DATABASE: Rule[str] = Rule(

@@ -5,7 +5,7 @@ and one more when what was missed comes after all. Never about a notice: those a
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from mailserver.mime.header_writer import check_message_id
 from mailserver.model.errors import Corrupt, Malformed, NotFound
@@ -144,7 +144,8 @@ class OverdueNotices:
             return None
 
     def _words(self, act: DueAct, named: Sequence[tuple[SentRecipientRow, Awaited]]) -> tuple[str, str]:
-        sent = f"{datetime.fromtimestamp(named[0][1].sent_at, UTC):%d/%m/%Y %H:%M} UTC"
+        clock, at = self._reports.clock, named[0][1].sent_at
+        sent = (clock.in_french(at), clock.in_english(at))
         if act is DueAct.TELL_LATE:
             return _late_words(sent, named)
         return _overdue_words(sent, named, self._awaited.wait_seconds // 3600)
@@ -168,17 +169,17 @@ def _writable(message_id: str) -> str | None:
 
 
 def _overdue_words(
-    sent: str, named: Sequence[tuple[SentRecipientRow, Awaited]], hours: int
+    sent: tuple[str, str], named: Sequence[tuple[SentRecipientRow, Awaited]], hours: int
 ) -> tuple[str, str]:
     people = "\n".join(f"    {each.recipient}" for _row, each in named)
     text = (
-        f"Vous avez demandé un accusé pour votre message du {sent}. Rien n'est revenu {hours} h après sa remise pour :\n\n"
+        f"Vous avez demandé un accusé pour votre message du {sent[0]}. Rien n'est revenu {hours} h après sa remise pour :\n\n"
         f"{people}\n\n"
         "Pourquoi : le message a bien été remis, mais le logiciel du destinataire n'a peut-être rien intégré, ne sait pas "
         "envoyer d'accusé, ou personne n'a encore ouvert le message.\n\n"
         "Que faire : si les soins en dépendent, appelez le destinataire. Ne renvoyez pas le message avant de l'avoir joint. "
         "Si un avis arrive plus tard, vous en serez prévenu une fois.\n\n--\n"
-        f"You asked for a receipt of your message of {sent}. Nothing came back {hours} h after it was handed over for:\n\n"
+        f"You asked for a receipt of your message of {sent[1]}. Nothing came back {hours} h after it was handed over for:\n\n"
         f"{people}\n\n"
         "Why: the message was handed over, but the recipient's software may not have taken it, may send no receipts, or "
         "nobody has opened it yet.\n\n"
@@ -188,7 +189,7 @@ def _overdue_words(
     return "Aucun accusé reçu (no receipt came)", text
 
 
-def _late_words(sent: str, named: Sequence[tuple[SentRecipientRow, Awaited]]) -> tuple[str, str]:
+def _late_words(sent: tuple[str, str], named: Sequence[tuple[SentRecipientRow, Awaited]]) -> tuple[str, str]:
     french, english = [], []
     for row, each in named:
         state_fr, state_en = STATE_WORDS[row.state]
@@ -199,9 +200,9 @@ def _late_words(sent: str, named: Sequence[tuple[SentRecipientRow, Awaited]]) ->
             french += [f"    Pourquoi : {why.why_fr}", f"    Que faire : {why.todo_fr}"]
             english += [f"    Why: {why.why_en}", f"    What to do: {why.todo_en}"]
     text = (
-        f"L'avis attendu pour votre message du {sent} est arrivé après notre alerte :\n\n"
+        f"L'avis attendu pour votre message du {sent[0]} est arrivé après notre alerte :\n\n"
         + "\n".join(french)
-        + f"\n\n--\nThe notice about your message of {sent} came after our warning:\n\n"
+        + f"\n\n--\nThe notice about your message of {sent[1]} came after our warning:\n\n"
         + "\n".join(english)
         + "\n"
     )

@@ -16,6 +16,7 @@ from mailserver.model.account import AccountState
 from mailserver.model.address import Address, DomainName
 from mailserver.model.dsn import MessageAsk, Notify, RecipientAsk, Returned
 from mailserver.model.ids import AccountId
+from mailserver.model.local_time import LocalClock
 from mailserver.service.arrival import Arrival
 from mailserver.service.delivery import Delivery
 from mailserver.service.delivery_reports import AttemptResult, Cause, Fate, explanation_for
@@ -119,13 +120,16 @@ def is_asked(ask: RecipientAsk, action: DeliveryAction) -> bool:
 
 
 class SenderReports:
-    """Builds reports and seals them. ``hostname`` is the name that our trace lines carry."""
+    """Builds reports and seals them. ``hostname`` is the name that our trace lines carry, ``clock`` what people read."""
 
-    def __init__(self, store: Store, delivery: Delivery, hostname: DomainName, operator: str) -> None:
+    def __init__(
+        self, store: Store, delivery: Delivery, hostname: DomainName, operator: str, clock: LocalClock
+    ) -> None:
         self._store = store
         self._delivery = delivery
         self._hostname = hostname
         self._operator = operator
+        self.clock = clock
 
     def prepare(self, report: Report, now: datetime) -> Place | None:
         """What puts the report into the sender's INBOX; None when nobody is there to be told: a closed account.
@@ -178,7 +182,7 @@ class SenderReports:
             self._daemon(report.sender),
             (Person(report.sender),),
             _SUBJECTS[report.action],
-            format_explanation(report),
+            format_explanation(report, self.clock),
             now,
             f"<{report.action.value}.{report.mark}@{self._hostname}>",
         )
@@ -210,17 +214,18 @@ def _original(report: Report) -> Original:
     return Original([report.octets.header()])
 
 
-def format_explanation(report: Report) -> str:
+def format_explanation(report: Report, clock: LocalClock) -> str:
     """The part of a report that people read: French, then English."""
-    sent, until = (f"{datetime.fromtimestamp(at, UTC):%d/%m/%Y %H:%M} UTC" for at in report.times)
+    du, au = (clock.in_french(at) for at in report.times)
+    sent, until = (clock.in_english(at) for at in report.times)
     names = ", ".join(str(told.recipient) for told in report.told)
     match report.action:
         case DeliveryAction.FAILED:
-            french = f"Votre message du {sent} à {names} n'a pas été remis, et ne le sera pas."
+            french = f"Votre message du {du} à {names} n'a pas été remis, et ne le sera pas."
             english = f"Your message of {sent} to {names} was not delivered, and will not be."
         case DeliveryAction.DELAYED:
             french = (
-                f"Votre message du {sent} à {names} n'est pas encore remis. Nous essayons jusqu'au {until} ; ne le "
+                f"Votre message du {du} à {names} n'est pas encore remis. Nous essayons jusqu'au {au} ; ne le "
                 "renvoyez pas d'ici là. Si c'est urgent, joignez le destinataire par un autre moyen."
             )
             english = (
@@ -229,14 +234,14 @@ def format_explanation(report: Report) -> str:
             )
         case DeliveryAction.DELIVERED:
             french = (
-                f"Votre message du {sent} a été remis dans la boîte de {names}. Cela ne dit pas qu'il est lu."
+                f"Votre message du {du} a été remis dans la boîte de {names}. Cela ne dit pas qu'il est lu."
             )
             english = (
                 f"Your message of {sent} was delivered to the mailbox of {names}. It may not be read yet."
             )
         case DeliveryAction.RELAYED:
             french = (
-                f"Votre message du {sent} à {names} a été pris en charge par le serveur du destinataire, qui n'envoie pas "
+                f"Votre message du {du} à {names} a été pris en charge par le serveur du destinataire, qui n'envoie pas "
                 "d'avis de remise : vous n'en saurez pas plus par ce moyen, sauf en cas d'échec."
             )
             english = (

@@ -3,6 +3,7 @@
 import email
 import email.policy
 import logging
+import re
 
 import pytest
 from service.gateway_node import (
@@ -229,6 +230,10 @@ def test_nothing_came(desk):
     for words in (RECIPIENT, "appelez le destinataire", "call the recipient", "24 h"):
         assert words in text
     assert LI not in text
+    assert re.search(
+        r"votre message du \d\d/\d\d/\d{4} \d\d:\d\d \(heure de Paris, UTC\+[12]\)\. Rien",
+        " ".join(text.split()),
+    )
     desk.clock.pass_by(days=3)
     assert desk.round() == 0
     assert len(desk.letters()) == 1

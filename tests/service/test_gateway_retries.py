@@ -24,6 +24,7 @@ from mailserver.mime.reports import DeliveryAction
 from mailserver.model.address import parse_address
 from mailserver.model.dsn import MessageAsk, RecipientAsk
 from mailserver.model.errors import Corrupt
+from mailserver.model.local_time import local_clock
 from mailserver.service.delivery_reports import WORDS_CHARACTERS, answered
 from mailserver.service.relay import RelayQueue
 from mailserver.service.sender_reports import NO_OCTETS, Report, Told
@@ -160,7 +161,14 @@ def test_the_delay_is_told_once_at_four_hours(gateway, peer_that):
     (octets,) = gateway.inbox()
     text, fields, _original = parse_report(octets)
     assert (fields["Action"], fields["Status"]) == ("delayed", "4.3.0")
-    assert "ne le renvoyez pas" in text.replace("\n", " ")
+    said = " ".join(text.split())
+    assert "ne le renvoyez pas" in said
+    paris = local_clock("Europe/Paris")
+    sent_at, until = gateway.job().created_at, gateway.job().created_at + 48 * 3600
+    assert f"Votre message du {paris.in_french(sent_at)} à" in said
+    assert f"Nous essayons jusqu'au {paris.in_french(until)} ;" in said
+    assert f"We keep trying until {paris.in_english(until)};" in said
+    assert "+0000" in fields["Will-Retry-Until"], "what programs read stays in UTC"
 
 
 def test_at_48_hours_a_last_attempt_then_the_report(gateway, peer_that):

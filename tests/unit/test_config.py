@@ -89,6 +89,7 @@ def test_switches_in_file_and_environment(tmp_path: Path) -> None:
         ("[operator]\ndomains = []\n", "domains in [operator]"),
         ('[operator]\ndomains = ["not a domain"]\n', "domains in [operator]"),
         (MINIMAL + '[language]\nfirst = "de"\n', 'first in [language] must be "fr" or "en"'),
+        (MINIMAL + 'zone = "Paris"\n', 'zone in [operator] must be a time zone as "Europe/Paris"'),
         (MINIMAL + "[nonsense]\n", "unknown section [nonsense]"),
         (MINIMAL + 'colour = "red"\n', "unknown key colour in [operator]"),
         (MINIMAL + "[listen]\nimaps = true\n", "imaps in [listen] must be a whole number"),

@@ -3,6 +3,7 @@
 import base64
 import re
 import unicodedata
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from harness.web_stage import DOCTOR, Stage
 
 import webmail
 from mailserver.audit.wording import Language
+from mailserver.model.local_time import local_clock
 from mailserver.service.languages import choose_language
 from mailserver.service.shown_names import FIRST_STRONG_ISOLATE, POP_ISOLATE
 from mailserver.service.space_documents import Replacement
@@ -303,6 +305,20 @@ def test_english_where_asked_french_elsewhere(stage: Stage) -> None:
 )
 def test_languages(accepted: str, language: str) -> None:
     assert choose_language(accepted) == language
+
+
+def test_dates_are_the_operators() -> None:
+    when = datetime(2026, 11, 30, 22, 5, tzinfo=UTC)
+    told = {
+        zone: load_words(Language.FRENCH, local_clock(zone).zone)
+        .moment(when)
+        .replace("\N{NO-BREAK SPACE}", " ")
+        for zone in ("Europe/Paris", "Indian/Reunion")
+    }
+    assert told == {
+        "Europe/Paris": "lundi 30 novembre 2026 à 23 h 05",
+        "Indian/Reunion": "mardi 1er décembre 2026 à 2 h 05",
+    }
 
 
 def test_marks_stay_on_the_line_of_their_word():
