@@ -77,7 +77,7 @@ class Housekeeping:
 
     def sweep_once(self, now: datetime) -> int:
         """Orphan files older than an hour (R3), kept files past their end, fold marks older than 48 h, absences that are
-        over, timelines older than six months.
+        over, timelines older than six months, app passwords that ended a month ago.
         """
         store = self._services.store
         before = int(now.timestamp()) - FOLD_SECONDS
@@ -92,6 +92,10 @@ class Housekeeping:
 
         for blob_id in store.writer.commit(Unit(NOBODY, run, shreds=True)):
             store.blobs.delete(blob_id)
+
+        removed = self._services.app_passwords.remove_ended(now)
+        if removed:
+            logger.info("app passwords that ended are removed", extra={"count": removed})
 
         def is_held(blob_id: BlobId) -> bool:
             with store.database.read() as connection:

@@ -111,6 +111,7 @@ _PARAMETERS: dict[ParameterName, tuple[str, str]] = {
 _ACTS: dict[str, tuple[str, str]] = {
     "account-disabled": ("compte fermé", "account closed"),
     "account-made": ("compte créé", "account made"),
+    "app-password-ended": ("terminé depuis un mois", "ended a month ago"),
     "app-password-made": ("mot de passe créé", "password made"),
     "app-password-revoked": ("mot de passe retiré", "password withdrawn"),
     "app-passwords-listed": ("mots de passe d’application listés", "app passwords listed"),

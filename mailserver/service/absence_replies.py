@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mailserver.audit.events import (
-    Actor,
-    ActorKind,
     AuditEvent,
     AuditObject,
     EventKind,
@@ -34,6 +32,7 @@ from mailserver.policy.absence_rules import ReplyFacts, ReplyReason, decide_repl
 from mailserver.policy.absence_wording import SUBJECT, format_reply_text
 from mailserver.service.absences import Absences, KnownAbsence
 from mailserver.service.access_log import PreparedEntry, add_entries, prepare_entry
+from mailserver.service.administrator import SERVER
 from mailserver.service.directory import Directory
 from mailserver.service.outbound import Outbound, RelayOrder
 from mailserver.service.sealing import SealedBlob, seal_octets
@@ -47,7 +46,6 @@ from mailserver.store.store import Store
 
 MOST_A_DAY = 100
 """Replies that one account sends, or gets here, in a day: whatever marks may fail to stop ends there."""
-_SERVER = Actor(ActorKind.SYSTEM, "Serveur de messagerie")
 logger = logging.getLogger("pli.absence")
 
 
@@ -175,7 +173,7 @@ class AbsenceReplies:
             readable(SUBJECT, 200),
             ((ParameterName.RECIPIENT, readable(str(to), 400)),),
         )
-        entry = prepare_entry(account, AuditEvent(EventKind.SENT, now, _SERVER, words))
+        entry = prepare_entry(account, AuditEvent(EventKind.SENT, now, SERVER, words))
         if here is not None:
             return AbsenceReply(account, here, octets, mark, entry)
         blob = seal_octets(octets)

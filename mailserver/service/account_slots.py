@@ -3,8 +3,8 @@
 import unicodedata
 from dataclasses import dataclass, replace
 
-from mailserver.crypto.custodian_verbs import CustodianVerbs
 from mailserver.crypto.custodian_rates import Standing
+from mailserver.crypto.custodian_verbs import CustodianVerbs
 from mailserver.crypto.roots import AccountKeys
 from mailserver.crypto.secret import Secret, random_id
 from mailserver.crypto.slots import (

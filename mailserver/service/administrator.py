@@ -1,4 +1,4 @@
-"""An administrator's acts as the person whose account it is reads them in the access log (L1)."""
+"""An administrator's acts, and the server's own, as the person whose account it is reads them in the access log (L1)."""
 
 from datetime import datetime
 
@@ -13,6 +13,7 @@ from mailserver.audit.events import (
 )
 
 ADMINISTRATOR = Actor(ActorKind.ADMINISTRATOR, "Administrateur", "pli account")
+SERVER = Actor(ActorKind.SYSTEM, "Serveur de messagerie")
 LOG_ADMINISTRATOR = Actor(ActorKind.ADMINISTRATOR, "Administrateur", "pli log")
 QUEUE_ADMINISTRATOR = Actor(ActorKind.ADMINISTRATOR, "Administrateur", "pli queue")
 

@@ -6,7 +6,7 @@ Each act is in the account's own log; a list is shown once the log says that som
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mailserver.audit.events import AuditEvent, EventKind, ObjectKind, ParameterName
+from mailserver.audit.events import AuditEvent, AuditObject, EventKind, ObjectKind, ParameterName
 from mailserver.crypto.custodian_verbs import CustodianVerbs
 from mailserver.crypto.slots import SlotKind, SlotScope, new_app_password
 from mailserver.model.account import AccountState
@@ -15,13 +15,18 @@ from mailserver.model.errors import Denied, NotFound
 from mailserver.model.ids import SlotId
 from mailserver.service.access_log import add_entries, prepare_entry
 from mailserver.service.account_slots import APP_PASSWORD_DAYS, app_password_slot, term_of
-from mailserver.service.administrator import administrator_act
+from mailserver.service.administrator import SERVER, administrator_act
 from mailserver.service.directory import Directory
 from mailserver.service.keys import load_custody_slot, release_keys
 from mailserver.store.accounts import AccountRow, SlotRow
 from mailserver.store.database import Connection
 from mailserver.store.store import Store
 from mailserver.store.writer import Unit
+
+KEPT_DAYS = 30
+"""So long after its end one is still listed: whoever looks why a mail client stopped sees it."""
+ROUND_SLOTS = 1000
+_DAY_SECONDS = 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,40 @@ class AppPasswords:
 
         self._store.writer.commit(Unit(row.account_id, run, shreds=True))
 
+    def remove_ended(self, now: datetime) -> int:
+        """Shred those that ended ``KEPT_DAYS`` ago, so that lists show what matters; how many. Their owners' logs say so.
+
+        Several workers may do it at once: who comes second finds nothing. Raises Unavailable.
+        """
+        removed = 0
+        while (more := self._remove_round(now)) == ROUND_SLOTS:
+            removed += more
+        return removed + more
+
+    def _remove_round(self, now: datetime) -> int:
+        accounts, before = self._store.accounts, int(now.timestamp()) - KEPT_DAYS * _DAY_SECONDS
+        with self._store.database.read() as connection:
+            ended = accounts.list_ended(connection, SlotKind.APP_PASSWORD.value, before, ROUND_SLOTS)
+            owners = {
+                each: accounts.load_account(connection, each) for each in {slot.account_id for slot in ended}
+            }
+        return sum(self._remove_ended(owners[slot.account_id], slot, now) for slot in ended)
+
+    def _remove_ended(self, row: AccountRow, slot: SlotRow, now: datetime) -> bool:
+        what = AuditObject(ObjectKind.APP_PASSWORD, parameters=_parameters("app-password-ended", _info(slot)))
+        entry = prepare_entry(row, AuditEvent(EventKind.SLOT_REMOVED, now, SERVER, what))
+
+        def run(connection: Connection) -> bool:
+            try:
+                self._store.accounts.load_slot(connection, row.account_id, slot.slot_id)
+            except NotFound:
+                return False
+            self._store.accounts.delete_slot(connection, row.account_id, slot.slot_id)
+            add_entries(connection, self._store.macs, [entry])
+            return True
+
+        return self._store.writer.commit(Unit(row.account_id, run, shreds=True))
+
     def _slots(self, row: AccountRow) -> list[SlotRow]:
         kind = SlotKind.APP_PASSWORD.value
         with self._store.database.read() as connection:
@@ -108,10 +147,15 @@ class AppPasswords:
 
 
 def _act(now: datetime, kind: EventKind, act: str, which: AppPasswordInfo) -> AuditEvent:
-    more = [(ParameterName.FINGERPRINT, which.slot_id.hex())]
+    (_act_name, *more) = _parameters(act, which)
+    return administrator_act(now, kind, ObjectKind.APP_PASSWORD, act, *more)
+
+
+def _parameters(act: str, which: AppPasswordInfo) -> tuple[tuple[ParameterName, str], ...]:
+    more = [(ParameterName.ACT, act), (ParameterName.FINGERPRINT, which.slot_id.hex())]
     if which.ends_at is not None:
         more.append((ParameterName.UNTIL, which.ends_at.date().isoformat()))
-    return administrator_act(now, kind, ObjectKind.APP_PASSWORD, act, *more)
+    return tuple(more)
 
 
 def _info(slot: SlotRow) -> AppPasswordInfo:

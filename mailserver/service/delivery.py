@@ -28,6 +28,7 @@ from mailserver.mime.trace import format_return_path
 from mailserver.model.account import AccountKind, Flag, Role
 from mailserver.service.absence_replies import AbsenceReplies, AbsenceReply, Answerable
 from mailserver.service.access_log import PreparedEntry, add_entries, prepare_entry
+from mailserver.service.administrator import SERVER
 from mailserver.service.arrival import Arrival
 from mailserver.service.awaited_notices import AwaitedNotices, HeardNews
 from mailserver.service.directory import Directory
@@ -347,7 +348,7 @@ def sender_actor(arrival: Arrival) -> Actor:
     authors = arrival.facts.authors
     handle = readable(str(authors[0]) if authors else str(arrival.sender or ""), 400)
     if not handle:
-        return Actor(ActorKind.SYSTEM, "Serveur de messagerie")
+        return SERVER
     return Actor(ActorKind.PROFESSIONAL, handle, handle)
 
 

@@ -4,6 +4,7 @@ Every row here decides who may read or write, so each carries a row MAC (K23), c
 Addresses and insurance numbers are looked up by HMAC; their text is sealed under a service key by the caller.
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from mailserver.model.account import AccountKind, AccountState
-from mailserver.model.errors import NotFound
+from mailserver.model.errors import Corrupt, NotFound
 from mailserver.model.ids import AccountId, SlotId
 from mailserver.store import schema
 from mailserver.store.hot_statements import HotRead
@@ -242,6 +243,19 @@ class AccountStore:
         else:
             rows = connection.execute(_SLOTS_BY_TAG, {**parameters, "tag": tag_mac}).all()
         return [self._slot(found) for found in rows]
+
+    def list_ended(self, connection: Connection, kind: str, before: int, limit: int) -> list[SlotRow]:
+        """Slots of one kind that ended before a second, the oldest first. A row that was altered is passed over: whoever
+        uses it, or ``pli check``, tells.
+        """
+        table = schema.slot
+        ended = select(table).where(table.c.kind == kind, table.c.expires_at < before)
+        found = connection.execute(ended.order_by(table.c.expires_at).limit(limit)).all()
+        rows = []
+        for each in found:
+            with contextlib.suppress(Corrupt):
+                rows.append(self._slot(each))
+        return rows
 
     def load_slot(self, connection: Connection, account_id: AccountId, slot_id: SlotId) -> SlotRow:
         """Raises NotFound("slot"), Corrupt("row-mac")."""

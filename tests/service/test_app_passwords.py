@@ -7,12 +7,15 @@ import pytest
 from harness.log_reading import read_log
 from harness.node import Node, make_node
 
-from mailserver.audit.events import ActorKind, EventKind, ParameterName
+from mailserver.app.housekeeping import Housekeeping
+from mailserver.audit.events import ActorKind, AuditEvent, EventKind, ParameterName
+from mailserver.audit.wording import Language, describe
 from mailserver.crypto.slots import SlotScope
 from mailserver.model.account import AccountKind
 from mailserver.model.address import Address, parse_address
 from mailserver.model.errors import Denied, NotFound
 from mailserver.service.account_slots import APP_PASSWORD_DAYS
+from mailserver.service.app_passwords import KEPT_DAYS
 from mailserver.service.keys import OpenAccount
 
 ADDRESS, PASSWORD = "camille@a.localhost", "un mot de passe long"
@@ -169,3 +172,28 @@ def test_nothing_is_listed_that_the_log_does_not_hold(
     monkeypatch.setattr("mailserver.service.app_passwords.add_entries", fail)
     with pytest.raises(RuntimeError):
         node.services.app_passwords.list_app_passwords(address, NOW)
+
+
+def test_one_that_ended_a_month_ago_is_removed_and_its_owner_reads_so(node: Node, address: Address) -> None:
+    app_passwords, sweep = node.services.app_passwords, Housekeeping(node.services).sweep_once
+    _text, made = app_passwords.add_app_password(address, SlotScope.IMAP, NOW, 10)
+    over = NOW + timedelta(days=10 + KEPT_DAYS)
+    sweep(over)
+    assert made in app_passwords.list_app_passwords(address, over), "to the second, and no earlier"
+    before = len(list_of_log(node))
+    sweep(over + timedelta(seconds=1))
+    assert [each.scope for each in app_passwords.list_app_passwords(address, over)] == [SlotScope.IMAP_SMTP]
+    removed = list_of_log(node)[before]
+    assert describe(removed, Language.FRENCH) == (
+        "Serveur de messagerie a retiré le mot de passe d’application "
+        f"(terminé depuis un mois ; empreinte : {made.slot_id.hex()} ; jusqu’au : 2026-05-11)."
+    )
+    sweep(over + timedelta(seconds=1))
+    kinds = [each.kind for each in list_of_log(node)]
+    assert kinds.count(EventKind.SLOT_REMOVED) == 1, "a second worker finds nothing"
+    assert node.services.keys.open_with_password(ADDRESS, PASSWORD), "other slots have no end"
+
+
+def list_of_log(node: Node) -> list[AuditEvent]:
+    account = node.services.keys.open_with_password(ADDRESS, PASSWORD)[0]
+    return [each.event for each in read_log(node.services.store, account.account, account.space_root())]
