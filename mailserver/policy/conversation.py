@@ -1,7 +1,7 @@
 """Whom a patient may write to: one Conversation per professional who has written (``facts/mssante`` §4.6).
 
-Only a professional opens it. ``X-MSS-MES: FIN`` forbids an answer to the one message that carries it; a subject that
-is exactly ``[FIN]`` forbids answers to everything before; the next message without either opens it again. A Reply-To
+Only a professional opens it, by any message: who has written may be written to. ``X-MSS-MES: FIN`` forbids an answer to
+the one message that carries it; a subject that is exactly ``[FIN]`` ends all, until the next message without either. A Reply-To
 in a trusted domain takes the sender's place as contact, unless it is a patient's. Values only: the store keeps them
 sealed.
 """
@@ -22,8 +22,6 @@ CLOSED_MESSAGES = 1000
 
 class ConversationState(StrEnum):
     OPEN = "open"
-    CLOSED_FOR_MESSAGE = "closed-for-message"
-    """Every message since the conversation was opened or ended forbids its answer."""
     CLOSED_ALL = "closed-all"
 
 
@@ -73,7 +71,7 @@ class ReceivedFacts:
 
 def receive_message(known: Conversation | None, received: ReceivedFacts, trusted: TrustList) -> Conversation:
     """The conversation after this message; ``known`` is the one with the same sender, None at their first message."""
-    start = known or Conversation(received.sender, ConversationState.CLOSED_FOR_MESSAGE)
+    start = known or Conversation(received.sender, ConversationState.OPEN)
     moved = replace(start, correspondent=received.sender, reply_to=_find_contact(received, trusted))
     if received.ends_message:
         marks = (*moved.closed_messages, received.message_id)[-CLOSED_MESSAGES:]
@@ -81,7 +79,7 @@ def receive_message(known: Conversation | None, received: ReceivedFacts, trusted
     if received.ends_all:
         return replace(moved, state=ConversationState.CLOSED_ALL, ended_at=received.received_at)
     if received.ends_message:
-        return moved  # it leaves earlier messages as they are, and opens nothing
+        return moved  # it leaves earlier messages, and an end, as they are
     return replace(moved, state=ConversationState.OPEN, ended_at=None)
 
 

@@ -249,8 +249,8 @@ WORDINGS: dict[Reason, Wording] = {
     ),
     Reason.MESSAGE_CLOSED: Wording(
         550, "5.7.1",
-        "The professional wants no answer to that message. Answer another of their messages, or reach them by phone.",
-        "Le professionnel n’attend pas de réponse à ce message. Répondez à un autre de ses messages, ou joignez-le par téléphone.",
+        "The professional wants no answer to that message. Answer another of theirs or write a new one, or reach them by phone.",
+        "Le professionnel n’attend pas de réponse à ce message. Répondez à un autre, écrivez-lui un nouveau message, ou joignez-le par téléphone.",
     ),
     Reason.MESSAGE_TOO_LARGE_FOR_PATIENT: Wording(
         552, "5.2.3",

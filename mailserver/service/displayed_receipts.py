@@ -1,5 +1,6 @@
-"""Read receipts of patients: sent by itself when a patient first opens a message that asked for one, which they may
-not refuse (``facts/mssante`` §3.6). Only to the address that the message came back to (RFC 8098 §2.1), once, and never
+"""Read receipts of patients: sent by itself when a patient first opens on the pages a message that asked for one, which they
+may not refuse (``facts/mssante`` §3.6), whatever a mail client marked before. Nothing follows from what a mail client
+fetches, which it does ahead of any reader: it offers the receipt itself (RFC 3503), and says that it did. Only to the address that the message came back to (RFC 8098 §2.1), once, and never
 for what nobody typed. Whatever prevents it is logged by its code, and the message opens all the same.
 """
 
@@ -57,7 +58,7 @@ class DisplayedReceipts:
     def send_receipt(self, account: OpenAccount, message: OpenMessage, origin: Origin, now: datetime) -> None:
         """At the first opening of a message that asked for it; any other call does nothing."""
         facts = message.facts()
-        if not message.line.is_unread or message.line.flags & Flag.MDN_SENT:
+        if message.line.flags & Flag.MDN_SENT:
             return
         if facts.receipt_to is None or not self.is_asked(account, facts):
             return

@@ -5,12 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
-from harness.web_node import PATIENT, deliver
+from harness.web_node import ORIGIN, PASSWORD, PATIENT, deliver
 from harness.web_server import Client
 from harness.web_stage import DOCTOR, Stage
 
 from mailserver.mime.composer import Letter, Person, format_mail
+from mailserver.model.account import Flag, Role
 from mailserver.model.address import parse_address
+from mailserver.service.web_mailbox import WebMailbox
 from mailserver.store.jobs import Lane
 
 TOLD = "il est averti que vous avez ouvert ce message"
@@ -58,6 +60,29 @@ def test_the_first_opening_is_told_once(stage: Stage) -> None:
     assert all(TOLD in page.words for page in pages)
     assert relayed(stage) == before + 1
     assert TOLD in client.get(path).words
+    assert relayed(stage) == before + 1
+
+
+def test_what_a_mail_client_marked_as_read_is_told_at_its_opening(stage: Stage) -> None:
+    """A client fetches ahead of any reader, so nothing goes then; what it says it has told is not told again."""
+    services, clients = stage.ours.services, {}
+    mailbox = WebMailbox(services.store, services.mailboxes, services.messages, services.permits)
+    account, _keys = services.keys.open_with_password(PATIENT, PASSWORD)
+    before = relayed(stage)
+    for number, flags in (("10", Flag.SEEN), ("11", Flag.SEEN | Flag.MDN_SENT)):
+        subject = write(stage, number, "rita@b.localhost")
+        (line,) = [
+            each for each in mailbox.list_page(account, Role.INBOX, None).lines if each.subject == subject
+        ]
+        item = mailbox.open_message(account, line.ref, ORIGIN, datetime.now(UTC)).item
+        mailbox.mark(account, item, flags)
+        clients[number] = subject
+    assert relayed(stage) == before, "nothing follows from what a client fetches"
+    client = stage.patient()
+    client.get(path_of(client, clients["11"]))
+    assert relayed(stage) == before, "its client said so already"
+    for _ in range(2):
+        client.get(path_of(client, clients["10"]))
     assert relayed(stage) == before + 1
 
 

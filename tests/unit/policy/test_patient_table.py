@@ -72,14 +72,17 @@ service                                   | answer 1                    | ok    
 machine                                   | answer 1                    | ok                      | reply
 doctor                                    | answer an unknown message   | ok                      | reply
 # X-MSS-MES: FIN concerns the one message
-doctor FIN                                | answer 1                    | message-closed          | no-reply
-doctor FIN                                | new doctor                  | message-closed          | no-reply
+doctor FIN                                | answer 1                    | message-closed          | new-message
+doctor FIN                                | new doctor                  | ok                      | new-message
+doctor FIN; doctor FIN                    | answer 2                    | message-closed          | new-message
+doctor FIN                                | new nurse                   | patient-never-contacted | no-reply
+doctor FIN; doctor subject=[FIN]          | new doctor                  | conversation-closed     | reply-blocked
 doctor; doctor FIN                        | answer 2                    | message-closed          | new-message
 doctor; doctor FIN                        | answer 1                    | ok                      | reply
 doctor; doctor FIN                        | new doctor                  | ok                      | new-message
 doctor FIN; doctor                        | answer 1                    | message-closed          | new-message
 doctor FIN; doctor                        | answer 2                    | ok                      | reply
-doctor FIN; nurse                         | answer 1                    | message-closed          | no-reply
+doctor FIN; nurse                         | answer 1                    | message-closed          | new-message
 doctor FIN; nurse                         | answer 2                    | ok                      | reply
 doctor mes=fin                            | answer 1                    | ok                      | reply
 doctor mes=Fin                            | answer 1                    | ok                      | reply
@@ -114,7 +117,7 @@ doctor; doctor subject=[FIN]; nurse       | answer 1                    | conver
 doctor to=secretary                       | answer 1                    | ok                      | reply
 doctor to=secretary                       | new secretary               | ok                      | new-message
 doctor to=secretary                       | new doctor                  | patient-never-contacted | no-reply
-doctor to=secretary FIN                   | answer 1                    | message-closed          | no-reply
+doctor to=secretary FIN                   | answer 1                    | message-closed          | new-message
 doctor to=secretary; doctor               | answer 2 doctor             | ok                      | reply
 doctor to=secretary; doctor               | new secretary               | patient-never-contacted | no-reply
 doctor to=secretary; doctor subject=[FIN] to=secretary | new secretary  | conversation-closed     | reply-blocked
@@ -153,7 +156,7 @@ doctor                                    | answer 1 over limit         | ok    
                                           | new shop                    | patient-never-contacted | no-reply
                                           | new chemist+other           | patient-to-patient      | new-message
 chemist subject=[FIN]                     | new chemist                 | conversation-closed     | reply-blocked
-chemist FIN                               | answer 1                    | message-closed          | no-reply
+chemist FIN                               | answer 1                    | message-closed          | new-message
 # a read receipt passes what is closed, never what was not opened
 doctor; doctor subject=[FIN]              | receipt doctor              | ok                      | -
 doctor FIN                                | receipt doctor              | ok                      | -

@@ -29,7 +29,7 @@ DOCTOR, SECRETARY = parse_address("doctor@north.demo.example"), parse_address("s
 TRUSTED = TrustList(
     datetime(2026, 3, 2, tzinfo=UTC), (TrustedDomain(parse_domain("north.demo.example"), parse_dn("CN=a")),)
 )
-OPEN, FOR_MESSAGE, ALL = ConversationState
+OPEN, ALL = ConversationState
 PLAIN, FIN, END_ALL = {}, {"end_mark": "FIN"}, {"subject": "[FIN]"}
 
 
@@ -50,7 +50,7 @@ def after(*received):
     ("received", "state", "ended_at"),
     [
         ([PLAIN], OPEN, None),
-        ([FIN], FOR_MESSAGE, None),
+        ([FIN], OPEN, None),
         ([PLAIN, FIN], OPEN, None),
         ([PLAIN, END_ALL], ALL, day(2)),
         ([PLAIN, END_ALL, FIN], ALL, day(2)),
