@@ -52,12 +52,13 @@ _ACTIONS = {
 @dataclass(frozen=True, slots=True, repr=False)
 class RecipientNews:
     """What a notice says of one recipient: the addresses it may have been known by, the original one first; a code of
-    900–906 with a failure, else 0.
+    900–906 with a failure, else 0. ``original`` is the one that the sender wrote to, where the notice says so.
     """
 
     names: tuple[Address, ...]
     state: NoticeState
     code: int = 0
+    original: Address | None = None
 
     def __repr__(self) -> str:
         return f"RecipientNews({self.state}, {self.code})"
@@ -106,9 +107,11 @@ def _disposition_news(fields: HeaderBlock, head: HeaderBlock) -> tuple[Recipient
     modifier = match[2] or b""
     errors = [each for name in (b"error", b"failure") for each in fields.find_all(name) if each]
     names = reported_names([fields.find(b"original-recipient"), fields.find(b"final-recipient")])
+    original = next(iter(reported_names([find_once(fields, b"original-recipient")])), None)
     if not errors and not _has_failed(modifier) and state is not NoticeState.FAILED:
-        return (RecipientNews(names, state),)
-    return (RecipientNews(names, NoticeState.FAILED, _code_of([modifier, *errors], head)),)
+        return (RecipientNews(names, state, original=original),)
+    code = _code_of([modifier, *errors], head)
+    return (RecipientNews(names, NoticeState.FAILED, code, original),)
 
 
 def _has_failed(modifier: bytes) -> bool:

@@ -2,7 +2,9 @@
 
 A notice counts only from who may speak for the recipient. Of another operator's: the peer that holds the recipient's
 domain, as the trust list says; a disposition notification with an author of that very domain, a delivery report from the
-null sender. Of ours: a disposition notification whose author is the recipient's own address, which submission checked.
+null sender. Whom an alias led to answers under another address: when the notice names the address written to as the
+original one, and the same peer holds the author's domain too, it counts unless the author was written to as well. Of
+ours: a disposition notification of the recipient's own account, whichever of its addresses, which submission checked.
 Whoever else writes one has sent mail, no more. Reports and automatic answers wait for nothing themselves.
 """
 
@@ -14,7 +16,7 @@ from dataclasses import dataclass, replace
 from mailserver.crypto.ctx import ctx
 from mailserver.crypto.x509 import format_dn
 from mailserver.mime.notices import RecipientNews
-from mailserver.model.address import Address, parse_address
+from mailserver.model.address import Address, DomainName, parse_address
 from mailserver.model.dsn import Notify
 from mailserver.model.errors import Corrupt
 from mailserver.model.ids import AccountId, JobId
@@ -47,12 +49,25 @@ class Awaited:
         return "Awaited(…)"
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Believed:
+    """News with the recipients whom its author may speak for, and the one whose alias led to ``authors``."""
+
+    news: RecipientNews
+    names: tuple[Address, ...]
+    alias: Address | None
+    authors: tuple[Address, ...]
+
+    def __repr__(self) -> str:
+        return f"Believed({self.news!r})"
+
+
 @dataclass(frozen=True, slots=True)
 class HeardNews:
     """What an arriving notice says of messages of one account: their index, and who is believed about whom."""
 
     message_mac: bytes
-    news: tuple[tuple[RecipientNews, tuple[Address, ...]], ...]
+    news: tuple[Believed, ...]
     at: int
 
 
@@ -125,30 +140,49 @@ class AwaitedNotices:
         notice = arrival.notice
         if notice is None:
             return None
-        believed = []
-        for news in notice.news:
-            authors = (arrival.facts.authors or ()) if notice.is_disposition else ()
-            names = dict.fromkeys((*news.names, *authors))
-            credible = tuple(
-                name for name in names if self._may_speak(arrival, name, is_disposition=notice.is_disposition)
-            )
-            if credible:
-                believed.append((news, credible))
+        judged = [self._judge(arrival, news, is_disposition=notice.is_disposition) for news in notice.news]
+        believed = [each for each in judged if each.names or each.alias is not None]
         if not believed:
             return None
         index = self._store.sent.index_of(account_id, notice.original_id)
         return HeardNews(index, tuple(believed), int(arrival.received_at.timestamp()))
 
+    def _judge(self, arrival: Arrival, news: RecipientNews, *, is_disposition: bool) -> Believed:
+        authors = (arrival.facts.authors or ()) if is_disposition else ()
+        names = dict.fromkeys((*news.names, *authors))
+        credible = tuple(
+            name for name in names if self._may_speak(arrival, name, is_disposition=is_disposition)
+        )
+        is_alias = news.original is not None and self._is_alias_of(arrival, news.original, authors)
+        return Believed(news, credible, news.original if is_alias else None, authors)
+
     def _may_speak(self, arrival: Arrival, recipient: Address, *, is_disposition: bool) -> bool:
         authors = arrival.facts.authors or ()
         if self._directory.is_ours(recipient.domain):
-            return is_disposition and any(each.key == recipient.key for each in authors)
-        holders = self._trust.current.dns_for(recipient.domain)
-        if arrival.source not in {format_dn(dn) for dn in holders}:
+            return is_disposition and any(self._is_same_box(recipient, each) for each in authors)
+        if not self._is_held(arrival, recipient.domain):
             return False
         if is_disposition:
             return any(each.domain == recipient.domain for each in authors)
         return arrival.sender is None
+
+    def _is_held(self, arrival: Arrival, domain: DomainName) -> bool:
+        """Whether the peer that handed the notice in holds this domain."""
+        return arrival.source in {format_dn(dn) for dn in self._trust.current.dns_for(domain)}
+
+    def _is_alias_of(self, arrival: Arrival, original: Address, authors: Sequence[Address]) -> bool:
+        """Whether the authors may be whom the original address led to, within one peer; never one of ours."""
+        if self._directory.is_ours(original.domain) or not self._is_held(arrival, original.domain):
+            return False
+        return bool(authors) and all(self._is_held(arrival, each.domain) for each in authors)
+
+    def _is_same_box(self, recipient: Address, author: Address) -> bool:
+        """Whether both are addresses of one account here."""
+        if author.key == recipient.key or not self._directory.is_ours(author.domain):
+            return author.key == recipient.key
+        with self._store.database.read() as connection:
+            found = [self._directory.find_account(connection, each) for each in (recipient, author)]
+        return None not in found and len({each.account_id for each in found if each is not None}) == 1
 
     def apply(self, connection: Connection, account_id: AccountId, heard: HeardNews) -> None:
         """Move the states, inside the Unit that delivers the notice. An altered row stays as it is: the mail arrives."""
@@ -163,10 +197,16 @@ class AwaitedNotices:
         rows = {
             row.recipient_mac: row for row in known.list_recipients(connection, sent.account_id, sent.sent_id)
         }
-        for news, names in heard.news:
+
+        def find(names: Sequence[Address]) -> SentRecipientRow | None:
             macs = (known.mac_of(sent.account_id, sent.sent_id, name) for name in names)
-            row = next((rows[mac] for mac in macs if mac in rows), None)
-            moved = None if row is None else _move(row, news, heard.at)
+            return next((rows[mac] for mac in macs if mac in rows), None)
+
+        for each in heard.news:
+            row = find(each.names)
+            if row is None and each.alias is not None and find(each.authors) is None:
+                row = find([each.alias])
+            moved = None if row is None else _move(row, each.news, heard.at)
             if moved is not None:
                 known.mark(connection, moved)
                 rows[moved.recipient_mac] = moved

@@ -21,10 +21,11 @@ from service.gateway_node import (
 from mailserver.app.services import OverdueNotices
 from mailserver.crypto.x509 import certificate_facts, der_from_pem
 from mailserver.mime.trace import Hop
-from mailserver.model.address import parse_address
+from mailserver.model.address import parse_address, parse_domain
 from mailserver.model.dsn import Notify, RecipientAsk
 from mailserver.model.errors import Corrupt, Unavailable
 from mailserver.model.notice import Expectation, NoticeState
+from mailserver.policy.trust_list import TrustedDomain, TrustList
 from mailserver.service.check import check_account
 from mailserver.service.receive import PeerEnvelope
 from mailserver.service.timelines import Timelines
@@ -170,6 +171,82 @@ def test_who_may_not_speak_moves_nothing(desk, octets, more):
     desk.receive(octets, **more)
     assert desk.rows() == before
     assert len(desk.gateway.inbox()) == 1
+
+
+@pytest.fixture
+def two_domains(desk):
+    """The peer of b.localhost holds a second domain, with the same certificate; c.localhost is another's."""
+    trust = desk.services.trust
+    before = trust.current
+    (holder,) = before.dns_for(parse_domain("b.localhost"))
+    second = TrustedDomain(parse_domain("hopital.localhost"), holder)
+    trust._current = TrustList(before.generated_at, (*before.entries, second))
+    yield desk
+    trust._current = before
+
+
+ALIAS = "camille@hopital.localhost"
+TO_US = f"Original-Recipient: rfc822; {RECIPIENT}\r\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "author", "about", "state"),
+    [
+        # whom the alias led to answers under its other address
+        (TO_US, ALIAS, ALIAS, S.PROCESSED),
+        (TO_US, ALIAS, RECIPIENT, S.PROCESSED),
+        # it does not say whom we wrote to: another person of the same operator
+        ("", ALIAS, ALIAS, None),
+        ("", ALIAS, RECIPIENT, None),
+        ("Original-Recipient: rfc822; inconnu@b.localhost\r\n", ALIAS, ALIAS, None),
+        (TO_US + "Original-Recipient: rfc822; x@b.localhost\r\n", ALIAS, ALIAS, None),
+    ],
+)
+def test_an_alias_answers_for_whom_we_wrote_to(two_domains, more, author, about, state):
+    desk = two_domains
+    desk.send(script=Script(extensions=(b"8BITMIME", b"DSN")))
+    desk.receive(mdn(author=author, about=about, more=more))
+    assert desk.state() is state
+    assert len(desk.gateway.inbox()) == 1, "and it is mail like any other"
+
+
+def test_another_operator_is_no_alias(two_domains):
+    """It says whom we wrote to, truthfully, and holds neither domain."""
+    desk = two_domains
+    desk.send(script=Script(extensions=(b"8BITMIME", b"DSN")))
+    desk.receive(mdn(author="x@c.localhost", about="x@c.localhost", more=TO_US), domain="c.localhost")
+    assert desk.state() is None
+
+
+def test_who_was_written_to_answers_for_nobody_else(two_domains):
+    """One who got the message too, and so knows its Message-ID, in another domain of the same operator."""
+    desk = two_domains
+    desk.send(recipients=(RECIPIENT, ALIAS), script=Script(extensions=(b"8BITMIME", b"DSN")))
+    desk.receive(mdn("processed/error", author=ALIAS, about=ALIAS, more=TO_US))
+    assert desk.state(RECIPIENT) is None
+
+
+def test_a_report_names_an_alias_by_whom_we_wrote_to(two_domains):
+    desk = two_domains
+    desk.send(script=Script(extensions=(b"8BITMIME", b"DSN")))
+    report = dsn("failed", about=ALIAS).replace(b"Final-Recipient", TO_US.encode() + b"Final-Recipient")
+    desk.receive(report)
+    assert desk.state() is S.FAILED
+
+
+def test_one_of_ours_answers_under_their_other_address(desk):
+    node, services = desk.gateway.node, desk.services
+    made = node.add(LOU)
+    account, other = node.open(LOU, made.app_password), parse_address("l.fictif@a.localhost")
+    directory, row = services.directory, account.account
+    sealed = directory.seal_address(row.account_id, other)
+    with services.store.database.write() as connection:
+        services.store.accounts.add_address(connection, row.account_id, directory.address_mac(other), sealed)
+    desk.gateway.submit(ASKING, (LOU,))
+    mine, desk.gateway.account = desk.gateway.account, node.open(LOU, made.app_password)
+    desk.gateway.submit(mdn("displayed", author=other, about=LOU), (SENDER,), sender=None)
+    desk.gateway.account = mine
+    assert desk.state(LOU) is S.DISPLAYED
 
 
 def test_another_accounts_notice_is_not_mine(desk):

@@ -173,6 +173,18 @@ def test_a_forwarded_recipient_has_both_names() -> None:
     found = read(mdn(fields=fields))
     assert found is not None
     assert [str(each) for each in found.news[0].names] == ["lou@b.localhost", "appli@c.localhost"]
+    assert str(found.news[0].original) == "lou@b.localhost"
+
+
+def test_the_original_recipient_is_stated_once_or_not_at_all() -> None:
+    for stated in (
+        "",
+        "Original-Recipient: rfc822; a@b.localhost\nOriginal-Recipient: rfc822; lou@b.localhost\n",
+    ):
+        fields = f"Final-Recipient: rfc822; appli@c.localhost\n{stated}Original-Message-ID: {ORIGINAL_ID}\n{GOOD}\n"
+        found = read(mdn(fields=fields))
+        assert found is not None
+        assert found.news[0].original is None
 
 
 def test_without_any_recipient_it_is_still_one() -> None:
