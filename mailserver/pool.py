@@ -173,5 +173,7 @@ def _succeed(future: "asyncio.Future[T]", result: T) -> None:
 
 
 def _fail(future: "asyncio.Future[Any]", error: BaseException) -> None:
+    if isinstance(error, StopIteration):  # which no future takes
+        error = RuntimeError("work raised StopIteration")
     if not future.done():  # as above
         future.set_exception(error)

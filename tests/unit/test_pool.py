@@ -38,6 +38,8 @@ def test_a_hop_gives_what_work_gives(pool: Pool) -> None:
             await pool.hop(divmod, 7, 0)
         with pytest.raises(KeyboardInterrupt):
             await pool.hop(fail, KeyboardInterrupt())
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await pool.hop(next, iter(()))
 
     asyncio.run(run())
 

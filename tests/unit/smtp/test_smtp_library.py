@@ -73,6 +73,19 @@ def test_no_command_of_the_library_is_reached():
     assert "handle_exception" in vars(engine.Engine)
 
 
+def test_its_tables_are_empty():
+    loop = asyncio.new_event_loop()
+    try:
+        library = SMTP(object(), hostname="a.example", loop=loop)
+        assert library._smtp_methods
+        assert library._auth_methods
+        ours = SMTP.__new__(engine.Engine)
+        SMTP.__init__(ours, engine._Nameless(), hostname="a.example", loop=loop)
+        assert (ours._smtp_methods, ours._auth_methods, ours._handle_hooks) == ({}, {}, {})
+    finally:
+        loop.close()
+
+
 def test_one_module_knows_it():
     folder = Path(engine.__file__).parent
     users = [path.name for path in folder.glob("*.py") if "import SMTP" in path.read_text()]
