@@ -310,6 +310,7 @@ def submission(running: RunningImap, certificates: Certificates) -> Iterator[Smt
 
 
 class Desk:
+    waits = False
     limit_bytes = 1000
     recipient_limit = 10
 
