@@ -152,7 +152,13 @@ def parse_dn(text: str) -> DistinguishedName:
 
 def format_dn(dn: DistinguishedName) -> str:
     """RFC 4514 §2 text, in the order of ``pairs``; ``parse_dn`` gives an equal name back."""
-    return ",".join(f"{kind}={_escape(value)}" for kind, value in dn.pairs)
+    return _format_pairs(dn.pairs)
+
+
+@lru_cache(maxsize=1024)
+def _format_pairs(pairs: tuple[tuple[str, str], ...]) -> str:
+    """The names of operators come again with every message; equal names may have another order."""
+    return ",".join(f"{kind}={_escape(value)}" for kind, value in pairs)
 
 
 def certificate_dn(der: bytes) -> DistinguishedName:

@@ -14,35 +14,38 @@ _EMPTY_ENVELOPE = b"(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"
 
 def format_bodystructure(part: Part, *, is_brief: bool = False) -> bytes:
     """BODYSTRUCTURE: the structure with all its extension data."""
-    return _format(part, has_extension=True, is_brief=is_brief)
+    return format_structures(part, is_brief=is_brief)[1]
 
 
 def format_body(part: Part, *, is_brief: bool = False) -> bytes:
     """BODY: the structure without extension data."""
-    return _format(part, has_extension=False, is_brief=is_brief)
+    return format_structures(part, is_brief=is_brief)[0]
 
 
-def _format(part: Part, *, has_extension: bool, is_brief: bool) -> bytes:
-    pieces: list[bytes] = []
+def format_structures(part: Part, *, is_brief: bool = False) -> tuple[bytes, bytes]:
+    """BODY and BODYSTRUCTURE: one says all that the other says."""
     content = part.content
     if content.media_type == "multipart" and part.children:
-        children = [_format(child, has_extension=has_extension, is_brief=is_brief) for child in part.children]
-        pieces += [b"".join(children), format_string(content.subtype.encode())]
-        if has_extension:
-            pieces.append(_parameters(content.parameters, is_brief=is_brief))
+        children = [format_structures(child, is_brief=is_brief) for child in part.children]
+        subtype = format_string(content.subtype.encode())
+        body = [b"".join(each[0] for each in children), subtype]
+        structure = [b"".join(each[1] for each in children), subtype]
+        structure.append(_parameters(content.parameters, is_brief=is_brief))
     else:
-        pieces = _basic(part, is_brief=is_brief)
+        body = _basic(part, is_brief=is_brief)
+        structure = body.copy()
         if content.is_message and part.children:
             envelope = _EMPTY_ENVELOPE if is_brief else part.envelope or _EMPTY_ENVELOPE
-            nested = _format(part.children[0], has_extension=has_extension, is_brief=is_brief)
-            pieces += [envelope, nested, b"%d" % part.line_count]
+            nested = format_structures(part.children[0], is_brief=is_brief)
+            lines = b"%d" % part.line_count
+            body += [envelope, nested[0], lines]
+            structure += [envelope, nested[1], lines]
         elif content.media_type == "text":
-            pieces.append(b"%d" % part.line_count)
-        if has_extension:
-            pieces.append(format_nstring(None if is_brief else content.md5))
-    if has_extension:
-        pieces += _extension(part, is_brief=is_brief)
-    return b"(" + b" ".join(pieces) + b")"
+            body.append(b"%d" % part.line_count)
+            structure.append(body[-1])
+        structure.append(format_nstring(None if is_brief else content.md5))
+    structure += _extension(part, is_brief=is_brief)
+    return b"(" + b" ".join(body) + b")", b"(" + b" ".join(structure) + b")"
 
 
 def _basic(part: Part, *, is_brief: bool) -> list[bytes]:

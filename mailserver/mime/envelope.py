@@ -51,12 +51,17 @@ class _Addresses:
         return sum(map(len, self.formatted)) + 3
 
 
+_NONE = _Addresses((), is_complete=True)
+
+
 def _format_address(address: HeaderAddress) -> bytes:
     name, local, domain = map(format_nstring, (address.name, address.local, address.domain))
     return b"(%b NIL %b %b)" % (name, local, domain)
 
 
 def _read_addresses(values: Sequence[bytes], max_items: int) -> _Addresses:
+    if not values:
+        return _NONE
     parsed = parse_address_list(b", ".join(values), max_items)
     return _Addresses(tuple(map(_format_address, parsed.items)), parsed.is_complete, parsed.steps)
 

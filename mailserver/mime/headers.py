@@ -30,8 +30,7 @@ class HeaderBlock:
 
     def __init__(self, block: bytes) -> None:
         values: dict[bytes, list[bytes]] = {}
-        for match in FIELD.finditer(block):
-            name, value = match.groups()
+        for name, value in FIELD.findall(block):
             values.setdefault(name.lower(), []).append(value)
         self._values = values
 

@@ -17,6 +17,8 @@ PLAIN_BYTES = 4 * 1024
 HTML_BYTES = 32 * 1024
 """HTML begins with style sheets more often than with words."""
 _PARTS_TRIED = 4
+_BEGINNING = 1024
+"""Characters of a plain text that are looked at first: most fill a preview."""
 
 Read = Callable[[int, int], bytes]
 """Octets of the message from ``start`` up to ``stop``."""
@@ -54,9 +56,7 @@ def first_words(summary: HeaderSummary, read: Read) -> str:
         stop = min(row.body_end, row.body_start + (HTML_BYTES if is_html else PLAIN_BYTES))
         octets = decode_body(read(row.body_start, stop), row.encoding)
         text = decode_text(_CUT_CHARACTER.sub(b"", octets) if stop < row.body_end else octets, row.charset)
-        words = (
-            _cut_words(strip_markup(text)) if is_html else _cut_words(_own_lines(text)) or _cut_words(text)
-        )
+        words = _cut_words(strip_markup(text))[0] if is_html else _plain_words(text)
         if words:
             return words
     return ""
@@ -109,6 +109,15 @@ def _own_texts(summary: HeaderSummary) -> Iterator[PartRow]:
         yield row
 
 
+def _plain_words(text: str) -> str:
+    """The words of its own lines, of the first ones when they fill a preview; else those of all."""
+    beginning = text[:_BEGINNING].rpartition("\n")[0]
+    words, is_full = _cut_words(_own_lines(beginning))
+    if not is_full:
+        words, _is_full = _cut_words(_own_lines(text))
+    return words or _cut_words(text)[0]
+
+
 def _own_lines(text: str) -> str:
     """Without quoted lines and without a signature."""
     lines = []
@@ -120,8 +129,8 @@ def _own_lines(text: str) -> str:
     return "\n".join(lines)
 
 
-def _cut_words(text: str) -> str:
-    """The words of a text, one space between them, up to the limits."""
+def _cut_words(text: str) -> tuple[str, bool]:
+    """The words of a text, one space between them, up to the limits; and whether more would not be shown."""
     words: list[str] = []
     room = PREVIEW_CHARACTERS + 1
     for word in _UNSEEN.sub("", text).split():
@@ -132,4 +141,4 @@ def _cut_words(text: str) -> str:
         if room <= 0:
             break
     shown = " ".join(words)[:PREVIEW_CHARACTERS]
-    return shown.encode("utf-8", "ignore")[:PREVIEW_BYTES].decode("utf-8", "ignore").strip()
+    return shown.encode("utf-8", "ignore")[:PREVIEW_BYTES].decode("utf-8", "ignore").strip(), room <= 0

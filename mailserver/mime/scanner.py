@@ -93,6 +93,7 @@ class MessageScanner:
         self._line_count, self._counted_to = 0, 0
         self._part_count, self._header_bytes, self._steps = 1, 0, 0
         self._root = self._stack[0]
+        self.headers: HeaderBlock | None = None
         self.head = b""
         """The message's own header block, blank line included, once it is complete."""
 
@@ -258,7 +259,7 @@ class MessageScanner:
         headers = self._read_block(block)
         parent = self._stack[-2] if len(self._stack) > 1 else None
         if parent is None:
-            self.head = block
+            self.head, self.headers = block, headers
         elif parent.content.is_message:
             envelope = build_envelope(headers, self._limits.nested_envelope_bytes)
             self._charge(envelope.steps)

@@ -4,12 +4,13 @@ Always under 64 KiB in its wire form: display fields are cut with a mark, the EN
 32 KiB, and a structure that still does not fit is first told briefly, then as one opaque part (S12).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntFlag
 
 from mailserver.mime.addresses import parse_address_list
-from mailserver.mime.bodystructure import format_body, format_bodystructure
+from mailserver.mime.bodystructure import format_structures
 from mailserver.mime.dates import find_date
 from mailserver.mime.encoded_words import clean_text, decode_words
 from mailserver.mime.envelope import build_envelope
@@ -117,9 +118,11 @@ class HeaderSummary:
         return f"HeaderSummary({self.size_bytes} bytes, {len(self.parts)} parts)"
 
 
-def summarise(root: Part, head: bytes, size: int) -> HeaderSummary:
-    """Summary of a stored message from its tree, its own header block and its size in octets."""
-    headers = HeaderBlock(head)
+def summarise(root: Part, head: bytes, size: int, headers: HeaderBlock | None = None) -> HeaderSummary:
+    """Summary of a stored message from its tree, its own header block (``headers``, where it was read already) and its
+    size in octets.
+    """
+    headers = HeaderBlock(head) if headers is None else headers
     envelope = build_envelope(headers)
     subject = decode_words(headers.find(b"subject") or b"").strip()
     senders, are_senders_cut = show_addresses(headers.find_all(b"from"))
@@ -151,10 +154,10 @@ def _add_structure(summary: HeaderSummary, root: Part) -> HeaderSummary:
     """The fullest structure for which there is room."""
     room = _STRUCTURE_BYTES - _display_size(summary)
     for is_brief in (False, True):
-        structure = format_bodystructure(root, is_brief=is_brief)
-        body = format_body(root, is_brief=is_brief)
-        parts = tuple(map(_row, root.walk()))
-        attachments = _find_attachments(root)
+        body, structure = format_structures(root, is_brief=is_brief)
+        found = tuple(root.walk())
+        parts = tuple(map(_row, found))
+        attachments = _find_attachments(found, parts)
         needed = len(structure) + len(body) + sum(map(_row_size, parts)) + 16 * len(attachments)
         if needed <= room:
             flag = SummaryFlag.STRUCTURE_BRIEF if is_brief else SummaryFlag.NONE
@@ -168,10 +171,11 @@ def _add_structure(summary: HeaderSummary, root: Part) -> HeaderSummary:
             )
     octets = Content("application", "octet-stream", (), "binary")
     opaque = Part("1", root.header_start, root.body_start, root.body_end, root.line_count, octets)
+    body, structure = format_structures(opaque)
     return replace(
         summary,
-        body=format_body(opaque),
-        bodystructure=format_bodystructure(opaque),
+        body=body,
+        bodystructure=structure,
         parts=(_row(opaque),),
         attachments=(),
         flags=summary.flags | SummaryFlag.STRUCTURE_OPAQUE,
@@ -188,7 +192,7 @@ def _display_size(summary: HeaderSummary) -> int:
 
 def _row_size(row: PartRow) -> int:
     texts = (row.path, row.encoding, row.content_type, row.charset, row.filename, row.disposition)
-    return 19 + sum(len(text.encode()) for text in texts)
+    return 19 + len("".join(texts).encode())
 
 
 def _row(part: Part) -> PartRow:
@@ -206,28 +210,25 @@ def _row(part: Part) -> PartRow:
     )
 
 
-def _find_attachments(root: Part) -> tuple[Attachment, ...]:
+def _find_attachments(parts: Sequence[Part], rows: Sequence[PartRow]) -> tuple[Attachment, ...]:
+    """``parts``: the whole tree, parents first, each with its row."""
     found: list[Attachment] = []
     nested_until = -1
-    for index, part in enumerate(root.walk()):
-        if part.header_start < nested_until or not _is_attachment(part, is_root=index == 0):
+    for index, (part, row) in enumerate(zip(parts, rows, strict=True)):
+        if part.header_start < nested_until or not _is_attachment(part, row, is_root=index == 0):
             continue
-        content = part.content
-        if content.is_message:
+        if part.content.is_message:
             nested_until = part.body_end  # a forwarded message is one file, not one per attachment of its own
-        name = _cut(content.filename, _FILENAME_BYTES)
-        found.append(
-            Attachment(index, name, _cut(content.content_type, _CONTENT_TYPE_BYTES), _decoded_size(part))
-        )
+        found.append(Attachment(index, row.filename, row.content_type, _decoded_size(part)))
     return tuple(found)
 
 
-def _is_attachment(part: Part, *, is_root: bool) -> bool:
+def _is_attachment(part: Part, row: PartRow, *, is_root: bool) -> bool:
     """A leaf that says so, has a file name, or is neither text nor the body of the message."""
     content = part.content
     if content.media_type == "multipart":
         return False
-    if content.disposition == "attachment" or content.filename:
+    if content.disposition == "attachment" or row.filename:
         return True
     return content.media_type not in {"text", "multipart"} and (
         not is_root or part.is_opaque or content.is_message
@@ -242,6 +243,8 @@ def _decoded_size(part: Part) -> int:
 
 def _cut(text: str, max_bytes: int) -> str:
     """At most ``max_bytes`` of UTF-8, ending in CUT_MARK when something was cut off."""
+    if len(text) <= max_bytes and text.isascii():
+        return text
     octets = text.encode("utf-8", "replace")
     if len(octets) <= max_bytes:
         return octets.decode()

@@ -201,7 +201,7 @@ class Delivery:
     ) -> Future[Outcome]:
         """A mail of the server's own, in a Unit of its reader's account."""
         parsed = parse_intake(intake)
-        facts, notice = read_header_facts(parsed.head), find_notice(parsed.root, intake.read)
+        facts, notice = read_header_facts(parsed.headers), find_notice(parsed.root, intake.read)
         arrival = Arrival(intake, parsed.summary, facts, None, source, now, notice=notice)
         small = intake.small
         blob = seal_octets(small) if small is not None else shared_octets(intake.keep())

@@ -38,9 +38,8 @@ class HeaderFacts:
     from_count: int
 
 
-def read_header_facts(head: bytes) -> HeaderFacts:
+def read_header_facts(block: HeaderBlock) -> HeaderFacts:
     """Read the facts once; never raises."""
-    block = HeaderBlock(head)
     author = _one(block, b"from")
     answered = find_message_ids(block.find(b"in-reply-to") or b"")
     automatic = (block.find(b"auto-submitted") or b"no").lower()

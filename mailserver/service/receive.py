@@ -190,7 +190,7 @@ def judge_octets(
         parsed = parse_intake(intake)
     except OverLimit:
         return refuse(Reason.MALFORMED_HEADERS)
-    facts = read_header_facts(parsed.head)
+    facts = read_header_facts(parsed.headers)
     if facts.from_count > 1:
         return refuse(Reason.FROM_SEVERAL)
     return parsed, facts

@@ -171,7 +171,7 @@ class SenderReports:
             intake.finish()
             parsed = parse_intake(intake)
             # without an author the report opens no conversation for a patient, and the log names the server itself
-            facts = replace(read_header_facts(parsed.head), authors=(), author_name="")
+            facts = replace(read_header_facts(parsed.headers), authors=(), author_name="")
             arrival = Arrival(intake, parsed.summary, facts, None, "delivery-report", now)
             return self._delivery.prepare_place(arrival, account)
         finally:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from mailserver.mime.headers import HeaderBlock
 from mailserver.mime.limits import DEFAULT_LIMITS
 from mailserver.mime.part import Part
 from mailserver.mime.preview import first_words
@@ -17,6 +18,7 @@ class Parsed:
     root: Part
     summary: HeaderSummary
     head: bytes
+    headers: HeaderBlock
 
 
 def parse_intake(intake: Intake) -> Parsed:
@@ -26,5 +28,6 @@ def parse_intake(intake: Intake) -> Parsed:
         scanner.feed(chunk)
     root = scanner.close()
     head = intake.read(0, root.body_start)
-    summary = summarise(root, head, intake.size_bytes)
-    return Parsed(root, replace(summary, preview=first_words(summary, intake.read)), head)
+    headers = HeaderBlock(head) if scanner.headers is None else scanner.headers
+    summary = summarise(root, head, intake.size_bytes, headers)
+    return Parsed(root, replace(summary, preview=first_words(summary, intake.read)), head, headers)

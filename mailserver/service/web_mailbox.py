@@ -88,7 +88,7 @@ class OpenMessage:
 
     def facts(self) -> HeaderFacts:
         if self._facts is None:
-            self._facts = read_header_facts(self._head())
+            self._facts = read_header_facts(HeaderBlock(self._head()))
         return self._facts
 
     def find_audience(self) -> tuple[DisplayAddress, ...]:

@@ -141,7 +141,7 @@ def read_header(data: bytes) -> None:
     read_list(envelope)
     assert len(parse_nodes(envelope)) == len(FIELDS)
     parse_content(block)
-    facts = read_header_facts(data)
+    facts = read_header_facts(block)
     is_bulk(block)
     assert all(isinstance(each, str) for each in list_named(block))
     assert not UNSAFE.search(facts.subject + facts.author_name)

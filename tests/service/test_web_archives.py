@@ -93,7 +93,7 @@ class Desk:
             intake.write(octets)
             intake.finish()
             parsed = parse_intake(intake)
-            stated = read_header_facts(parsed.head).mss
+            stated = read_header_facts(parsed.headers).mss
             archives = self.services.delivery.archives
             with archives.reading(intake, parsed.summary, stated, (), datetime.now(UTC)) as attached:
                 return attached.mismatch

@@ -71,7 +71,7 @@ def facts_of(sender: str, lines: list[str], *, is_told: bool = False) -> ReplyFa
         tuple(map(parse_address, OWN)),
         parse_address(sender) if sender else None,
         list_named(block),
-        read_header_facts(head).is_automatic,
+        read_header_facts(block).is_automatic,
         is_bulk(block),
         is_told,
     )
