@@ -28,7 +28,7 @@ class Committing(Protocol):
     def commits(self) -> Sequence[Future[Any]]: ...
 
 
-C = TypeVar("C", bound=Committing)
+C = TypeVar("C", bound=Committing | None)
 
 
 class Pool(Executor):
@@ -72,22 +72,23 @@ class Pool(Executor):
             except BaseException as error:  # noqa: BLE001 # as above
                 _post(loop, _fail, future, error)
                 return
-            if not result.commits:
+            commits = () if result is None else result.commits
+            if not commits:
                 _post(loop, _succeed, future, result)
                 return
             # next() of a count is one step of the interpreter: commits may be done on another thread meanwhile
-            done, last = itertools.count(1), len(result.commits)
+            done, last = itertools.count(1), len(commits)
 
             def note(_commit: Future[Any]) -> None:
                 if next(done) == last:
-                    errors = filter(None, (commit.exception() for commit in result.commits))
+                    errors = filter(None, (commit.exception() for commit in commits))
                     error = next(errors, None)
                     if error is None:
                         _post(loop, _succeed, future, result)
                     else:
                         _post(loop, _fail, future, error)
 
-            for commit in result.commits:
+            for commit in commits:
                 commit.add_done_callback(note)
 
         self._start(run)
@@ -127,19 +128,26 @@ class Pool(Executor):
                 raise RuntimeError("the pool is closed")
             if self._resting:
                 box = self._resting.pop()
-            elif len(self._threads) < self._most:
-                box = self._add_thread()
             else:
-                self._waiting.append(run)
-                return
+                found = self._add_thread() if len(self._threads) < self._most else None
+                if found is None:
+                    self._waiting.append(run)
+                    return
+                box = found
         box.put(run)
 
-    def _add_thread(self) -> "SimpleQueue[_Run | None]":
+    def _add_thread(self) -> "SimpleQueue[_Run | None] | None":
+        """None when the system gives no thread and others work. RuntimeError when there is no other."""
         box: SimpleQueue[_Run | None] = SimpleQueue()
         name = f"{self._name}_{len(self._threads)}"
         thread = threading.Thread(target=self._work, args=(box,), name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            if not self._threads:
+                raise
+            return None
         self._threads.append(thread)
-        thread.start()
         return box
 
     def _work(self, box: "SimpleQueue[_Run | None]") -> None:

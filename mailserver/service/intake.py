@@ -43,6 +43,8 @@ class Intake:
         self._data_key = random_secret()
         self.size_bytes = 0
         self.trace_bytes = 0
+        self.is_hurried = False
+        """Others wait behind who judges it: see ``receive.NeedsTime``."""
         self._hash = sha256()
         self._digest = digest
 

@@ -29,12 +29,17 @@ from mailserver.service.arrival import Arrival
 from mailserver.service.delivery import Delivery, Outcome
 from mailserver.service.directory import Directory
 from mailserver.service.entrance import Entrance
+from mailserver.service.filing import archive_rows
 from mailserver.service.header_facts import HeaderFacts, read_header_facts
 from mailserver.service.intake import Intake
 from mailserver.service.peers import Peers
 from mailserver.service.summaries import Parsed, parse_intake
 from mailserver.store.accounts import AccountRow
 from mailserver.store.store import Store
+
+
+class NeedsTime(Exception):  # no error: a hurried message is judged again, unhurried
+    """The message has an archive, whose reading has its turns and may take seconds: nothing was done yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +186,7 @@ class Reception:
 def judge_octets(
     intake: Intake, limit_bytes: int, *, has_bare_octets: bool
 ) -> Decision | tuple[Parsed, HeaderFacts]:
-    """Size, smuggling and header limits of a finished message; its parse when it passes."""
+    """Size, smuggling and header limits of a finished message; its parse when it passes. Raises NeedsTime."""
     size = intake.size_bytes - intake.trace_bytes
     decision = decide_message(MessageFacts(size, limit_bytes, has_bare_octets))
     if not decision.accepted:
@@ -190,6 +195,8 @@ def judge_octets(
         parsed = parse_intake(intake)
     except OverLimit:
         return refuse(Reason.MALFORMED_HEADERS)
+    if intake.is_hurried and archive_rows(parsed.summary):
+        raise NeedsTime
     facts = read_header_facts(parsed.headers)
     if facts.from_count > 1:
         return refuse(Reason.FROM_SEVERAL)

@@ -38,7 +38,13 @@ class Recipients:
         self._directory = directory
         self._absences = absences
         self._known: dict[str, Holder] = {}
-        store.writer.on_recipients(self._known.clear)
+        self._age = 0
+        store.writer.on_recipients(self.forget)
+
+    def forget(self) -> None:
+        """Somebody was changed: what is being read of them now may be old too."""
+        self._age += 1
+        self._known.clear()
 
     def is_at_hand(self, address: Address, now: datetime) -> bool:
         """Whether ``find`` and all that follows from it needs no question to the store."""
@@ -50,6 +56,7 @@ class Recipients:
         known = self._known.get(address.key)
         if known is not None and known.is_fresh(now):
             return known
+        age = self._age
         with self._store.database.read() as connection:
             account = self._directory.find_account(connection, address)
             if account is None:
@@ -57,5 +64,7 @@ class Recipients:
             away = self._absences.may_be_away(connection, account.account_id, now)
         if len(self._known) >= MOST_KNOWN:
             self._known.clear()
-        found = self._known[address.key] = Holder(account, away, now.timestamp())
+        found = Holder(account, away, now.timestamp())
+        if age == self._age:
+            self._known[address.key] = found
         return found

@@ -13,7 +13,7 @@ from mailserver.model.errors import OverLimit, Unavailable
 from mailserver.policy.decision import Reason, refuse
 from mailserver.pool import Pool
 from mailserver.service.intake import Intake
-from mailserver.service.receive import Verdict
+from mailserver.service.receive import NeedsTime, Verdict
 from mailserver.smtp.chunk_reader import ChunkReader
 from mailserver.smtp.desks import Transaction
 from mailserver.smtp.dot_reader import DotReader
@@ -66,15 +66,32 @@ class DataSink:
     def finish(self, last: list[bytes], transaction: Transaction, now: datetime) -> Verdict:
         """The verdict on the whole message. Raises Unavailable: nothing was acknowledged."""
         try:
-            self.write(last)
-            self._discipline.close()
-            reason = self._find_fault()
-            if reason is not None:
-                return Verdict(refuse(reason))
-            self._intake.finish()
-            return transaction.accept(self._intake, now)
+            return self._judge(last, transaction, now)
         finally:
             self.close()
+
+    def hurry(self, last: list[bytes], transaction: Transaction, now: datetime) -> Verdict | None:
+        """As ``finish``, where others wait behind; None when it takes more time: then ``finish`` it, with nothing more."""
+        self._intake.is_hurried = True
+        try:
+            verdict = self._judge(last, transaction, now)
+        except NeedsTime:
+            self._intake.is_hurried = False
+            return None
+        except BaseException:
+            self.close()
+            raise
+        self.close()
+        return verdict
+
+    def _judge(self, last: list[bytes], transaction: Transaction, now: datetime) -> Verdict:
+        self.write(last)
+        self._discipline.close()
+        reason = self._find_fault()
+        if reason is not None:
+            return Verdict(refuse(reason))
+        self._intake.finish()
+        return transaction.accept(self._intake, now)
 
     def _find_fault(self) -> Reason | None:
         if self.is_smuggling:

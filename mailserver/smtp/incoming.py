@@ -18,8 +18,8 @@ WAITING_AT_ONCE = 6
 
 @dataclass(frozen=True, slots=True)
 class Judges:
-    """The threads that judge finished messages of one server. Large ones, which are read from disk, and whose archives may
-    take long, do not hold up the others.
+    """The threads that judge finished messages of one server. Large ones, which are read from disk, and those with an archive,
+    whose reading has its turns, do not hold up the others.
     """
 
     quick: Pool
@@ -75,8 +75,13 @@ class Incoming:
         """The verdict on the whole, after every commit. Raises Unavailable: nothing was acknowledged, and an account that
         has it already folds the retry (R2).
         """
-        judge = judges.quick if self._sink.is_in_memory(self._last) else judges.slow
-        return await judge.hop_until_committed(self._sink.finish, self._last, self._transaction, now)
+        last = self._last
+        if self._sink.is_in_memory(last):
+            verdict = await judges.quick.hop_until_committed(self._sink.hurry, last, self._transaction, now)
+            if verdict is not None:
+                return verdict
+            last = []
+        return await judges.slow.hop_until_committed(self._sink.finish, last, self._transaction, now)
 
     def close(self) -> None:
         """Forget what came."""

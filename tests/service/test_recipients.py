@@ -8,8 +8,10 @@ import pytest
 from harness.web_node import Node, make_node
 
 from mailserver.model.account import AccountState
-from mailserver.model.address import parse_address
+from mailserver.model.address import Address, parse_address
 from mailserver.service.recipients import KNOWN_SECONDS, MOST_KNOWN, Recipients
+from mailserver.store.accounts import AccountRow
+from mailserver.store.database import Connection
 
 NOW = datetime(2026, 11, 27, 9, 0, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=KNOWN_SECONDS)
@@ -49,6 +51,26 @@ def test_what_is_changed_here_is_known_at_once(node: Node, recipients: Recipient
     found = recipients.find(address, NOW)
     assert found is not None
     assert found.account.state is AccountState.DISABLED
+
+
+def test_what_was_read_before_a_change_is_not_kept(
+    node: Node, recipients: Recipients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.add("alix@a.localhost")
+    address, directory = parse_address("alix@a.localhost"), node.services.directory
+    find = directory.find_account
+
+    def overtaken(connection: Connection, asked: Address) -> AccountRow | None:
+        found = find(connection, asked)
+        monkeypatch.setattr(directory, "find_account", find)
+        node.services.administration.disable_account(address, NOW)
+        return found
+
+    monkeypatch.setattr(directory, "find_account", overtaken)
+    found = recipients.find(address, NOW)
+    assert found is not None
+    assert found.account.state is AccountState.ACTIVE
+    assert not recipients.is_at_hand(address, NOW)
 
 
 def test_nobody_unknown_is_remembered_and_few_others(node: Node, recipients: Recipients) -> None:

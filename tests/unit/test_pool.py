@@ -156,6 +156,30 @@ def test_the_end_does_what_waits_and_takes_nothing_more() -> None:
     assert not any(thread.is_alive() for thread in pool._threads)
 
 
+def test_a_thread_that_the_system_does_not_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The work waits for another one; without any other its caller is told, and the next one tries again."""
+    start, refused = threading.Thread.start, [True]
+
+    def may_start(thread: threading.Thread) -> None:
+        if refused[0]:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", may_start)
+    with Pool(2, "test") as pool:
+        with pytest.raises(RuntimeError, match="new thread"):
+            pool.submit(int)
+        refused[0] = False
+        gate = threading.Event()
+        first = pool.submit(gate.wait, SECONDS)
+        refused[0] = True
+        second = pool.submit(int, "2")
+        gate.set()
+        assert (first.result(SECONDS), second.result(SECONDS)) == (True, 2)
+        refused[0] = False
+        assert len(pool._threads) == 1
+
+
 def test_work_is_forgotten_when_it_is_done(pool: Pool) -> None:
     class Thing:
         pass
