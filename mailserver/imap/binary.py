@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from mailserver.imap.commands import BinarySection, BinarySize, Partial
 from mailserver.imap.encode import format_literal_mark
 from mailserver.imap.sections import SectionReader, cut_span
-from mailserver.mime.decode import decoder_of
-from mailserver.mime.part import TRANSPARENT
+from mailserver.mime.decode import TRANSPARENT, decoder_of
 from mailserver.mime.section import Span, find_part
 from mailserver.model.errors import Malformed
 

@@ -6,6 +6,7 @@ Decoders hold a few octets between calls, so that a large attachment streams.
 import binascii
 import re
 from encodings.aliases import aliases
+from functools import lru_cache
 from typing import Protocol
 
 _BASE64_NOISE = bytes(
@@ -31,6 +32,10 @@ _CODEC_NAMES = (
 )
 _CODECS = frozenset(_CODEC_NAMES.split())
 _NOT_ALPHANUMERIC = re.compile(r"[^a-z0-9]+")
+
+
+TRANSPARENT = frozenset({"7bit", "8bit", "binary"})
+"""Encodings that leave the octets as they are (RFC 2045 §6.2)."""
 
 
 class Decoder(Protocol):
@@ -136,13 +141,20 @@ def decoder_of(encoding: str) -> Decoder:
 
 def decode_body(raw: bytes, encoding: str) -> bytes:
     """Undo a Content-Transfer-Encoding in one go. Never raises."""
+    if encoding in TRANSPARENT:
+        return raw
     decoder = decoder_of(encoding)
     return decoder.update(raw) + decoder.finish()
 
 
 def find_codec(charset: str) -> str | None:
     """Python's name of a charset that we display, or None: unknown, or refused like utf-7."""
-    label = _NOT_ALPHANUMERIC.sub("_", charset[:64].lower()).strip("_")
+    return _find_codec(charset[:64])
+
+
+@lru_cache(maxsize=256)
+def _find_codec(charset: str) -> str | None:
+    label = _NOT_ALPHANUMERIC.sub("_", charset.lower()).strip("_")
     name = aliases.get(label, label)
     if name not in _CODECS:
         return None

@@ -13,9 +13,6 @@ from mailserver.mime.parameters import (
     parse_parameters,
 )
 
-TRANSPARENT = frozenset({"7bit", "8bit", "binary"})
-"""Encodings that leave the octets as they are (RFC 2045 §6.2)."""
-
 
 class Defect(StrEnum):
     """What is wrong with a part's structure; it is delivered all the same (S12)."""
@@ -126,7 +123,7 @@ def parse_content(headers: HeaderBlock, *, in_digest: bool = False) -> tuple[Con
         else:
             (media_type, subtype), parameters = found, parse_parameters(value)
     disposition = headers.find(b"content-disposition") or b""
-    languages = headers.find(b"content-language") or b""
+    languages = headers.find(b"content-language")
     content = Content(
         media_type,
         subtype,
@@ -136,8 +133,12 @@ def parse_content(headers: HeaderBlock, *, in_digest: bool = False) -> tuple[Con
         parse_parameters(disposition),
         headers.find(b"content-id"),
         headers.find(b"content-description"),
-        tuple(tag.strip() for tag in languages.split(b",", 20)[:20] if tag.strip()),
+        _split_languages(languages) if languages else (),
         headers.find(b"content-location"),
         headers.find(b"content-md5"),
     )
     return content, defects
+
+
+def _split_languages(value: bytes) -> tuple[bytes, ...]:
+    return tuple(tag.strip() for tag in value.split(b",", 20)[:20] if tag.strip())

@@ -10,11 +10,12 @@ import re
 from dataclasses import replace
 from enum import Enum, auto
 
+from mailserver.mime.decode import TRANSPARENT
 from mailserver.mime.envelope import build_envelope
 from mailserver.mime.headers import HeaderBlock
 from mailserver.mime.limits import DEFAULT_LIMITS, MimeLimits
 from mailserver.mime.parameters import Parameters, find_parameter
-from mailserver.mime.part import DEFAULT_CONTENT, TRANSPARENT, Defect, Part, parse_content
+from mailserver.mime.part import DEFAULT_CONTENT, Defect, Part, parse_content
 from mailserver.model.errors import OverLimit
 
 _BLANK_LINE = re.compile(rb"\n\r?\n")
@@ -27,6 +28,9 @@ class _State(Enum):
     HEADER = auto()
     BODY = auto()
     DELIMITER = auto()
+
+
+_HEADER, _BODY, _DELIMITER = _State
 
 
 class _Node:
@@ -84,7 +88,7 @@ class MessageScanner:
         self._position = 0  # offset that the next step starts from
         self._pending: list[bytes] = []
         self._pending_bytes = 0
-        self._state = _State.HEADER
+        self._state = _HEADER
         self._stack = [_Node(0)]
         self._frames: list[_Frame] = []
         self._needle_bytes = 0
@@ -121,7 +125,8 @@ class MessageScanner:
 
     def close(self) -> Part:
         """The tree of everything fed. Raises OverLimit as ``feed``."""
-        self._flush()
+        self._window += b"".join(self._pending)
+        self._pending = []
         self._advance(is_end=True)
         end = self._base + len(self._window)
         self._close_nodes(0, end, self._lines_before(end))
@@ -133,13 +138,13 @@ class MessageScanner:
     def _advance(self, *, is_end: bool) -> None:
         has_moved = True
         while has_moved:
-            match self._state:
-                case _State.HEADER:
-                    has_moved = self._step_header(is_end=is_end)
-                case _State.BODY:
-                    has_moved = self._step_body(is_end=is_end)
-                case _State.DELIMITER:
-                    has_moved = self._step_delimiter()
+            state = self._state
+            if state is _HEADER:
+                has_moved = self._step_header(is_end=is_end)
+            elif state is _BODY:
+                has_moved = self._step_body(is_end=is_end)
+            else:
+                has_moved = self._step_delimiter()
         keep_from = self._position - _BEHIND
         if keep_from > self._base:
             self._lines_before(keep_from)
@@ -186,7 +191,7 @@ class MessageScanner:
             return False
         self._position = self._base + index + 1
         if self._delimited.is_closed:
-            self._state = _State.BODY
+            self._state = _BODY
         else:
             self._open_node(self._delimited)
         return True
@@ -220,7 +225,7 @@ class MessageScanner:
         if self._window.startswith(b"--", self._position - self._base):
             self._delimited.is_closed = True  # what follows is the epilogue
             self._drop_frames(frame.depth - 1)
-        self._state = _State.DELIMITER
+        self._state = _DELIMITER
 
     def _close_nodes(self, depth: int, body_end: int, lines: int) -> None:
         """End every open node from ``depth`` of the stack on; ``lines`` stand before ``body_end``."""
@@ -234,6 +239,8 @@ class MessageScanner:
 
     def _drop_frames(self, depth: int) -> None:
         """Forget the frames of nodes deeper than ``depth``."""
+        if not self._frames or self._frames[-1].depth <= depth:
+            return
         while self._frames and self._frames[-1].depth > depth:
             self._frames.pop()
         self._needle_bytes = max((len(frame.needle) for frame in self._frames), default=0)
@@ -250,7 +257,7 @@ class MessageScanner:
         if len(self._stack) > self._limits.depth:
             raise OverLimit("mime-depth")
         self._blank_searched = -1
-        self._state = _State.HEADER
+        self._state = _HEADER
 
     def _end_header(self, end: int) -> bool:
         """The header block of the innermost node ends before ``end``: read it, and see what its body is."""
@@ -269,7 +276,7 @@ class MessageScanner:
         node.defects = list(defects)
         node.body_start = self._position = end
         node.lines_before = self._lines_before(end)
-        self._state = _State.BODY
+        self._state = _BODY
         if node.content.media_type == "multipart":
             self._open_multipart(node)
         elif node.content.is_message and node.content.encoding in TRANSPARENT:
