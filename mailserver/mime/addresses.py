@@ -28,6 +28,7 @@ _TOKEN = re.compile(
 _IN_COMMENT = re.compile(rb"[^()\\]++|\\.|[()\\]", re.DOTALL)
 _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 _COMMENT_BYTES = 256
+_STEPS_PER_ITEM = 10
 ADDRESSES = 5000
 """Mailboxes and group markers that one list may hold by default."""
 
@@ -72,7 +73,12 @@ class AddressList:
 
     @property
     def mailboxes(self) -> tuple[HeaderAddress, ...]:
-        return tuple(item for item in self.items if not item.is_group_marker)
+        return tuple(item for item in self.items if item.domain is not None)
+
+    def is_within(self, max_items: int) -> bool:
+        """Whether a reading of at most ``max_items`` would have found the very same."""
+        is_short = len(self.items) < max_items and self.steps - len(self.items) < _STEPS_PER_ITEM * max_items
+        return self.is_complete and is_short
 
 
 def parse_address_list(value: bytes, max_items: int = ADDRESSES) -> AddressList:
@@ -83,21 +89,23 @@ def parse_address_list(value: bytes, max_items: int = ADDRESSES) -> AddressList:
     items: list[HeaderAddress] = []
     steps, in_group, end = 0, False, len(value)
     position = _skip_separators(value, 0)
-    while position < end and len(items) < max_items and steps < 10 * max_items:
+    max_steps = _STEPS_PER_ITEM * max_items
+    while position < end and len(items) < max_items and steps < max_steps:
         if match := _ANGLE.match(value, position):
             quoted, phrase, local, domain = match.groups()
-            name = _QUOTED_PAIR.sub(rb"\1", quoted) if quoted is not None else phrase.strip()
+            name = phrase.strip() if quoted is None else _unescape(quoted)
             items.append(HeaderAddress(name or None, local, domain))
             position = match.end()
         elif match := _BARE.match(value, position):
             items.append(HeaderAddress(None, *match.groups()))
             position = match.end()
         else:
-            reader = _Reader(value, position, in_group=in_group, steps=10 * max_items - steps)
+            reader = _Reader(value, position, in_group=in_group, steps=max_steps - steps)
             items += reader.read()
-            steps = 10 * max_items - reader.steps_left
+            steps = max_steps - reader.steps_left
             position, in_group = reader.position, reader.in_group
-        position = _skip_separators(value, position)
+        if position < end:
+            position = _skip_separators(value, position)
     is_complete = position >= end and len(items) <= max_items
     if in_group:
         items = [*items[: max_items - 1], GROUP_END]
@@ -107,6 +115,10 @@ def parse_address_list(value: bytes, max_items: int = ADDRESSES) -> AddressList:
 def _skip_separators(value: bytes, position: int) -> int:
     match = _SEPARATORS.match(value, position)
     return match.end() if match else position
+
+
+def _unescape(quoted: bytes) -> bytes:
+    return quoted if quoted.find(b"\\") < 0 else _QUOTED_PAIR.sub(rb"\1", quoted)
 
 
 class _Reader:
@@ -197,7 +209,7 @@ def _unquote(token: bytes) -> bytes:
     if not token.startswith(b'"'):
         return token
     inner = token[1:-1] if len(token) > 1 and token.endswith(b'"') else token[1:]
-    return _QUOTED_PAIR.sub(rb"\1", inner)
+    return _unescape(inner)
 
 
 def _split_address(words: list[bytes]) -> tuple[bytes, bytes]:

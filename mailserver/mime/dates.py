@@ -2,8 +2,10 @@
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH_NUMBERS = {name.encode(): number for number, name in enumerate(_MONTHS, 1)}
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 # [day-of-week ","] day month year hour ":" minute [":" second] zone (RFC 5322 §3.3, §4.3)
 _DATE = re.compile(
@@ -18,17 +20,18 @@ _FIELD_BYTES = 256
 
 def find_date(value: bytes) -> datetime | None:
     """The instant of a Date value as aware UTC, or None when it cannot be read."""
-    match = _DATE.match(_COMMENT.sub(b" ", value[:_FIELD_BYTES]).strip())
+    value = value[:_FIELD_BYTES]
+    match = _DATE.match((value if value.find(b"(") < 0 else _COMMENT.sub(b" ", value)).strip())
     if match is None:
         return None
     day, month_name, year, hour, minute, second, zone = match.groups()
-    month = month_name.decode().lower()
-    if month not in _MONTHS:
+    month = _MONTH_NUMBERS.get(month_name.lower())
+    if month is None:
         return None
     try:
         local = datetime(
             _full_year(year),
-            _MONTHS.index(month) + 1,
+            month,
             int(day),
             int(hour),
             int(minute),
@@ -48,6 +51,7 @@ def _full_year(digits: bytes) -> int:
     return year + 1900 if len(digits) == 3 else year
 
 
+@lru_cache(maxsize=64)
 def _zone(zone: bytes | None) -> timezone:
     if zone is None or zone[:1] not in b"+-":
         return timezone(timedelta(hours=_ZONES.get((zone or b"").upper(), 0)))

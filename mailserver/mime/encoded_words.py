@@ -19,7 +19,7 @@ _Q_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234
 
 def decode_words(value: bytes) -> str:
     """Text of an unfolded value with its encoded words decoded (RFC 2047 §6.1, §6.2). Never raises."""
-    if b"=?" not in value:
+    if value.find(b"=?") < 0:
         return clean_text(decode_unlabelled(value))
     pieces: list[str] = []
     run: list[bytes] = []  # neighbours of one charset, joined before decoding: writers cut inside characters
@@ -55,6 +55,8 @@ def _decode_payload(encoding: bytes, payload: bytes) -> bytes:
 
 def clean_text(text: str) -> str:
     """Controls and line separators become spaces; the rest is untouched."""
+    if text.isprintable():
+        return text
     return UNSAFE.sub(" ", text)
 
 

@@ -41,7 +41,8 @@ class HeaderBlock:
 
     def find_all(self, name: bytes) -> tuple[bytes, ...]:
         """Every value of a field (lower-case name), unfolded, in order."""
-        return tuple(unfold(value) for value in self._values.get(name, ()))
+        values = self._values.get(name)
+        return tuple(map(unfold, values)) if values else ()
 
     def count(self, name: bytes) -> int:
         """How often a field occurs: RFC 5322 §3.6 allows most of them once."""

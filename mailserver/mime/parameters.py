@@ -58,7 +58,7 @@ def find_media_type(value: bytes) -> tuple[str, str] | None:
     if match is None:
         return None
     media_type, subtype = match.groups()
-    if not (media_type + subtype).isascii():
+    if not media_type.isascii() or not subtype.isascii():
         return None
     return media_type.decode().lower(), subtype.decode().lower()
 

@@ -5,11 +5,12 @@ Always under 64 KiB in its wire form: display fields are cut with a mark, the EN
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import IntFlag
+from typing import NamedTuple
 
-from mailserver.mime.addresses import parse_address_list
+from mailserver.mime.addresses import AddressList, parse_address_list
 from mailserver.mime.bodystructure import format_structures
 from mailserver.mime.dates import find_date
 from mailserver.mime.encoded_words import clean_text, decode_words
@@ -24,6 +25,8 @@ SUBJECT_BYTES = 2048
 _NAME_BYTES = 256
 _ADDRESS_BYTES = 320
 _ADDRESSES_SHOWN = 30
+_ADDRESSES_READ = 60
+"""With the marks of groups between them."""
 _FILENAME_BYTES = 255
 _ID_BYTES = 998
 _REFERENCES_SHOWN = 20
@@ -118,6 +121,16 @@ class HeaderSummary:
         return f"HeaderSummary({self.size_bytes} bytes, {len(self.parts)} parts)"
 
 
+class _Structure(NamedTuple):
+    """What a summary says of the tree."""
+
+    body: bytes
+    bodystructure: bytes
+    parts: tuple[PartRow, ...]
+    attachments: tuple[Attachment, ...]
+    flag: SummaryFlag
+
+
 def summarise(root: Part, head: bytes, size: int, headers: HeaderBlock | None = None) -> HeaderSummary:
     """Summary of a stored message from its tree, its own header block (``headers``, where it was read already) and its
     size in octets.
@@ -125,69 +138,58 @@ def summarise(root: Part, head: bytes, size: int, headers: HeaderBlock | None = 
     headers = HeaderBlock(head) if headers is None else headers
     envelope = build_envelope(headers)
     subject = decode_words(headers.find(b"subject") or b"").strip()
-    senders, are_senders_cut = show_addresses(headers.find_all(b"from"))
-    recipients, are_recipients_cut = show_addresses(headers.find_all(b"to"))
+    senders, are_senders_cut = _show(envelope.authors, headers, b"from")
+    recipients, are_recipients_cut = _show(envelope.recipients, headers, b"to")
+    message_id = _whole_id(find_message_id(headers.find(b"message-id") or b""))
+    in_reply_to = _whole_id(find_message_id(headers.find(b"in-reply-to") or b""))
     references = _show_references(find_message_ids(headers.find(b"references") or b""))
     is_cut = len(subject.encode()) > SUBJECT_BYTES or are_senders_cut or are_recipients_cut
-    summary = HeaderSummary(
+    subject = _cut(subject, SUBJECT_BYTES)
+    # an upper bound of the wire size of everything but the structure
+    texts = [subject, message_id, in_reply_to, *references]
+    for person in (*senders, *recipients):
+        texts += (person.name, person.address)
+    taken = len(envelope.octets) + len("".join(texts).encode()) + 2 * len(texts) + 128
+    structure = _fit_structure(root, _STRUCTURE_BYTES - taken)
+    flags = structure.flag
+    if envelope.is_shortened:
+        flags |= SummaryFlag.ENVELOPE_SHORTENED
+    if is_cut:
+        flags |= SummaryFlag.DISPLAY_CUT
+    return HeaderSummary(
         size_bytes=size,
         header_bytes=len(head),
         envelope=envelope.octets,
-        body=b"",
-        bodystructure=b"",
-        parts=(),
-        attachments=(),
-        subject=_cut(subject, SUBJECT_BYTES),
+        body=structure.body,
+        bodystructure=structure.bodystructure,
+        parts=structure.parts,
+        attachments=structure.attachments,
+        subject=subject,
         senders=senders,
         recipients=recipients,
         date=find_date(headers.find(b"date") or b""),
-        message_id=_whole_id(find_message_id(headers.find(b"message-id") or b"")),
-        in_reply_to=_whole_id(find_message_id(headers.find(b"in-reply-to") or b"")),
+        message_id=message_id,
+        in_reply_to=in_reply_to,
         references=references,
-        flags=(SummaryFlag.ENVELOPE_SHORTENED if envelope.is_shortened else SummaryFlag.NONE)
-        | (SummaryFlag.DISPLAY_CUT if is_cut else SummaryFlag.NONE),
+        flags=flags,
     )
-    return _add_structure(summary, root)
 
 
-def _add_structure(summary: HeaderSummary, root: Part) -> HeaderSummary:
+def _fit_structure(root: Part, room: int) -> _Structure:
     """The fullest structure for which there is room."""
-    room = _STRUCTURE_BYTES - _display_size(summary)
+    found = tuple(root.walk())
+    parts = tuple(map(_row, found))
+    attachments = _find_attachments(found, parts)
+    rows = sum(map(_row_size, parts)) + 16 * len(attachments)
     for is_brief in (False, True):
-        body, structure = format_structures(root, is_brief=is_brief)
-        found = tuple(root.walk())
-        parts = tuple(map(_row, found))
-        attachments = _find_attachments(found, parts)
-        needed = len(structure) + len(body) + sum(map(_row_size, parts)) + 16 * len(attachments)
-        if needed <= room:
+        body, bodystructure = format_structures(root, is_brief=is_brief)
+        if len(bodystructure) + len(body) + rows <= room:
             flag = SummaryFlag.STRUCTURE_BRIEF if is_brief else SummaryFlag.NONE
-            return replace(
-                summary,
-                body=body,
-                bodystructure=structure,
-                parts=parts,
-                attachments=attachments,
-                flags=summary.flags | flag,
-            )
+            return _Structure(body, bodystructure, parts, attachments, flag)
     octets = Content("application", "octet-stream", (), "binary")
     opaque = Part("1", root.header_start, root.body_start, root.body_end, root.line_count, octets)
-    body, structure = format_structures(opaque)
-    return replace(
-        summary,
-        body=body,
-        bodystructure=structure,
-        parts=(_row(opaque),),
-        attachments=(),
-        flags=summary.flags | SummaryFlag.STRUCTURE_OPAQUE,
-    )
-
-
-def _display_size(summary: HeaderSummary) -> int:
-    """Upper bound of the wire size of everything but the structure."""
-    people = (*summary.senders, *summary.recipients)
-    texts = [summary.subject, summary.message_id, summary.in_reply_to, *summary.references]
-    texts += [text for person in people for text in (person.name, person.address)]
-    return len(summary.envelope) + sum(len(text.encode()) + 2 for text in texts) + 128
+    body, bodystructure = format_structures(opaque)
+    return _Structure(body, bodystructure, (_row(opaque),), (), SummaryFlag.STRUCTURE_OPAQUE)
 
 
 def _row_size(row: PartRow) -> int:
@@ -253,7 +255,15 @@ def _cut(text: str, max_bytes: int) -> str:
 
 def show_addresses(values: tuple[bytes, ...]) -> tuple[tuple[DisplayAddress, ...], bool]:
     """The mailboxes of an address field's values, as many as are shown, and whether any was left out."""
-    parsed = parse_address_list(b", ".join(values), 2 * _ADDRESSES_SHOWN)
+    return _show_list(parse_address_list(b", ".join(values), _ADDRESSES_READ))
+
+
+def _show(parsed: AddressList, headers: HeaderBlock, name: bytes) -> tuple[tuple[DisplayAddress, ...], bool]:
+    """As ``show_addresses``, of a list that was read at full length already."""
+    return _show_list(parsed) if parsed.is_within(_ADDRESSES_READ) else show_addresses(headers.find_all(name))
+
+
+def _show_list(parsed: AddressList) -> tuple[tuple[DisplayAddress, ...], bool]:
     mailboxes = parsed.mailboxes
     shown = tuple(
         DisplayAddress(_cut(item.display_name, _NAME_BYTES), _cut(clean_text(item.text), _ADDRESS_BYTES))
