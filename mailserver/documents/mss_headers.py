@@ -14,6 +14,9 @@ from mailserver.mime.headers import HeaderBlock
 from mailserver.model.patient import INS_OIDS
 
 CODES, INS, PRODUCT, END = "X-MSS-CODECDA", "X-MSS-INS", "X-MSS-NIL", "X-MSS-MES"
+_SPELLINGS = {
+    name: (name.lower().encode(), name.lower().replace("-", "_").encode()) for name in (CODES, INS, END)
+}
 QUALIFIED, UNQUALIFIED = "O", "N"
 END_VALUE = "FIN"
 _CODE = re.compile(r"[!-+\--~]{1,60}")
@@ -124,7 +127,8 @@ def _is_qualified(document: XdmDocument) -> bool:
 
 
 def _find(block: HeaderBlock, name: str) -> str | None:
-    value = block.find(name.lower().encode())
+    hyphens, underscores = _SPELLINGS[name]
+    value = block.find(hyphens)
     if value is None:
-        value = block.find(name.lower().replace("-", "_").encode())
+        value = block.find(underscores)
     return None if value is None else value.decode("ascii", "replace")

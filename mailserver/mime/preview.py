@@ -17,7 +17,7 @@ PLAIN_BYTES = 4 * 1024
 HTML_BYTES = 32 * 1024
 """HTML begins with style sheets more often than with words."""
 _PARTS_TRIED = 4
-_BEGINNING = 1024
+_BEGINNING = 512
 """Characters of a plain text that are looked at first: most fill a preview."""
 
 Read = Callable[[int, int], bytes]
@@ -120,6 +120,8 @@ def _plain_words(text: str) -> str:
 
 def _own_lines(text: str) -> str:
     """Without quoted lines and without a signature."""
+    if ">" not in text and "-- " not in text:
+        return text
     lines = []
     for line in text.splitlines():
         if line == "-- ":
@@ -131,6 +133,10 @@ def _own_lines(text: str) -> str:
 
 def _cut_words(text: str) -> tuple[str, bool]:
     """The words of a text, one space between them, up to the limits; and whether more would not be shown."""
+    if text.isascii():
+        line = " ".join(text.split())
+        if line.isprintable():  # nothing in it is unseen
+            return line[:PREVIEW_CHARACTERS].strip(), len(line) >= PREVIEW_CHARACTERS
     words: list[str] = []
     room = PREVIEW_CHARACTERS + 1
     for word in _UNSEEN.sub("", text).split():

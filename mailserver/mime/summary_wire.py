@@ -139,7 +139,7 @@ def format_summary(summary: HeaderSummary) -> bytes:
             version, int(summary.flags), summary.size_bytes, summary.header_bytes, *islice(ends, 1, None)
         )
         octets = head + b"".join(strings) + _format_rest(summary)
-    except struct.error as error:
+    except (struct.error, OverflowError) as error:
         raise OverLimit("summary") from error
     if len(octets) > SUMMARY_BYTES:
         raise OverLimit("summary")
@@ -160,9 +160,7 @@ def _format_rest(summary: HeaderSummary) -> bytes:
         pieces += (_text(text) for person in people for text in (person.name, person.address))
     pieces.append(_U16.pack(len(summary.parts)))
     for row in summary.parts:
-        texts = (row.path, row.encoding, row.content_type, row.charset, row.filename, row.disposition)
-        pieces.append(_ROW.pack(row.header_start, row.body_start, row.body_end))
-        pieces += map(_short_text, texts)
+        pieces += (_ROW.pack(row.header_start, row.body_start, row.body_end), _row_texts(row))
     pieces.append(_U16.pack(len(summary.attachments)))
     pieces += (_ATTACHMENT.pack(item.index, item.size_bytes) for item in summary.attachments)
     if summary.preview is not None:
@@ -176,9 +174,14 @@ def _text(text: str) -> bytes:
     return _U16.pack(len(octets)) + octets
 
 
-def _short_text(text: str) -> bytes:
-    octets = text.encode()
-    return struct.pack(">B", len(octets)) + octets
+def _row_texts(row: PartRow) -> bytes:
+    """Each after its length in one octet; OverflowError when that is too small."""
+    path, encoding, content_type = row.path.encode(), row.encoding.encode(), row.content_type.encode()
+    charset, filename, disposition = row.charset.encode(), row.filename.encode(), row.disposition.encode()
+    return b"%c%b%c%b%c%b%c%b%c%b%c%b" % (
+        len(path), path, len(encoding), encoding, len(content_type), content_type,
+        len(charset), charset, len(filename), filename, len(disposition), disposition,
+    )  # fmt: skip
 
 
 class _Reader:
