@@ -58,7 +58,7 @@ class _Progress:
 
     def spend(self, data: bytes) -> bytes:
         """Count the markup that is about to be parsed; raises OverLimit once the archive has used its share."""
-        self.nodes += data.count(b"<")
+        self.nodes += data.count(b"<") + data.count(b"&")
         if self.nodes > _MAX_NODES:
             raise OverLimit(SetAsideReason.MARKUP_TOO_LARGE, f"over {_MAX_NODES} nodes")
         return data

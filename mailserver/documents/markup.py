@@ -25,7 +25,7 @@ _KEPT_ELEMENTS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class MarkupLimits:
-    """``max_nodes`` bounds elements, their ends and attributes together, dropped ones included."""
+    """``max_nodes`` bounds elements, their ends, attributes and references together, dropped ones included."""
 
     max_bytes: int
     max_nodes: int
@@ -137,10 +137,12 @@ def parse_streamed(
 
 
 def _check_budget(data: bytes, limits: MarkupLimits) -> None:
-    """Each element costs a ``<`` and each attribute an ``=``: counting them bounds the tree before it exists."""
+    """Each element costs a ``<`` and each attribute an ``=``: counting them bounds the tree before it exists. Each reference
+    (``&``) is a piece of text of its own, handed over with the interpreter's lock.
+    """
     if len(data) > limits.max_bytes:
         raise OverLimit(SetAsideReason.MARKUP_TOO_LARGE, f"over {limits.max_bytes} bytes")
-    if data.count(b"<") + data.count(b"=") > limits.max_nodes:
+    if sum(data.count(sign) for sign in (b"<", b"=", b"&")) > limits.max_nodes:
         raise OverLimit(SetAsideReason.MARKUP_TOO_LARGE, f"over {limits.max_nodes} nodes")
 
 

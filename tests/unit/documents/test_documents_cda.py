@@ -107,6 +107,7 @@ def test_several_masks_and_several_patients_are_all_kept() -> None:
             cda_with("<ClinicalDocument ", "<!DOCTYPE a><ClinicalDocument "), R.DOCTYPE, id="doctype"
         ),
         pytest.param(b"<" * (LIMITS.max_nodes + 1), R.MARKUP_TOO_LARGE, id="elements"),
+        pytest.param(b"<a>" + b"&lt;" * LIMITS.max_nodes + b"</a>", R.MARKUP_TOO_LARGE, id="references"),
         pytest.param(
             cda_with("<recordTarget>", "<recordTarget>" + "<a/>" * 20_001),
             R.MARKUP_TOO_LARGE,
