@@ -16,6 +16,7 @@ from mailserver.crypto.slots import SlotKind
 from mailserver.model.account import AccountState
 from mailserver.model.address import Address
 from mailserver.model.errors import Denied, NotFound
+from mailserver.model.ids import SlotId
 from mailserver.service.access_log import add_entries, prepare_entry
 from mailserver.service.account_slots import PasswordSlots, judge_password
 from mailserver.service.administrator import administrator_act
@@ -63,12 +64,12 @@ class LoginResets:
         self, account: OpenAccount, new: tuple[AccountKeys, Secret], origin: Origin, now: datetime
     ) -> None:
         """By the holder: what the password of until now opened, and the new one. Raises Malformed as
-        ``reset_password``.
+        ``reset_password``, Denied("login") when another has come in its place meanwhile: an administrator's stays.
         """
         judge_password(new[1].reveal().decode())
         what = AuditObject(ObjectKind.SLOT, parameters=((ParameterName.ACT, _PASSWORD_ACT),))
         act = AuditEvent(EventKind.KEY_CHANGED, now, actor_of(account), what, origin)
-        self._replace_password(account.account, new, act)
+        self._replace_password(account.account, new, act, account.slot_id)
 
     def reset_second_factor(self, address: Address, totp_secret: str | None, now: datetime) -> None:
         """Codes of another application from now on; with None, codes that are sent. Raises Denied("no-second-factor")
@@ -93,12 +94,22 @@ class LoginResets:
     def _contact_is_missing(self, row: AccountRow) -> bool:
         return self._notices.find_contact(self._directory.open_profile(row), is_code=True) is None
 
-    def _replace_password(self, row: AccountRow, new: tuple[AccountKeys, Secret], act: AuditEvent) -> None:
+    def _replace_password(
+        self,
+        row: AccountRow,
+        new: tuple[AccountKeys, Secret],
+        act: AuditEvent,
+        opened_by: SlotId | None = None,
+    ) -> None:
+        """``opened_by``: what must still open the account."""
         at = int(act.when.timestamp())
         slot = replace(self._passwords.seal(row, *new), created_at=at)
 
         def write(connection: Connection) -> None:
-            for old in self._password_slots(connection, row):
+            olds = self._password_slots(connection, row)
+            if opened_by is not None and opened_by not in {old.slot_id for old in olds}:
+                raise Denied("login")
+            for old in olds:
                 self._store.accounts.delete_slot(connection, row.account_id, old.slot_id)
             self._store.accounts.add_slot(connection, slot)
 

@@ -8,10 +8,12 @@ import pyotp
 import pytest
 from harness.log_reading import read_log
 from harness.node import Node, make_node
+from harness.smtp_harness import row_counts
 from harness.web_node import ORIGIN, PASSWORD, PATIENT, WebNode
 
 from mailserver.audit.events import ActorKind, EventKind, ParameterName
 from mailserver.audit.wording import Language, describe
+from mailserver.crypto.custodian_rates import Standing
 from mailserver.crypto.secret import Secret
 from mailserver.model.account import AccountKind
 from mailserver.model.address import parse_address
@@ -154,3 +156,19 @@ def test_refusals_change_nothing_and_tell_nobody(web: WebNode) -> None:
     assert opens(node, PASSWORD)
     assert last_entry(node, PASSWORD) == before
     assert notices(node) == []
+
+
+def test_a_change_on_its_way_does_not_undo_a_reset(web: WebNode) -> None:
+    """Whoever has the old password and a session is not quicker than the administrator's Unit."""
+    node = web.node
+    account = web.sessions.load(web.sign_in(PATIENT, NOW), NOW).account
+    keys = web.login.find_keys(account, PASSWORD, Standing.KNOWN)
+    assert keys is not None
+    node.services.resets.reset_password(ADDRESS, Secret(NEW.encode()), NOW)
+    before = row_counts(node)
+    with pytest.raises(Denied) as refused:
+        node.services.resets.change_password(account, (keys, Secret(b"un autre mot de passe")), ORIGIN, NOW)
+    assert refused.value.code == "login"
+    assert row_counts(node) == before, "no entry, no notice"
+    assert opens(node, NEW)
+    assert not opens(node, "celui du voleur, enfin")

@@ -108,7 +108,9 @@ def test_field_metadata_keeps_each_author() -> None:
         pytest.param(b"<a>" * 400 + b"</a>" * 400, R.MALFORMED_METADATA, id="too deep"),
         pytest.param(changed("DOC0001", "&other;"), R.MALFORMED_METADATA, id="undeclared entity"),
         pytest.param(b"<a/>" * (LIMITS.max_nodes + 1), R.MARKUP_TOO_LARGE, id="too many elements"),
-        pytest.param(b"<a>" + b"&#10;" * LIMITS.max_nodes + b"</a>", R.MARKUP_TOO_LARGE, id="too many references"),
+        pytest.param(
+            b"<a>" + b"&#10;" * LIMITS.max_nodes + b"</a>", R.MARKUP_TOO_LARGE, id="too many references"
+        ),
         pytest.param(b"<a>" + b"x" * LIMITS.max_bytes + b"</a>", R.MARKUP_TOO_LARGE, id="too many bytes"),
         pytest.param(changed("<Value>4430<", "<Value>-1<"), R.MALFORMED_METADATA, id="negative size"),
         pytest.param(changed("a54d6aa5", "a54d6aa6"), R.MALFORMED_METADATA, id="no submission set"),
