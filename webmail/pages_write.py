@@ -70,9 +70,11 @@ class WritePages:
         with self._throttle.attempt("", name, is_known=True) as seconds:
             await sleep(seconds if text else 0)
             choice = await desk.run(partial(desk.works.writing.choose, session.account, text, desk.now()))
-            for each in choice.refused:
-                if each.is_unknown:
+        for each in choice.refused:
+            if each.is_unknown:  # each waits for itself, as at RCPT, before anything is told
+                with self._throttle.attempt("", name, is_known=True) as seconds:
                     self._throttle.note_failure("", name, is_known=True)
+                    await sleep(seconds)
         return choice
 
     def ref_of(self, session: WebSession, writing: Writing, fields: dict[str, str]) -> str:

@@ -74,9 +74,12 @@ def find_bounce(root: Part, read: Read) -> Bounce | None:
 
 
 def _find_failure(fields: HeaderBlock) -> Failure | None:
-    """RFC 3464 §2.3.3: "failed" and nothing else is final."""
+    """RFC 3464 §2.3.3: "failed" and nothing else is final. Who could not be reached is the final recipient: a box that
+    forwards, to a dead one too, is not dead itself.
+    """
     action = (find_once(fields, b"action") or b"").split(None, 1)
-    names = reported_names([fields.find(b"original-recipient"), fields.find(b"final-recipient")])
+    names = reported_names([fields.find(b"final-recipient")])
+    names = names or reported_names([fields.find(b"original-recipient")])
     status = _STATUS.match(find_once(fields, b"status") or b"")
     if not action or action[0].lower() != b"failed" or not names or status is None:
         return None

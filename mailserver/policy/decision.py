@@ -59,6 +59,12 @@ class Reason(StrEnum):
     MESSAGE_TOO_LARGE_FOR_PATIENT = "message-too-large-for-patient"
 
 
+TELLING_REASONS = frozenset(
+    {Reason.UNKNOWN_RECIPIENT, Reason.DISABLED_ACCOUNT, Reason.UNKNOWN_PATIENT, Reason.CLOSED_PATIENT}
+)
+"""They say who has a box here: whoever hears many of them is slowed down (S4)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """``accepted`` and ``reason`` always agree. Use ``ACCEPT`` and ``refuse``."""

@@ -12,7 +12,7 @@ from mailserver.mime.composer import Person, ReplyHeaders
 from mailserver.model.account import AccountKind
 from mailserver.model.address import Address, parse_address
 from mailserver.model.errors import Denied, Malformed
-from mailserver.policy.decision import ACCEPT, Decision, Reason
+from mailserver.policy.decision import ACCEPT, TELLING_REASONS, Decision
 from mailserver.policy.patient_rules import ReplyState
 from mailserver.service.correspondence import NEW_THREAD
 from mailserver.service.keys import OpenAccount
@@ -34,8 +34,7 @@ class Refused:
     @property
     def is_unknown(self) -> bool:
         """Whether it says who has a box here, which is slowed down."""
-        unknown = {Reason.UNKNOWN_RECIPIENT, Reason.UNKNOWN_PATIENT}
-        return self.decision is not None and self.decision.reason in unknown
+        return self.decision is not None and self.decision.reason in TELLING_REASONS
 
     def __repr__(self) -> str:
         return "Refused(…)"

@@ -18,7 +18,7 @@ from mailserver.mime.trace import Hop
 from mailserver.model.address import Address
 from mailserver.model.errors import Malformed, OverLimit, PliError
 from mailserver.policy.absence_wording import format_recipient_words
-from mailserver.policy.decision import Reason
+from mailserver.policy.decision import TELLING_REASONS, Reason
 from mailserver.policy.mail_rules import MessageFacts, decide_message
 from mailserver.pool import Pool
 from mailserver.service.keys import OpenAccount
@@ -55,9 +55,6 @@ MOST_ERRORS = 20
 """Refused commands of form, unknown recipients and logins that one connection may make."""
 MOST_LOGINS = 5
 _BEFORE_TLS = (Verb.NOOP, Verb.QUIT, Verb.STARTTLS)
-_UNKNOWN = frozenset(
-    {Reason.UNKNOWN_RECIPIENT, Reason.DISABLED_ACCOUNT, Reason.UNKNOWN_PATIENT, Reason.CLOSED_PATIENT}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +254,7 @@ class Conversation:
             absence, first = self._transaction.absence, self._services.first_language
             words = [] if absence is None else format_recipient_words(absence, first)
             return Answer(replies.format_recipient(words))
-        if decision.reason in _UNKNOWN:
+        if decision.reason in TELLING_REASONS:
             self._setting.guesses.note_failure(self.link.peer, "")
             await asyncio.sleep(self._setting.guesses.delay_seconds(self.link.peer, ""))
             self._errors += 1

@@ -281,3 +281,11 @@ def test_a_planted_job_is_not_believed(gateway, sent):
 
 def test_nothing_private_in_a_repr():
     assert MAIL not in repr(Failure((parse_address(MAIL),), "5.1.1"))
+
+
+def test_a_box_that_forwards_to_a_dead_one_is_alive(gateway, sent):
+    """RFC 3461 §5.2.7.1: ORCPT is kept on the way, so both stand in the report; who was not reached is the final one."""
+    forwarded = dsn("ancienne@ailleurs.example", more=f"Original-Recipient: rfc822;{MAIL}\r\n", **named(sent))
+    assert hear(gateway, forwarded) is not Heard.MARKED
+    assert not profile_of(gateway).is_email_dead
+    assert hear(gateway, dsn(MAIL, **named(sent))) is Heard.MARKED, "its own report is still heard"

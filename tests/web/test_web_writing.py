@@ -188,7 +188,7 @@ def test_who_tries_addresses_waits(own_stage: Stage, monkeypatch: pytest.MonkeyP
     for _try in range(3):
         choose(client, *[f"x{number}@a.localhost" for number in range(8)])
     assert waits[1] == 0.0
-    assert max(waits) >= 2.0
+    assert min(waits[-8:]) >= 2.0, "each address waits for itself"
     waits.clear()
     choose(own_stage.doctor(), COLLEAGUE)
     assert max(waits) == 0.0
