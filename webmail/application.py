@@ -54,7 +54,7 @@ from mailserver.service.web_sessions import WebSessions
 from mailserver.service.web_writing import WebWriting
 from mailserver.store import log_rows
 from mailserver.store.store import Store
-from webmail.desk import Desk, SignedOut, Works, drop_cookie, go_to
+from webmail.desk import COOKIE, Desk, SignedOut, Works, drop_cookie, go_to
 from webmail.guard import Guard
 from webmail.pages_answer import AnswerPages
 from webmail.pages_away import AwayPages
@@ -218,8 +218,9 @@ def _plain_routes(services: WebServices, desk: Desk) -> list[Route]:
     ]
 
 
-async def _signed_out(_request: Request, _error: Exception) -> Response:
-    return drop_cookie(go_to("/login?note=ended"))
+async def _signed_out(request: Request, _error: Exception) -> Response:
+    """To the door; that a session has ended is told to who had one."""
+    return drop_cookie(go_to("/login?note=ended" if request.cookies.get(COOKIE) else "/login"))
 
 
 async def _told(desk: Desk, request: Request, error: Exception) -> Response:

@@ -170,7 +170,8 @@ def describe(event: AuditEvent, language: Language) -> str:
     what = event.what
     claimed = dict(what.parameters).get(ParameterName.AUTHOR) if event.kind in _CLAIMANTS else None
     if claimed:
-        who += f"{_CLAIMED[at]}{_quote(claimed, at)})"
+        # the national label joins its parts with underscores (ECO.2.2.7): people read spaces
+        who += f"{_CLAIMED[at]}{_quote(claimed.replace('_', ' '), at)})"
         rest = tuple(each for each in what.parameters if each[0] is not ParameterName.AUTHOR)
         what = AuditObject(what.kind, what.words, rest)
     counted = _COUNTED.get(event.kind, _PARAMETERS[ParameterName.COUNT])

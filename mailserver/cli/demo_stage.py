@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from mailserver.model.errors import Unavailable
+from mailserver.model.errors import Conflict, Unavailable
 
 PASSWORD = "trois chats gris sur un toit"  # noqa: S105 # of an invented patient, printed by the demonstration
 PATIENT_INS = "1.2.250.1.213.1.4.10|279035121518989"
@@ -149,13 +149,20 @@ def stop_both(a: Operator, b: Operator) -> list[int]:
     return codes
 
 
+MARK = "MADE-BY-PLI-DEMO"
+"""A file that says whose the folder is: no other folder is ever removed."""
+
+
 def set_up(folder: Path, relay_port: int, at_end: ExitStack) -> Stage:
     """Make both operators' folders and people anew, and start both servers; ``at_end`` stops what has started,
-    also when the rest fails or is interrupted.
+    also when the rest fails or is interrupted. Raises Conflict("demo-folder") when something else lies in ``folder``.
     """
     if folder.exists():
+        if not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARK).exists()):
+            raise Conflict("demo-folder")
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
+    (folder / MARK).write_text("pli demo removes this folder and makes it anew each time.\n")
     a, b = (Operator(name, folder / name, block) for name, block in zip("ab", reserve_ports(2), strict=True))
     at_end.callback(stop_both, a, b)
     for operator in (a, b):

@@ -41,6 +41,8 @@ _WORDS = {
     "database": "The database does not answer. Check that it runs and that pli.toml names it rightly.",
     "database-busy": "The database is busy. Try again in a moment.",
     "demo-authority": "The demonstration authority is damaged or not whole. Choose an empty folder for another one.",
+    "demo-folder": "Something else than a demonstration lies in this folder, and would be lost: the demonstration makes its folder anew. "
+    "Choose another one with --dir, or an empty one.",
     "disk-full": "The disk is full. Free some space and try again: nothing was half-written.",
     "disk-io": "The disk failed to write. Check it before starting again; nothing unwritten was acknowledged.",
     "dkim-key": "The key that signs notices cannot be used: {detail}. See dkim_key in [relay] of pli.toml.",
