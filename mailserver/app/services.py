@@ -176,6 +176,11 @@ def login_policy(config: Config) -> LoginPolicy:
     return LoginPolicy(bool(oauth.issuer), advice, oauth.session_hours)
 
 
+def _sms_reach(config: Config) -> SmsReach:
+    is_on = bool(config.sms.url)
+    return SmsReach(is_on, tuple(config.sms.prefixes), is_alone=is_on and not config.relay.host)
+
+
 def _delivery(
     config: Config,
     store: Store,
@@ -186,7 +191,7 @@ def _delivery(
     """What mail brings about when it is put into a box: notices, the replies of who is away, receipts; and reports."""
     seals, outbound = queue
     hostname = DomainName(config.operator.hostname)
-    sms = SmsReach(bool(config.sms.url), tuple(config.sms.prefixes))
+    sms = _sms_reach(config)
     notices = Notices(directory, outbound, config.operator.name, config.web_url, sms)
     absences = Absences(store, seals)
     replies = AbsenceReplies(store, directory, absences, outbound, config.operator.product_reference)

@@ -65,10 +65,11 @@ class WaitingNotice:
 
 @dataclass(frozen=True, slots=True)
 class SmsReach:
-    """Whether SMS are sent at all, and to numbers that begin how."""
+    """Whether SMS are sent at all, and to numbers that begin how. ``is_alone``: there is no relay for mail."""
 
     is_on: bool = False
     prefixes: tuple[str, ...] = ()
+    is_alone: bool = False
 
 
 class Notices:
@@ -102,8 +103,8 @@ class Notices:
         return found[0] if found else None
 
     def _contacts_of(self, profile: Profile) -> list[Contact]:
-        """Address and number, the preferred way first."""
-        mail = Contact(Way.MAIL, profile.contact_email)
+        """Address and number, the preferred way first; an address is no way where SMS alone leave."""
+        mail = Contact(Way.MAIL, "" if self._sms.is_alone else profile.contact_email)
         is_reached = self.has_sms and has_prefix(profile.contact_phone, self._sms.prefixes)
         sms = Contact(Way.SMS, profile.contact_phone if is_reached else "")
         return [each for each in ((sms, mail) if profile.prefers_sms else (mail, sms)) if each.target]

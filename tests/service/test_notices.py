@@ -231,3 +231,15 @@ def test_a_refused_address_is_marked_and_comes_back(gateway, caplog):
 
 def test_the_refusal_of_an_older_address_marks_nothing(gateway):
     assert not tell(gateway, b"550 5.1.1 unknown\r\n", "ancienne@ordinaire.example")
+
+
+def test_where_sms_alone_leave_an_address_is_no_way():
+    """A code that is announced by mail and dropped would keep the person out."""
+    both = Profile("Camille FICTIF", contact_email="camille@ordinaire.example", contact_phone="+33612345678")
+    for is_alone, way in ((True, Way.SMS), (False, Way.MAIL)):
+        reach = SmsReach(is_on=True, prefixes=("+33",), is_alone=is_alone)
+        found = Notices(None, None, "Pli", "https://pli.example", reach).find_contact(both, is_code=True)
+        assert found is not None
+        assert found.way is way
+    alone = Notices(None, None, "Pli", "https://pli.example", SmsReach(True, ("+33",), is_alone=True))
+    assert alone.find_contact(replace(both, contact_phone=""), is_code=True) is None

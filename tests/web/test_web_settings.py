@@ -25,6 +25,7 @@ NEW, PHONE = "nouvelle@ordinaire.example", "+33600000078"
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PLI_SMS_URL", "https://sms.example/send")
+        patch.setenv("PLI_RELAY_HOST", "relais.example")
         with make_stage(tmp_path_factory.mktemp("settings")) as made:
             yield made
 
