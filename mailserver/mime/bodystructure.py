@@ -3,6 +3,8 @@
 ``is_brief`` leaves out what a client can do without, for a message whose structure would not fit its summary.
 """
 
+from functools import lru_cache
+
 from mailserver.mime.envelope import format_nstring, format_string
 from mailserver.mime.parameters import Parameters
 from mailserver.mime.part import Part
@@ -27,7 +29,7 @@ def format_structures(part: Part, *, is_brief: bool = False) -> tuple[bytes, byt
     content = part.content
     if content.media_type == "multipart" and part.children:
         children = [format_structures(child, is_brief=is_brief) for child in part.children]
-        subtype = format_string(content.subtype.encode())
+        subtype = _format_word(content.subtype)
         body = [b"".join(each[0] for each in children), subtype]
         structure = [b"".join(each[1] for each in children), subtype]
         structure.append(_parameters(content.parameters, is_brief=is_brief))
@@ -52,12 +54,12 @@ def _basic(part: Part, *, is_brief: bool) -> list[bytes]:
     """media-type, body-fields: type, subtype, parameters, id, description, encoding, octets."""
     content = part.content
     return [
-        format_string(content.media_type.encode()),
-        format_string(content.subtype.encode()),
+        _format_word(content.media_type),
+        _format_word(content.subtype),
         _parameters(content.parameters, is_brief=is_brief),
         format_nstring(None if is_brief else content.content_id),
         format_nstring(None if is_brief else content.description),
-        format_string(content.encoding.encode("ascii", "replace")),
+        _format_word(content.encoding),
         b"%d" % part.size_bytes,
     ]
 
@@ -67,12 +69,18 @@ def _extension(part: Part, *, is_brief: bool) -> list[bytes]:
     content = part.content
     disposition = b"NIL"
     if content.disposition is not None:
-        kind = format_string(content.disposition.encode("ascii", "replace"))
+        kind = _format_word(content.disposition)
         disposition = b"(%b %b)" % (kind, _parameters(content.disposition_parameters, is_brief=is_brief))
     languages = b"NIL"
     if content.languages and not is_brief:
         languages = b"(" + b" ".join(map(format_string, content.languages)) + b")"
     return [disposition, languages, format_nstring(None if is_brief else content.location)]
+
+
+@lru_cache(maxsize=256)
+def _format_word(word: str) -> bytes:
+    """A type, an encoding or a disposition: one token, and mostly one of a dozen."""
+    return format_string(word.encode("ascii", "replace"))
 
 
 def _parameters(parameters: Parameters, *, is_brief: bool) -> bytes:

@@ -71,6 +71,8 @@ def find_token(value: bytes) -> str | None:
 
 def find_parameter(parameters: Parameters, name: str) -> str | None:
     """A parameter as text: RFC 2231 charset and continuations first, then plain, encoded words tolerated."""
+    if not parameters:
+        return None
     key = name.encode()
     plain: bytes | None = None
     extended: bytes | None = None

@@ -1,8 +1,10 @@
 """The MIME tree: parts with their offsets in the octets as received, and what their headers say of them."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from mailserver.mime.headers import HeaderBlock
 from mailserver.mime.parameters import (
@@ -11,6 +13,13 @@ from mailserver.mime.parameters import (
     find_parameter,
     find_token,
     parse_parameters,
+)
+
+# What most text parts say, in the octets that most programs write; no name, no boundary, nothing of a person.
+_USUAL = re.compile(
+    rb"(?:Content-Type: text/(?:plain|html);(?: |\r\n[ \t])?charset=(?:\"[A-Za-z0-9_-]{1,20}\"|[A-Za-z0-9_-]{1,20})"
+    rb"(?:; ?format=flowed)?\r\n"
+    rb"|Content-Transfer-Encoding: (?:7bit|8bit|base64|quoted-printable)\r\n){1,2}+\r\n"
 )
 
 
@@ -63,8 +72,8 @@ class Content:
     def filename(self) -> str:
         """Name for people: Content-Disposition first, no folders (RFC 2183 §2.3); empty when there is none."""
         name = find_parameter(self.disposition_parameters, "filename")
-        name = name or find_parameter(self.parameters, "name") or ""
-        return name.replace("\\", "/").rpartition("/")[2].strip()
+        name = name or find_parameter(self.parameters, "name")
+        return name.replace("\\", "/").rpartition("/")[2].strip() if name else ""
 
 
 DEFAULT_CONTENT = Content()
@@ -107,6 +116,31 @@ class Part:
         yield self
         for child in self.children:
             yield from child.walk()
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedBlock:
+    """A header block and what it says of the content under it; ``steps`` is the work that it took."""
+
+    headers: HeaderBlock
+    content: Content
+    defects: tuple[Defect, ...]
+    steps: int
+
+
+def parse_block(block: bytes, *, in_digest: bool = False) -> ParsedBlock:
+    """The fields of a header block, and ``parse_content`` of them."""
+    if not in_digest and _USUAL.fullmatch(block):
+        return _parse_usual(block)
+    return _parse_block(block, in_digest=in_digest)
+
+
+def _parse_block(block: bytes, *, in_digest: bool = False) -> ParsedBlock:
+    headers = HeaderBlock(block)
+    return ParsedBlock(headers, *parse_content(headers, in_digest=in_digest), 1 + len(headers))
+
+
+_parse_usual = lru_cache(maxsize=256)(_parse_block)
 
 
 def parse_content(headers: HeaderBlock, *, in_digest: bool = False) -> tuple[Content, tuple[Defect, ...]]:

@@ -15,7 +15,7 @@ from mailserver.mime.envelope import build_envelope
 from mailserver.mime.headers import HeaderBlock
 from mailserver.mime.limits import DEFAULT_LIMITS, MimeLimits
 from mailserver.mime.parameters import Parameters, find_parameter
-from mailserver.mime.part import DEFAULT_CONTENT, Defect, Part, parse_content
+from mailserver.mime.part import DEFAULT_CONTENT, Defect, ParsedBlock, Part, parse_block
 from mailserver.model.errors import OverLimit
 
 _BLANK_LINE = re.compile(rb"\n\r?\n")
@@ -69,11 +69,14 @@ class _Frame:
         """Offset of the first delimiter at or after ``start``, or -1; each octet is searched once."""
         if self.hit >= start:
             return self.hit
-        begin = max(start, self.searched)
+        begin = start if start > self.searched else self.searched
         index = window.find(self.needle, begin - base)
-        self.hit = index + base if index >= 0 else -1
-        end = base + len(window) - len(self.needle) + 1
-        self.searched = self.hit + 1 if index >= 0 else max(begin, end)
+        if index >= 0:
+            self.hit = index + base
+            self.searched = self.hit + 1
+        else:
+            self.hit = -1
+            self.searched = max(begin, base + len(window) - len(self.needle) + 1)
         return self.hit
 
 
@@ -157,7 +160,7 @@ class MessageScanner:
         search_from = max(start - 1, self._blank_searched)
         blank = _BLANK_LINE.search(self._window, search_from - self._base)
         self._blank_searched = end - 2
-        frame, hit = self._find_delimiter(start - 1)
+        frame, hit = self._find_delimiter(start - 1) if self._frames else (None, -1)
         if frame and (blank is None or hit < blank.start() + self._base):
             if not is_end and not self._is_decided(hit):
                 return False
@@ -200,6 +203,9 @@ class MessageScanner:
 
     def _find_delimiter(self, start: int) -> tuple[_Frame | None, int]:
         """The earliest delimiter; of several at one place the longest, then the innermost."""
+        if len(self._frames) == 1:
+            hit = self._frames[0].find(self._window, self._base, start)
+            return (None if hit < 0 else self._frames[0]), hit
         best, place = None, -1
         for frame in self._frames:
             hit = frame.find(self._window, self._base, start)
@@ -230,7 +236,7 @@ class MessageScanner:
     def _close_nodes(self, depth: int, body_end: int, lines: int) -> None:
         """End every open node from ``depth`` of the stack on; ``lines`` stand before ``body_end``."""
         for node in self._stack[depth:]:
-            node.body_end = max(body_end, node.body_start)
+            node.body_end = node.body_start if body_end < node.body_start else body_end
             if node.body_end > node.body_start:
                 is_unfinished = self._window[node.body_end - 1 - self._base] != 0x0A
                 node.line_count = lines - node.lines_before + is_unfinished
@@ -263,29 +269,36 @@ class MessageScanner:
         """The header block of the innermost node ends before ``end``: read it, and see what its body is."""
         node = self._stack[-1]
         block = bytes(self._window[node.header_start - self._base : end - self._base])
-        headers = self._read_block(block)
-        parent = self._stack[-2] if len(self._stack) > 1 else None
-        if parent is None:
-            self.head, self.headers = block, headers
-        elif parent.content.is_message:
-            envelope = build_envelope(headers, self._limits.nested_envelope_bytes)
-            self._charge(envelope.steps)
-            parent.envelope = envelope.octets
-        in_digest = parent is not None and parent.content.content_type == "multipart/digest"
-        node.content, defects = parse_content(headers, in_digest=in_digest)
-        node.defects = list(defects)
+        self._check_block(block)
+        if len(self._stack) == 1:
+            parsed = parse_block(block)
+            self._charge(parsed.steps)
+            self.head, self.headers = block, parsed.headers
+        else:
+            parsed = self._parse_inner(block, self._stack[-2])
+        node.content, node.defects = parsed.content, list(parsed.defects)
         node.body_start = self._position = end
         node.lines_before = self._lines_before(end)
         self._state = _BODY
-        if node.content.media_type == "multipart":
+        if parsed.content.media_type == "multipart":
             self._open_multipart(node)
-        elif node.content.is_message and node.content.encoding in TRANSPARENT:
+        elif parsed.content.is_message and parsed.content.encoding in TRANSPARENT:
             self._open_node(node)
-        elif node.content.is_message:
+        elif parsed.content.is_message:
             node.defects.append(Defect.ENCODED_MESSAGE)  # forbidden by RFC 2046 §5.2.1
         return True
 
-    def _read_block(self, block: bytes) -> HeaderBlock:
+    def _parse_inner(self, block: bytes, parent: _Node) -> ParsedBlock:
+        """The block of a part, or of the message in ``parent``, which gets its envelope."""
+        parsed = parse_block(block, in_digest=parent.content.content_type == "multipart/digest")
+        self._charge(parsed.steps)
+        if parent.content.is_message:
+            envelope = build_envelope(parsed.headers, self._limits.nested_envelope_bytes)
+            self._charge(envelope.steps)
+            parent.envelope = envelope.octets
+        return parsed
+
+    def _check_block(self, block: bytes) -> None:
         if len(block) > self._limits.header_bytes:
             raise OverLimit("mime-header-bytes")
         if block.count(b"\n") > self._limits.header_lines:
@@ -293,9 +306,6 @@ class MessageScanner:
         self._header_bytes += len(block)
         if self._header_bytes > self._limits.all_headers_bytes:
             raise OverLimit("mime-headers-bytes")
-        headers = HeaderBlock(block)
-        self._charge(1 + len(headers))
-        return headers
 
     def _open_multipart(self, node: _Node) -> None:
         boundary = _find_boundary(node.content.parameters)
