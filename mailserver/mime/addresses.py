@@ -45,10 +45,6 @@ class HeaderAddress:
         return "HeaderAddress(…)"
 
     @property
-    def is_group_marker(self) -> bool:
-        return self.domain is None
-
-    @property
     def display_name(self) -> str:
         """The name for people, encoded words decoded."""
         return decode_words(self.name or b"").strip()

@@ -116,6 +116,17 @@ def test_field_readers_never_raise(octets: bytes) -> None:
         assert not UNSAFE.search(item.display_name)
 
 
+@given(
+    st.lists(st.sampled_from(["a@b", "A <a@b>", "g:", ";", "(c)", "x", "@", " "]), max_size=20),
+    st.integers(1, 8),
+)
+def test_a_list_is_within_what_a_shorter_reading_finds(pieces: list[str], max_items: int) -> None:
+    value = ",".join(pieces).encode()
+    whole = parse_address_list(value)
+    shorter = parse_address_list(value, max_items)
+    assert not whole.is_within(max_items) or whole == shorter
+
+
 @given(st.text(alphabet='a@<>,;:()" \\.[]=?', max_size=60))
 def test_address_lists_never_raise_and_fit_imap(text: str) -> None:
     summary = summary_of(b"To: " + text.encode() + b"\r\n\r\n")

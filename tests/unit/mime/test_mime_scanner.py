@@ -5,8 +5,9 @@ import time
 import pytest
 from unit.mime.mime_messages import body_of, crlf, paths, scan
 
+from mailserver.mime.headers import HeaderBlock
 from mailserver.mime.limits import MimeLimits
-from mailserver.mime.part import Defect
+from mailserver.mime.part import Defect, parse_block, parse_content
 from mailserver.mime.scanner import MessageScanner
 from mailserver.model.errors import OverLimit
 
@@ -176,6 +177,32 @@ def test_of_two_boundaries_at_one_place_the_longer_wins() -> None:
 def test_equal_boundaries_go_to_the_inner_multipart_until_it_is_closed() -> None:
     octets = wrap('--b\nContent-Type: multipart/mixed; boundary="b"\n\n--b\n\nin\n--b--\n--b\n\nout\n--b--\n')
     assert [path for path, _ in paths(scan(octets))] == ["TEXT", "1", "1.1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("block", "is_usual"),
+    [
+        ("Content-Type: text/plain; charset=utf-8\n\n", True),
+        (
+            'Content-Type: text/html;\n charset="iso-8859-1"\nContent-Transfer-Encoding: quoted-printable\n\n',
+            True,
+        ),
+        ("Content-Transfer-Encoding: base64\nContent-Type: text/plain; charset=x; format=flowed\n\n", True),
+        ("Content-Transfer-Encoding: 7bit\n\n", True),
+        ("Content-Type: text/plain; charset=utf-8; name=a\n\n", False),
+        ("Content-Type: text/plain; charset=utf-8\nContent-Description: a\n\n", False),
+        ("Content-Type: text/plain; charset=utf-8\n name=a\n\n", False),
+    ],
+)
+@pytest.mark.parametrize("in_digest", [False, True])
+def test_a_usual_block_is_kept_and_reads_as_any_other(block: str, *, is_usual: bool, in_digest: bool) -> None:
+    octets = crlf(block)
+    read = [parse_block(octets, in_digest=in_digest) for _ in range(2)]
+    headers = HeaderBlock(octets)
+    assert (read[0] is read[1]) == (is_usual and not in_digest)  # what names a person or a file is never kept
+    for each in read:
+        assert (each.content, each.defects) == parse_content(headers, in_digest=in_digest)
+        assert each.steps == 1 + len(headers)
 
 
 def test_digest_defaults_to_messages() -> None:
