@@ -83,6 +83,12 @@ def test_an_ampersand_in_an_attribute_is_one() -> None:
     assert header.code.label == "A & B <"
 
 
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+def test_lines_may_end_in_any_way(end: str) -> None:
+    text = good_cda().decode()
+    assert parse_cda_header(text.replace("\n", end).encode()) == parse_cda_header(text.encode())
+
+
 def test_several_masks_and_several_patients_are_all_kept() -> None:
     mask = '<confidentialityCode code="MASQUE_PS" codeSystem="1.2.250.1.213.1.1.4.13"/><languageCode'
     assert len(parse_cda_header(cda_with("<languageCode", mask)).confidentiality) == 2
