@@ -1,7 +1,7 @@
 """The ordinary mailbox where reports about notices arrive, read over IMAP (RFC 9051) in TLS; aioimaplib speaks it.
 
 Certificate and name are checked before anything is said. Messages, octets and time of one reading are bounded: what is
-left is read the next time. Only what is not seen yet is looked at, and each mail is marked before the next is fetched.
+left is read the next time; what is to be heard later counts for nothing, so that it holds nobody up. Only what is not seen yet is looked at, and each mail is marked before the next is fetched.
 """
 
 import asyncio
@@ -24,10 +24,16 @@ from mailserver.model.errors import Unavailable
 from mailserver.service.bounces import BOUNCE_BYTES, Heard
 from mailserver.sync.link_errors import link_errors
 
-MESSAGES = 100
+MESSAGES = 1000
+"""Many more than one flood of strange mails brings between two readings."""
 STEP_SECONDS = 30.0
 ROUND_SECONDS = 120.0
-ROUND_BYTES = (MESSAGES + 1) * (BOUNCE_BYTES + 4096)
+READING_SECONDS = 60.0
+"""After which no further mail is begun."""
+LINE_BYTES = 1024 * 1024
+"""The numbers of a hundred thousand mails."""
+ANSWER_BYTES = 2 * LINE_BYTES
+"""Of all that comes while one mail is dealt with, and before the first."""
 
 Hear = Callable[[bytes], Awaitable[Heard]]
 
@@ -47,16 +53,34 @@ class MailboxAccess:
 class _BoundedProtocol(IMAP4ClientProtocol):  # type: ignore[misc] # a library without types
     """A server that never ends its answer is cut off, for the library keeps all of it; so is one that makes it fail."""
 
-    _left = ROUND_BYTES
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._last = b""
+        self.renew()
+
+    def renew(self) -> None:
+        self._left = ANSWER_BYTES
 
     def data_received(self, d: bytes) -> None:
+        """The library searches an unended line from its start each time: it is given whole lines. Each answer ends in CRLF,
+        one with a literal too.
+        """
         self._left -= len(d)
+        self._held.append(d)
+        self._held_bytes += len(d)
+        is_ended, self._last = b"\r\n" in self._last + d, d[-1:]
         try:
-            if self._left >= 0:
-                super().data_received(d)
+            if self._left >= 0 and self._held_bytes <= LINE_BYTES:
+                if is_ended:
+                    octets = b"".join(self._held)
+                    self._held, self._held_bytes = [], 0
+                    super().data_received(octets)
                 return
         except Exception:  # noqa: BLE001, S110 # an answer that is none, of whatever kind: RecursionError too
             pass
+        self._held = []
         self.transport.abort()
 
 
@@ -112,19 +136,23 @@ class BounceMailbox:
         await client.protocol.capability()
         _check(await client.select(quoted(self.access.mailbox)), "bounces-mailbox")
         found = _check(await client.uid_search("UNSEEN UNDELETED", charset=None))
-        uids = _uids_of(found)[:MESSAGES]
-        for uid in uids:
-            await self._read_one(client, str(uid), hear)
+        until = asyncio.get_running_loop().time() + READING_SECONDS
+        count = 0
+        for uid in _uids_of(found):
+            if count == MESSAGES or asyncio.get_running_loop().time() > until:
+                break
+            client.protocol.renew()
+            count += await self._read_one(client, str(uid), hear) is not Heard.LATER
         await client.logout()
-        return len(uids)
+        return count
 
-    async def _read_one(self, client: _Client, uid: str, hear: Hear) -> None:
+    async def _read_one(self, client: _Client, uid: str, hear: Hear) -> Heard:
         """One octet more than is taken shows that a mail is too large."""
         fetched = _check(await client.uid("FETCH", uid, f"(BODY.PEEK[]<0.{BOUNCE_BYTES + 1}>)"))
         octets = next((bytes(line) for line in fetched.lines if isinstance(line, bytearray)), b"")
         heard = await hear(octets)
         if heard is Heard.LATER:
-            return
+            return heard
         is_over = self._deletes and heard in {Heard.LEFT, Heard.MARKED}
         flags = r"(\Seen \Deleted)" if is_over else r"(\Seen)"
         _check(await client.uid("STORE", uid, "+FLAGS.SILENT", flags))
@@ -132,6 +160,7 @@ class BounceMailbox:
             "UIDPLUS"
         ):  # without it others' deletions would be carried out too
             _check(await client.uid("EXPUNGE", uid))
+        return heard
 
 
 async def _until_lost(client: _Client, talk: Awaitable[int]) -> int:

@@ -292,7 +292,7 @@ def test_a_server_that_makes_no_sense_is_left(authority, tmp_path, monkeypatch, 
     """Within the bounds of time and octets, whatever it says."""
     monkeypatch.setattr(bounce_mailbox, "STEP_SECONDS", 0.3)
     monkeypatch.setattr(bounce_mailbox, "ROUND_SECONDS", 1.0)
-    monkeypatch.setattr(bounce_mailbox._BoundedProtocol, "_left", 1 << 20)
+    monkeypatch.setattr(bounce_mailbox, "ANSWER_BYTES", 1 << 20)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DemoAuthorityWarning)
         context = server_context(DemoAuthority.open(authority / "authority"), tmp_path)
