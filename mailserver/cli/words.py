@@ -93,11 +93,14 @@ _WORDS = {
     "shared box log in as themselves.",
     "login-subject": "This is not a subject: one line of at most 4096 characters.",
     "login": "Address or secret not accepted. Check both; the account may be disabled.",
+    "last-member": "This is the only member of the box: nobody would read the mail that it goes on taking. Name another first, with: "
+    "pli account member add",
     "member": "A member must be a person (kind PER) who has an account here. Add them first.",
     "member-already": "This person is a member of the box already. See: pli account member list",
     "members-unexpected": "Only ORG and CAB accounts have members.",
     "name-needed": "The account needs a name. Give --name, or name on standard input with --fields-stdin.",
     "relay-password": "The password of [relay] cannot be used: {detail}. See password_file in pli.toml.",
+    "no-member": "This person is no member of this box. See: pli account member list",
     "no-second-factor": "There is nowhere to send login codes to. Give an address or a telephone first, with: pli account contact "
     "--fields-stdin",
     "not-responsible": "Only who is responsible for the box reads its log. See: pli account member list",

@@ -134,17 +134,22 @@ class BoxMembers:
             raise Conflict("member-already") from error
 
     def remove_member(self, box_address: Address, person_address: Address, now: datetime) -> None:
-        """The slots go, and with the commit the access: for connections that are open too. Raises NotFound."""
+        """The slots go, and with the commit the access: for connections that are open too.
+
+        Raises NotFound("account"), NotFound("no-member"), Conflict("last-member") for who alone reads the box.
+        """
         box = self._load_box(box_address)
         with self._store.database.read() as connection:
             person = self._directory.find_account(connection, person_address)
-            if person is None:
-                raise NotFound("member")
-            self._store.members.load_member(connection, box.account_id, person.account_id)
+            members = self._store.members.list_members(connection, box.account_id)
+        if person is None or all(row.person_id != person.account_id for row in members):
+            raise NotFound("no-member")
         entry = prepare_entry(box, _act(now, EventKind.SLOT_REMOVED, person_address, "member-removed"))
 
         def run(connection: Connection) -> None:
             row = self._store.members.load_member(connection, box.account_id, person.account_id)
+            if len(self._store.members.list_members(connection, box.account_id)) == 1:
+                raise Conflict("last-member")
             for slot_id in (row.slot_id, row.log_slot_id):
                 if slot_id is not None:
                     self._store.accounts.delete_slot(connection, box.account_id, slot_id)

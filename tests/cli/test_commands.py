@@ -126,8 +126,11 @@ def test_members_of_a_box(config: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert command.run(["account", "member", "add", *base, *alix]) == 1
     assert facts(capsys)["error"] == "member-already"
     assert command.run(["account", "member", "remove", *base, *alix]) == 0
-    assert command.run(["account", "member", "remove", *base, *alix]) == 1
     capsys.readouterr()
+    assert command.run(["account", "member", "remove", *base, *alix]) == 1
+    assert facts(capsys)["error"] == "no-member"
+    assert command.run(["account", "member", "remove", *base, "--member", "camille@a.localhost"]) == 1
+    assert facts(capsys)["error"] == "last-member"
     assert (
         command.run(["account", "member", "list", "-c", str(config), "--address", "cabinet@a.localhost"]) == 0
     )
