@@ -16,7 +16,7 @@ from mailserver.service.bounces import BOUNCE_BYTES, Bounces, Heard
 from mailserver.service.contacts import Contacts
 
 _WORDS = {
-    Heard.MARKED: "The address of this notice is marked as dead: notices go another way.",
+    Heard.MARKED: "The address of this notice is marked as dead: notices go another way, if the person has one.",
     Heard.LEFT: "This is about a notice of ours, and nothing follows from it.",
     Heard.STRANGE: "This is no delivery report about a notice of ours. Nothing was done.",
 }

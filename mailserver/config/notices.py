@@ -21,7 +21,11 @@ class RelayConfig:
         rules.HOST_OR_NONE,
     )
     port: int = key(25, "Its port.", rules.PORT)
-    sender: str = key("", "Sender address of notices, for example ne-pas-repondre@example.org.", rules.SENDER)
+    sender: str = key(
+        "",
+        "Sender address of notices; empty for ne-pas-repondre at the first of [operator] domains.",
+        rules.SENDER,
+    )
     security: str = key(
         "opportunistic",
         "opportunistic: TLS when the relay offers it, unchecked, for a relay on the same host or network. starttls (port "
