@@ -39,20 +39,26 @@ def add_arguments(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         parser.set_defaults(call=call, quiet_log=True)
 
 
+_TOLD = "The person is told."
+_NOBODY_TOLD = (
+    "Nobody could be told: this account has no address or number of the person. Give one with pli account contact; until "
+    "then no code can be sent either."
+)
+
+
 def _web_password(options: argparse.Namespace) -> int:
     address = parse_address(options.address)
     made = None if options.password_stdin else new_web_password()
     password = read_secret("Password") if made is None else Secret(made.encode())
     with private_files(), opened(options.config) as pli:
-        pli.services.resets.reset_password(address, password, datetime.now(UTC))
+        is_told = pli.services.resets.reset_password(address, password, datetime.now(UTC))
     if options.json:
         print(json.dumps({"address": str(address), "state": "changed", "password": made}))
         return 0
     shown = f", shown once: {made}" if made else "."
     print(f"New web password of {address}{shown}")
-    print(
-        "Whoever was logged in on the web is logged out. The person is told, and changes it under Settings."
-    )
+    print("Whoever was logged in on the web is logged out. The password is changed under Settings.")
+    print(_TOLD if is_told else _NOBODY_TOLD)
     return 0
 
 
@@ -60,7 +66,7 @@ def _second_factor(options: argparse.Namespace) -> int:
     address = parse_address(options.address)
     totp = new_totp_secret() if options.totp else None
     with private_files(), opened(options.config) as pli:
-        pli.services.resets.reset_second_factor(address, totp, datetime.now(UTC))
+        is_told = pli.services.resets.reset_second_factor(address, totp, datetime.now(UTC))
         operator = pli.services.config.operator.name
     otpauth = otpauth_uri(totp, str(address), operator) if totp else None
     if options.json:
@@ -69,5 +75,6 @@ def _second_factor(options: argparse.Namespace) -> int:
         return 0
     said = f"come from this application, shown once: {otpauth}" if otpauth else "are sent by e-mail or SMS."
     print(f"Login codes of {address} {said}")
-    print("Whoever was logged in on the web is logged out. The person is told.")
+    print("Whoever was logged in on the web is logged out.")
+    print(_TOLD if is_told else _NOBODY_TOLD)
     return 0

@@ -48,8 +48,8 @@ class LoginResets:
         self._notices = notices
         self._passwords = passwords
 
-    def reset_password(self, address: Address, password: Secret, now: datetime) -> None:
-        """A password in place of the one there was, if any. Raises Malformed("password-short"), ("password-long"),
+    def reset_password(self, address: Address, password: Secret, now: datetime) -> bool:
+        """A password in place of the one there was, if any; whether the person could be told. Raises Malformed("password-short"), ("password-long"),
         Denied("custody-slot") when only the holder's own secrets open the account.
         """
         judge_password(password.reveal().decode())
@@ -58,7 +58,7 @@ class LoginResets:
             self._custody, load_custody_slot(self._store, row.account_id), "account web-password"
         )
         act = administrator_act(now, EventKind.KEY_CHANGED, ObjectKind.SLOT, _PASSWORD_ACT)
-        self._replace_password(row, (keys, password), act)
+        return self._replace_password(row, (keys, password), act)
 
     def change_password(
         self, account: OpenAccount, new: tuple[AccountKeys, Secret], origin: Origin, now: datetime
@@ -71,8 +71,8 @@ class LoginResets:
         act = AuditEvent(EventKind.KEY_CHANGED, now, actor_of(account), what, origin)
         self._replace_password(account.account, new, act, account.slot_id)
 
-    def reset_second_factor(self, address: Address, totp_secret: str | None, now: datetime) -> None:
-        """Codes of another application from now on; with None, codes that are sent. Raises Denied("no-second-factor")
+    def reset_second_factor(self, address: Address, totp_secret: str | None, now: datetime) -> bool:
+        """Codes of another application from now on; with None, codes that are sent; whether the person could be told. Raises Denied("no-second-factor")
         when there is nowhere to send them to.
         """
         row = self._load(address)
@@ -89,7 +89,7 @@ class LoginResets:
             web_rows.delete_code(connection, row.account_id, Factor.APPLICATION.value)
 
         self._custody.note_act("account second-factor")
-        self._commit(row, write, act, NoticeKind.FACTOR_CHANGED)
+        return self._commit(row, write, act, NoticeKind.FACTOR_CHANGED)
 
     def _contact_is_missing(self, row: AccountRow) -> bool:
         return self._notices.find_contact(self._directory.open_profile(row), is_code=True) is None
@@ -100,7 +100,7 @@ class LoginResets:
         new: tuple[AccountKeys, Secret],
         act: AuditEvent,
         opened_by: SlotId | None = None,
-    ) -> None:
+    ) -> bool:
         """``opened_by``: what must still open the account."""
         at = int(act.when.timestamp())
         slot = replace(self._passwords.seal(row, *new), created_at=at)
@@ -113,12 +113,12 @@ class LoginResets:
                 self._store.accounts.delete_slot(connection, row.account_id, old.slot_id)
             self._store.accounts.add_slot(connection, slot)
 
-        self._commit(row, write, act, NoticeKind.PASSWORD_CHANGED)
+        return self._commit(row, write, act, NoticeKind.PASSWORD_CHANGED)
 
     def _password_slots(self, connection: Connection, row: AccountRow) -> list[SlotRow]:
         return self._store.accounts.find_slots(connection, row.account_id, kind=SlotKind.PASSWORD.value)
 
-    def _commit(self, row: AccountRow, write: Write, act: AuditEvent, kind: NoticeKind) -> None:
+    def _commit(self, row: AccountRow, write: Write, act: AuditEvent, kind: NoticeKind) -> bool:
         entry, told = prepare_entry(row, act), self._notices.change_jobs(row, kind, act.when)
 
         def run(connection: Connection) -> None:
@@ -129,6 +129,7 @@ class LoginResets:
             add_entries(connection, self._store.macs, [entry])
 
         self._store.writer.commit(Unit(row.account_id, run, shreds=True))
+        return bool(told)
 
     def _load(self, address: Address) -> AccountRow:
         with self._store.database.read() as connection:

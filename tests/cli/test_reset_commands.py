@@ -41,6 +41,8 @@ def test_a_password_at_random_is_shown_once(config, capsys) -> None:
     assert command.run(["account", "web-password", "-c", str(config), "--address", ADDRESS]) == 0
     said = capsys.readouterr().out
     assert "shown once" in said
+    assert "Nobody could be told" in said
+    assert "pli account contact" in said
     assert told["password"] not in said
 
 
@@ -59,3 +61,14 @@ def test_a_second_factor_and_its_refusal(config, capsys) -> None:
     assert json.loads(capsys.readouterr().out)["otpauth"].startswith("otpauth://totp/")
     assert command.run([*asked, "--codes"]) == 1
     assert "pli account contact" in capsys.readouterr().err
+
+
+def test_who_can_be_told_is_told(config, capsys, monkeypatch) -> None:
+    fields = json.dumps({"contact_email": "camille@ordinaire.example"})
+    monkeypatch.setattr("sys.stdin", io.StringIO(fields))
+    assert command.run(["account", "contact", "-c", str(config), "--address", ADDRESS, "--fields-stdin"]) == 0
+    capsys.readouterr()
+    assert command.run(["account", "web-password", "-c", str(config), "--address", ADDRESS]) == 0
+    said = capsys.readouterr().out
+    assert "The person is told." in said
+    assert "Nobody" not in said
