@@ -22,6 +22,8 @@ from mailserver.service.web_answers import Addressee, AnswerPlan, list_away
 RECIPIENTS = 20
 """Most people to whom one message is written on the web."""
 _SEPARATORS = re.compile(r"[\s,;<>]+")
+_NAMED = re.compile(r"(?:^|(?<=[,;\n]))(?:[^<>,;\n\"@]|\"[^<>\"\n@]*\")*<([^<>\s]+)>")
+"""``Dr Camille FICTIF <camille@…>`` as mail clients copy it; what stands before is a name only without an address in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +64,12 @@ class WebWriting:
         self._submission = submission
 
     def choose(self, account: OpenAccount, text: str, now: datetime) -> Choice:
-        """``text``: addresses as a person typed them, with spaces, commas, semicolons or lines between. Raises
-        Denied("no-writing") for a patient, who writes to contacts.
+        """``text``: addresses as a person typed or pasted them, with spaces, commas, semicolons or lines between, each perhaps in
+        angle brackets after a name. Raises Denied("no-writing") for a patient, who writes to contacts.
         """
         if account.account.kind is AccountKind.PATIENT:
             raise Denied("no-writing")
-        typed = [each for each in _SEPARATORS.split(text) if each]
+        typed = [each for each in _SEPARATORS.split(_NAMED.sub(r" \1 ", text)) if each]
         if len(typed) > RECIPIENTS:
             return Choice(is_too_long=True)
         standing = self._submission.correspondence(account)

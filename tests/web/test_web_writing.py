@@ -192,3 +192,14 @@ def test_who_tries_addresses_waits(own_stage: Stage, monkeypatch: pytest.MonkeyP
     waits.clear()
     choose(own_stage.doctor(), COLLEAGUE)
     assert max(waits) == 0.0
+
+
+def test_recipients_as_mail_clients_copy_them(own_stage: Stage) -> None:
+    client = own_stage.doctor()
+    pasted = f'Dr Noa CONFRÈRE-FICTIF <{COLLEAGUE}>, "FICTIF, Camille" <{PEER}>'
+    page = choose(client, pasted)
+    assert page.status == 200
+    assert set(page.field("to").split()) == {COLLEAGUE, PEER}
+    kept = choose(client, f"{COLLEAGUE} et <{PEER}>")  # an address is never taken for a name
+    assert kept.status == 422
+    assert COLLEAGUE in kept.text
