@@ -109,6 +109,8 @@ def test_wrong_codes_of_an_application_are_told_in_its_words(
             page = client.post("/login/code", {"code": ""})
         assert page.status == 403
         assert "Vérifiez que votre téléphone est à l’heure" in page.words
+        assert "Revenir à la connexion" in page.words
+        assert "recevoir un autre code" not in page.words, "an application sends none"
         refused = Client(server.port).post("/login", fields)
     assert refused.status == 429
     assert "quelqu’un connaît votre mot de passe" in refused.words
